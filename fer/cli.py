@@ -1,0 +1,37 @@
+"""How every script starts: parse first, import the heavy libraries after.
+
+A script is a module with a dataclass of options and a ``main(options)``. Its
+first lines are ``if __name__ == "__main__": cli.run("fer.train", TrainConfig)``
+so that ``--help`` and a mistyped option are answered before torch is imported.
+
+Exit codes: 0 done, 1 could not do the work (a message on stderr), 2 bad usage,
+130 stopped with Ctrl-C.
+"""
+
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+import tyro
+
+from fer.errors import UserError
+
+
+def run(module: str, options: type, arguments: Sequence[str] | None = None) -> NoReturn:
+    """Parse ``arguments`` (the command line) into ``options`` and exit with what ``module.main`` returns."""
+    parsed = tyro.cli(
+        options,
+        prog=f"python -m {module}",
+        args=arguments,
+        config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
+    )
+    try:
+        script = importlib.import_module(module)
+        sys.exit(script.main(parsed) or 0)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        sys.exit(130)

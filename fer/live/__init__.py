@@ -1,0 +1,1 @@
+"""What the webcam and screen demos share: frames in, drawn frames and records out."""
