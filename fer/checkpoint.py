@@ -1,0 +1,178 @@
+"""A trained model is a folder: model.safetensors (weights) and card.json (all else that scoring needs).
+
+The card says how to build the network, how to prepare its input, what its
+outputs are called, and how it was trained. Nothing is ever unpickled.
+"""
+
+import hashlib
+import importlib.metadata
+import json
+import pickle
+import platform
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from fer import model as models
+from fer.errors import DataInvalid, DataMissing
+from fer.files import replacing
+from fer.labels import EMOTIONS
+from fer.preprocess import Preprocess
+
+WEIGHTS, CARD = "model.safetensors", "card.json"
+
+STUDENT = Preprocess(size=224, channels=3, scaling="raw")
+"""How the student project of 2022 fed its network; assumed for a bare baseline state_dict."""
+
+
+def save(folder: str | Path, model: nn.Module, card: Mapping) -> None:
+    """Write weights and card into ``folder``, each under a temporary name first.
+
+    Args:
+        folder: made when missing.
+        model: a network of ``fer.model.build``, with its ``preprocess``.
+        card: at least ``arch``; ``emotions``, ``preprocess`` and the hash of the weights are added.
+    """
+    folder = Path(folder)
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    with replacing(folder / WEIGHTS) as temporary:
+        save_file(weights, temporary, metadata={"format": "pt"})
+        digest = _sha256(temporary)
+    write_card(
+        folder,
+        {
+            **card,
+            "emotions": list(EMOTIONS),
+            "preprocess": model.preprocess.to_dict(),
+            "parameters": models.count_parameters(model),
+            "weights_sha256": digest,
+        },
+    )
+
+
+def write_card(folder: str | Path, card: Mapping) -> None:
+    """Replace the card alone, e.g. when a temperature has been fitted."""
+    with replacing(Path(folder) / CARD) as temporary:
+        temporary.write_text(json.dumps(card, indent=2) + "\n", "utf-8")
+
+
+def load(path: str | Path, arch: str | None = None, device: str = "cpu") -> tuple[nn.Module, dict]:
+    """Return the network, ready to predict, and its card.
+
+    Args:
+        path: a model's folder, or a bare state_dict (``.pt``, ``.pth``, ``.safetensors``).
+        arch: needed for a bare state_dict: which network it belongs to. A bare
+            ``"baseline"`` is taken for the student project's: raw 0-255 RGB pixels.
+        device: where the network goes.
+
+    Raises:
+        DataMissing: a file is not there.
+        DataInvalid: the classes have another order, a weight is missing, left
+            over or of another shape, or a file is damaged or needs unpickling.
+    """
+    path = Path(path)
+    if path.is_dir():
+        card = read_card(path)
+        weights = _read_weights(path / WEIGHTS)
+        if "weights_sha256" in card and card["weights_sha256"] != _sha256(path / WEIGHTS):
+            raise DataInvalid(
+                f"{path / WEIGHTS} is not the file that {CARD} describes (its sha256 differs). "
+                "Take both from the same place."
+            )
+    elif not path.exists():
+        raise DataMissing(f"No model at {path}: expected a folder with {WEIGHTS} and {CARD}. See models/README.md.")
+    elif arch is None:
+        raise DataInvalid(f'{path} is bare weights: say which network they are for, e.g. load(..., arch="baseline").')
+    else:
+        weights = _read_weights(path)
+        usual = STUDENT if arch == "baseline" else models.ARCHITECTURES.get(arch, (None, Preprocess()))[1]
+        card = {"arch": arch, "emotions": list(EMOTIONS), "preprocess": usual.to_dict(), "source": path.name}
+
+    model = models.build(
+        card["arch"],
+        num_classes=len(card["emotions"]),
+        preprocess=Preprocess(**card["preprocess"]),
+        **card.get("options", {}),
+    )
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        raise DataInvalid(
+            f"{path} does not fit {card['arch']}: {' '.join(str(error).split())[:400]} "
+            "Load it as the architecture it was trained as."
+        ) from error
+    return model.to(device).eval(), card
+
+
+def read_card(folder: str | Path) -> dict:
+    """Return a model's card after checking that its outputs are named as here.
+
+    Raises:
+        DataMissing, DataInvalid: as ``load``.
+    """
+    file = Path(folder) / CARD
+    if not file.is_file():
+        raise DataMissing(f"{file} is missing: expected a model's folder with {WEIGHTS} and {CARD}.")
+    try:
+        card = json.loads(file.read_text("utf-8"))
+        found = list(card["emotions"])
+        missing = {"arch", "preprocess"} - set(card)
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataInvalid(f"{file} is damaged ({error!r}). Take the model from its source again.") from error
+    if missing:
+        raise DataInvalid(f"{file} lacks {sorted(missing)}. Take the model from its source again.")
+    if found != list(EMOTIONS[: len(found)]):
+        raise DataInvalid(
+            f"{file} names its outputs {found}; this code expects {list(EMOTIONS)}. "
+            "Every face would get a wrong name: retrain, or load a matching checkpoint."
+        )
+    return card
+
+
+def provenance() -> dict:
+    """Return the git commit (``+`` when files were changed since) and versions that a card records."""
+    packages = ("torch", "torchvision", "numpy", "accelerate", "opencv-python")
+    return {
+        "git": _git_commit(),
+        "versions": {"python": platform.python_version()}
+        | {name: importlib.metadata.version(name) for name in packages},
+    }
+
+
+def _git_commit() -> str | None:
+    command = ["git", "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"]
+    try:
+        done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None  # no git, or not a clone
+    return done.stdout.strip()
+
+
+def _read_weights(path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise DataMissing(f"{path} is missing: expected the weights of the model there.")
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise DataInvalid(
+            f"{path} holds no plain weights, or is damaged ({' '.join(str(error).split())[:200]}). Expected a "
+            "state_dict; whole pickled models are never loaded, because a pickle can run any program."
+        ) from error
+    for key in ("state_dict", "model_state_dict", "model"):
+        if isinstance(state, Mapping) and isinstance(state.get(key), Mapping):
+            state = state[key]
+    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise DataInvalid(f"{path} holds a {type(state).__name__}; expected a state_dict of tensors.")
+    return dict(state)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

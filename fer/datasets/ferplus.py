@@ -1,0 +1,183 @@
+"""FER+: the faces of FER2013, each labelled anew by ten people.
+
+Source: Barsoum et al. 2016, arXiv:1608.01041. Faces are not shipped.
+"""
+
+import csv
+import io
+import zipfile
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import Dataset
+from tqdm import tqdm
+
+from fer.errors import DataInvalid, DataMissing
+from fer.labels import EMOTIONS
+
+VOTES = (
+    *("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt"),
+    *("unknown", "NF"),
+)
+"""Columns of label.csv after name and box. Not AffectNet's order; NF: not a face."""
+
+FOLDERS = {"train": "FER2013Train", "valid": "FER2013Valid", "test": "FER2013Test"}
+SPLITS = tuple(FOLDERS)
+SIDE = 48
+
+_TO_EMOTIONS = [VOTES.index(name) for name in EMOTIONS]
+
+
+class FERPlus(Dataset):
+    """48x48 grey faces with the votes of ten annotators.
+
+    An item is ``(image, label)``: a uint8 grey tensor (1, 48, 48), before
+    ``transform``, and an int indexing ``fer.labels.EMOTIONS``, or with
+    ``labels="soft"`` the shares of votes, float32 (8,).
+
+    The protocol of the paper: an emotion with a single vote counts as none.
+    ``"majority"`` keeps a face when one label has more than half of the
+    remaining votes and is an emotion: 25,045 train, 3,191 valid and 3,137 test
+    faces. ``"argmax"`` and ``"soft"`` keep every face whose top label is an
+    emotion, for 28,385 in train.
+
+    Images are decoded once, at the first item, and held in memory (2.3 kB each).
+
+    Args:
+        root: the folder of ``FER2013Train`` and its two siblings, a folder
+            that holds it as ``ferplus``, or ``ferplus.zip`` read in place.
+        split: ``"train"``, ``"valid"`` or ``"test"``.
+        labels: ``"majority"``, ``"argmax"`` or ``"soft"``.
+        transform: applied to the image.
+        limit: keep the first so many faces.
+
+    Attributes:
+        labels: int64 (N,), the top label of each face.
+        shares: float32 (N, 8), votes for the eight emotions, summing to 1.
+        votes: int64 (N, 10), as they were cast, in the order of ``VOTES``.
+        keys: N unique names such as ``"test/fer0032221.png"``.
+
+    Raises:
+        DataMissing: nothing of FER+ under ``root``, or an image is missing.
+        DataInvalid: an unknown split or kind of labels, or a file is damaged.
+    """
+
+    name = "ferplus"
+
+    def __init__(
+        self,
+        root: str | Path,
+        split: str = "train",
+        labels: str = "majority",
+        transform: Callable[[Tensor], Tensor] | None = None,
+        limit: int | None = None,
+    ) -> None:
+        split = {"val": "valid", "validation": "valid"}.get(split, split)
+        if split not in FOLDERS:
+            raise DataInvalid(f"FER+ has no split {split!r}; expected one of {', '.join(SPLITS)}.")
+        if labels not in ("majority", "argmax", "soft"):
+            raise DataInvalid(f"labels={labels!r}; expected 'majority', 'argmax' or 'soft'.")
+        self.split, self.kind, self.transform = split, labels, transform
+        self.files = locate(root).joinpath(FOLDERS[split])
+        names, votes = _read_votes(self.files)
+
+        counted = np.where(votes > 1, votes, 0)
+        top = counted.argmax(1)
+        kept = (top < len(EMOTIONS)) & (counted.max(1) > 0)
+        if labels == "majority":
+            kept &= 2 * counted.max(1) > counted.sum(1)
+        chosen = np.flatnonzero(kept)[:limit]
+
+        emotions = counted[chosen][:, _TO_EMOTIONS]
+        self.votes = votes[chosen]
+        self.shares = (emotions / emotions.sum(1, keepdims=True)).astype(np.float32)
+        # The top label by FER+'s own column order: a tie goes to the earlier column there.
+        self.labels = np.array([EMOTIONS.index(VOTES[t]) for t in top[chosen]], np.int64)
+        self._names = [names[i] for i in chosen]
+        self.keys = [f"{split}/{name}" for name in self._names]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, i: int) -> tuple[Tensor, int | Tensor]:
+        image = self.images[i]
+        if self.transform is not None:
+            image = self.transform(image)
+        return image, torch.from_numpy(self.shares[i]) if self.kind == "soft" else int(self.labels[i])
+
+    @cached_property
+    def images(self) -> Tensor:
+        """All images, uint8 (N, 1, 48, 48)."""
+        pixels = np.empty((len(self), 1, SIDE, SIDE), np.uint8)
+        label = f"reading FER+ {self.split}"
+        for i, name in enumerate(tqdm(self._names, label, leave=False, delay=1)):
+            pixels[i, 0] = _decode(self.files, name)
+        return torch.from_numpy(pixels)
+
+
+def locate(root: str | Path) -> Path | zipfile.Path:
+    """Return the folder, real or inside a zip, that holds FER2013Train.
+
+    Raises:
+        DataMissing: there is none.
+        DataInvalid: the zip is damaged.
+    """
+    root = Path(root)
+    if root.suffix == ".zip" and root.is_file():
+        places = _inside_zip(root)
+    else:
+        places = [root, root / "ferplus"]
+        places += _inside_zip(root / "ferplus.zip") if (root / "ferplus.zip").is_file() else []
+    for place in places:
+        if place.joinpath(FOLDERS["train"], "label.csv").is_file():
+            return place
+    raise DataMissing(
+        f"No FER+ found in {root}: expected {FOLDERS['train']}/label.csv there, in {root / 'ferplus'}, "
+        f"or in ferplus.zip. dataset/README.md says how to get it."
+    )
+
+
+def _inside_zip(path: Path) -> list[zipfile.Path]:
+    try:
+        archive = zipfile.ZipFile(path)
+    except zipfile.BadZipFile as error:
+        raise DataInvalid(f"{path} is not a whole zip file ({error}). Copy it again.") from error
+    return [zipfile.Path(archive), zipfile.Path(archive, "ferplus/")]
+
+
+def _read_votes(folder: Path | zipfile.Path) -> tuple[list[str], np.ndarray]:
+    """Return the image names and their votes, int64 (N, 10), of one split's label.csv."""
+    table = folder.joinpath("label.csv")
+    if not table.is_file():
+        raise DataMissing(f"{table} is missing: the copy of FER+ is incomplete. See dataset/README.md.")
+    names, votes = [], []
+    for number, row in enumerate(csv.reader(table.read_text("utf-8").splitlines()), 1):
+        if not row or not row[0]:  # the published list has rows for pictures that were withdrawn
+            continue
+        if len(row) != 2 + len(VOTES) or not all(cell.strip().isdigit() for cell in row[2:]):
+            raise DataInvalid(
+                f"{table}, line {number}: found {row}; expected a name, a box and {len(VOTES)} counts."
+            )
+        names.append(row[0])
+        votes.append([int(cell) for cell in row[2:]])
+    if len(set(names)) != len(names):
+        raise DataInvalid(f"{table} names a picture twice; expected each once. Copy FER+ again.")
+    return names, np.array(votes, np.int64).reshape(-1, len(VOTES))
+
+
+def _decode(folder: Path | zipfile.Path, name: str) -> np.ndarray:
+    file = folder.joinpath(name)
+    try:
+        image = np.asarray(Image.open(io.BytesIO(file.read_bytes())).convert("L"))
+    except (FileNotFoundError, KeyError) as error:
+        raise DataMissing(f"{file} is listed in label.csv but missing. Copy FER+ again.") from error
+    except OSError as error:
+        raise DataInvalid(f"{file} cannot be read ({error}). Copy FER+ again.") from error
+    if image.shape != (SIDE, SIDE):
+        raise DataInvalid(f"{file} measures {image.shape[::-1]}; expected {SIDE}x{SIDE} pixels.")
+    return image

@@ -1,0 +1,232 @@
+"""Predict a data set, score it, and write the record.
+
+    python -m fer.evaluate --model models/emotion_net --data ferplus --root dataset/ferplus --split test
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+
+@dataclass
+class EvaluateConfig:
+    """Score a trained model on one split of a data set."""
+
+    model: Path = Path("models/emotion_net")
+    """Folder of the model, or a bare state_dict together with --arch."""
+    data: Literal["affectnet8", "ferplus", "sample"] = "sample"
+    """Which data set."""
+    root: Path = Path("dataset")
+    """Where the data set is."""
+    split: str = "test"
+    """Which part: train, val or test (AffectNet8 and the sample have no test)."""
+    labels: Literal["majority", "argmax"] = "majority"
+    """FER+ only: the official protocol's labels, or the top vote of every face."""
+    arch: str | None = None
+    """Architecture of a bare state_dict."""
+    flip: bool | None = None
+    """Average each face with its mirror image; by default as the model's card says."""
+    prior: Literal["training", "uniform"] = "training"
+    """Expect emotions as often as in training, or all equally often (more balanced, less accurate)."""
+    untrained: bool = False
+    """Score the same architecture with random weights, for reference."""
+    limit: int | None = None
+    """Score only the first so many faces."""
+    batch_size: int = 128
+    """Faces per forward pass."""
+    record: bool = False
+    """Write metrics.json and predictions-*.npz into the model's folder."""
+
+
+if __name__ == "__main__":
+    from fer import cli
+
+    cli.run("fer.evaluate", EvaluateConfig)
+
+import json
+import sys
+import warnings
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset, Subset
+from tqdm import tqdm
+
+from fer import checkpoint
+from fer.errors import DataInvalid
+from fer.files import replacing
+from fer.labels import EMOTIONS
+from fer.model import build
+from fer.scores import Scores, fit_temperature, log_softmax, score
+
+METRICS = "metrics.json"
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a network said of each face.
+
+    Attributes:
+        names: N unique sample names.
+        logits: float32 (N, C), before temperature and prior.
+        labels: int64 (N,), the true classes.
+    """
+
+    names: list[str]
+    logits: np.ndarray
+    labels: np.ndarray
+
+    def probabilities(self, card: Mapping | None = None, prior: str = "training") -> np.ndarray:
+        """Return float64 (N, C) after the card's temperature and the chosen prior."""
+        card = card or {}
+        return to_probabilities(self.logits, card.get("temperature", 1.0), class_shift(card, prior))
+
+    def score(self, card: Mapping | None = None, prior: str = "training") -> Scores:
+        """Return the scores of these predictions."""
+        return score(self.probabilities(card, prior), self.labels)
+
+    @classmethod
+    def merge(cls, parts: Sequence["Predictions"], order: Sequence[str]) -> "Predictions":
+        """Join the parts of several processes in the order of the data set's names."""
+        names = [name for part in parts for name in part.names]
+        place = {name: i for i, name in enumerate(names)}
+        chosen = [place[name] for name in order]
+        logits = np.concatenate([part.logits for part in parts])
+        labels = np.concatenate([part.labels for part in parts])
+        return cls(list(order), logits[chosen], labels[chosen])
+
+
+def to_probabilities(
+    logits: np.ndarray, temperature: float = 1.0, shift: np.ndarray | float = 0.0
+) -> np.ndarray:
+    """Return softmax(logits / temperature + shift), float64 (N, C)."""
+    return np.exp(log_softmax(logits.astype(np.float64) / temperature + shift))
+
+
+def class_shift(card: Mapping, prior: str) -> np.ndarray | float:
+    """Return what to add to calibrated log-probabilities (C,) for a prior.
+
+    Bayes' rule: the network has learned how common each emotion is in its
+    training data; taking the logarithm of those shares away leaves what the
+    picture says, as if all emotions were equally common.
+
+    Raises:
+        DataInvalid: the card does not tell the training shares.
+    """
+    if prior == "training":
+        return 0.0
+    shares = card.get("class_shares")
+    if prior != "uniform" or not shares:
+        raise DataInvalid(
+            f"prior={prior!r} needs the shares of the training classes, and this model's card has "
+            f"{shares}. Expected 'training', or a model trained with fer.train."
+        )
+    return -np.log(np.asarray(shares, np.float64).clip(1e-6))
+
+
+@torch.inference_mode()
+def logits_of(model: nn.Module, images: Tensor, flip: bool = False) -> Tensor:
+    """Return logits float32 (N, C) of uint8 images (N, C, H, W); with ``flip`` the mean with the mirrored ones."""
+    x = model.preprocess(images)
+    if flip:
+        x = torch.cat([x, x.flip(-1)])
+    x = x.contiguous(memory_format=torch.channels_last)
+    logits = model(x).float()
+    return logits.view(2, len(images), -1).mean(0) if flip else logits
+
+
+def predict(
+    model: nn.Module,
+    dataset: Dataset,
+    batch_size: int = 128,
+    flip: bool = False,
+    workers: int = 0,
+    progress: bool = True,
+    part: tuple[int, int] = (0, 1),
+) -> Predictions:
+    """Run a network over a data set, in its order.
+
+    Args:
+        model: with its ``preprocess``; its mode is put back afterwards.
+        dataset: gives uint8 images of one size; has ``labels`` (N,) and ``keys``.
+        batch_size: faces per forward pass.
+        flip: average with the mirrored faces.
+        workers: processes that read images.
+        progress: show a bar.
+        part: (rank, world): take every world-th face from rank on.
+
+    Warns:
+        when the number of faces that came is not ``len(dataset)``.
+    """
+    mine = range(part[0], len(dataset), part[1])
+    device = next(model.parameters()).device
+    loader = DataLoader(Subset(dataset, mine), batch_size, num_workers=workers)
+    was_training = model.training
+    model.eval()
+    outputs = [
+        logits_of(model, images.to(device), flip).cpu()
+        for images, _ in tqdm(loader, "predicting", leave=False, disable=not progress, delay=1)
+    ]
+    model.train(was_training)
+    logits = torch.cat(outputs).numpy() if outputs else np.zeros((0, len(EMOTIONS)), np.float32)
+    if len(logits) != len(mine):
+        warnings.warn(f"{len(logits)} faces were predicted, but the data set has {len(mine)}.", stacklevel=2)
+    return Predictions([dataset.keys[i] for i in mine], logits, np.asarray(dataset.labels)[list(mine)])
+
+
+def calibrate(card: dict, predictions: Predictions) -> dict:
+    """Return the card with the temperature that fits these predictions; use a validation split."""
+    return card | {"temperature": round(fit_temperature(predictions.logits, predictions.labels), 4)}
+
+
+def record(
+    folder: Path, name: str, predictions: Predictions, card: Mapping, notes: Mapping | None = None
+) -> Scores:
+    """Write ``predictions-<name>.npz`` and the entry ``<name>`` of metrics.json; return the scores.
+
+    The scores are those of the probabilities as they are written (float16), so
+    that anybody can compute them again from the file.
+    """
+    probabilities = predictions.probabilities(card).astype(np.float16)
+    scores = score(probabilities, predictions.labels)
+    with replacing(folder / f"predictions-{name}.npz") as temporary:
+        np.savez_compressed(
+            temporary,
+            names=np.array(predictions.names),
+            probabilities=probabilities,
+            labels=predictions.labels.astype(np.int64),
+        )
+    file = folder / METRICS
+    metrics = json.loads(file.read_text("utf-8")) if file.is_file() else {}
+    metrics[name] = {**(notes or {}), **scores.to_dict()}
+    with replacing(file) as temporary:
+        temporary.write_text(json.dumps(metrics, indent=1) + "\n", "utf-8")
+    return scores
+
+
+def main(config: EvaluateConfig) -> None:
+    """Score a model as asked, print the table, and write the record when asked."""
+    from fer.datasets import open_split
+
+    if config.record and (config.untrained or config.limit or config.prior != "training"):
+        raise DataInvalid("--record keeps full results of the trained model only: leave out the other options.")
+    model, card = checkpoint.load(config.model, config.arch)
+    if config.untrained:
+        torch.manual_seed(0)
+        model = build(card["arch"], preprocess=model.preprocess, **card.get("options", {})).eval()
+        card = {}
+    flip = card.get("flip", False) if config.flip is None else config.flip
+    kind = {"labels": config.labels} if config.data == "ferplus" else {}
+    dataset = open_split(config.data, config.root, config.split, limit=config.limit, **kind)
+    predictions = predict(model, dataset, config.batch_size, flip)
+
+    name = f"{dataset.name}-{dataset.split}" + ("-argmax" if config.labels == "argmax" else "")
+    print(f"{config.model}{' (untrained)' if config.untrained else ''} on {name}, flip {'on' if flip else 'off'}")
+    if config.record:
+        print(record(config.model, name, predictions, card, {"flip": flip, "labels": config.labels}))
+        print(f"recorded in {config.model / METRICS}", file=sys.stderr)
+    else:
+        rounded = predictions.probabilities(card, config.prior).astype(np.float16)
+        print(score(rounded, predictions.labels))

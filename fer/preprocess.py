@@ -1,0 +1,80 @@
+"""From pixels to network input: the only place where pixels are scaled.
+
+Training, scoring and the demos all call the same ``Preprocess``, and it is
+stored in the checkpoint's card, so that they cannot disagree.
+"""
+
+from dataclasses import asdict, dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from fer.errors import DataInvalid
+
+_LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as in PIL and OpenCV
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """uint8 image(s) (..., 1 or 3, H, W), RGB order, to float32 (..., channels, size, size).
+
+    Args:
+        size: side of the square input of the network, in pixels.
+        channels: 1 (grey, BT.601 weights) or 3 (grey images are repeated).
+        scaling: ``"image"``: each image to mean 0 and deviation 1, which takes
+            out most of what light and camera add; ``"fixed"``: to 0-1, minus
+            ``mean``, over ``std``; ``"raw"``: 0-255 as it is (the published
+            student checkpoint was trained so).
+        mean, std: for ``"fixed"``, one value for all channels or one each, on the 0-1 scale.
+
+    Raises:
+        DataInvalid: the image is not uint8, or has another number of channels.
+    """
+
+    size: int = 48
+    channels: int = 1
+    scaling: str = "image"
+    mean: tuple[float, ...] = (0.5,)
+    std: tuple[float, ...] = (0.25,)
+
+    def __post_init__(self) -> None:
+        if self.channels not in (1, 3):
+            raise DataInvalid(f"Preprocess(channels={self.channels}): expected 1 (grey) or 3 (RGB).")
+        if self.scaling not in ("image", "fixed", "raw"):
+            raise DataInvalid(f"Preprocess(scaling={self.scaling!r}): expected 'image', 'fixed' or 'raw'.")
+        object.__setattr__(self, "mean", tuple(self.mean))  # JSON brings lists
+        object.__setattr__(self, "std", tuple(self.std))
+
+    def __call__(self, image: Tensor) -> Tensor:
+        if image.dtype != torch.uint8 or image.ndim < 3 or image.shape[-3] not in (1, 3):
+            raise DataInvalid(
+                f"Found an image of {image.dtype} {tuple(image.shape)}; expected uint8 (..., 1 or 3, H, W). "
+                "Scale and reorder nowhere else: give Preprocess the pixels as they were read."
+            )
+        x = image.float()
+        if self.channels == 1 and x.shape[-3] == 3:
+            x = (x * x.new_tensor(_LUMA).view(3, 1, 1)).sum(-3, keepdim=True)
+        x = self._resize(x)
+        if self.channels == 3 and x.shape[-3] == 1:
+            x = x.expand(*x.shape[:-3], 3, self.size, self.size)
+        return self._scale(x)
+
+    def _resize(self, x: Tensor) -> Tensor:
+        if x.shape[-2:] == (self.size, self.size):
+            return x
+        batch = x.reshape(-1, *x.shape[-3:])
+        batch = F.interpolate(batch, (self.size, self.size), mode="bilinear", antialias=True)
+        return batch.reshape(*x.shape[:-2], self.size, self.size)
+
+    def _scale(self, x: Tensor) -> Tensor:
+        if self.scaling == "raw":
+            return x
+        if self.scaling == "fixed":
+            return (x / 255 - x.new_tensor(self.mean).view(-1, 1, 1)) / x.new_tensor(self.std).view(-1, 1, 1)
+        std, mean = torch.std_mean(x, (-3, -2, -1), keepdim=True, correction=0)
+        return (x - mean) / std.clamp(min=1.0)  # a flat image stays near 0 instead of becoming noise
+
+    def to_dict(self) -> dict:
+        """Return the fields as JSON-ready values; ``Preprocess(**fields)`` makes it again."""
+        return asdict(self)
