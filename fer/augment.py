@@ -40,6 +40,7 @@ class Augment:
     erase: float = 0.0
 
     def __call__(self, images: Tensor) -> Tensor:
+        """Return changed copies, uint8 (N, C, H, W)."""
         x = images.float()
         x = self._move(x)
         x = self._lose_resolution(x)
@@ -83,7 +84,9 @@ class Augment:
 
         if self.light:
             mean = x.mean((1, 2, 3), keepdim=True)
-            x = (x - mean) * draw(1 - self.light, 1 + self.light) + mean * draw(1 - self.light, 1 + self.light)
+            x = (x - mean) * draw(1 - self.light, 1 + self.light) + mean * draw(
+                1 - self.light, 1 + self.light
+            )
         if self.noise:
             x = x + torch.randn_like(x) * draw(0, self.noise)
         return x
@@ -96,7 +99,10 @@ class Augment:
         area = torch.empty(n, device=x.device).uniform_(0.02, 0.20)
         aspect = torch.empty(n, device=x.device).uniform_(math.log(0.4), math.log(2.5)).exp()
         h, w = (area * aspect).sqrt() * height, (area / aspect).sqrt() * width
-        top, left = torch.rand(n, device=x.device) * (height - h), torch.rand(n, device=x.device) * (width - w)
+        top, left = (
+            torch.rand(n, device=x.device) * (height - h),
+            torch.rand(n, device=x.device) * (width - w),
+        )
         rows, columns = torch.arange(height, device=x.device), torch.arange(width, device=x.device)
         inside_rows = (rows >= top[:, None]) & (rows < (top + h)[:, None])
         inside_columns = (columns >= left[:, None]) & (columns < (left + w)[:, None])

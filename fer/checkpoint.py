@@ -85,9 +85,13 @@ def load(path: str | Path, arch: str | None = None, device: str = "cpu") -> tupl
                 "Take both from the same place."
             )
     elif not path.exists():
-        raise DataMissing(f"No model at {path}: expected a folder with {WEIGHTS} and {CARD}. See models/README.md.")
+        raise DataMissing(
+            f"No model at {path}: expected a folder with {WEIGHTS} and {CARD}. See models/README.md."
+        )
     elif arch is None:
-        raise DataInvalid(f'{path} is bare weights: say which network they are for, e.g. load(..., arch="baseline").')
+        raise DataInvalid(
+            f'{path} is bare weights: say which network they are for, e.g. load(..., arch="baseline").'
+        )
     else:
         weights = _read_weights(path)
         usual = STUDENT if arch == "baseline" else models.ARCHITECTURES.get(arch, (None, Preprocess()))[1]

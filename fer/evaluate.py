@@ -1,6 +1,6 @@
 """Predict a data set, score it, and write the record.
 
-    python -m fer.evaluate --model models/emotion_net --data ferplus --root dataset/ferplus --split test
+python -m fer.evaluate --model models/emotion_net --data ferplus --root dataset/ferplus --split test
 """
 
 from dataclasses import dataclass
@@ -50,7 +50,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.data import DataLoader, Dataset, Subset
 from tqdm import tqdm
 
@@ -59,7 +59,8 @@ from fer.errors import DataInvalid
 from fer.files import replacing
 from fer.labels import EMOTIONS
 from fer.model import build
-from fer.scores import Scores, fit_temperature, log_softmax, score
+from fer.probabilities import class_shift, logits_of, to_probabilities
+from fer.scores import Scores, fit_temperature, score
 
 METRICS = "metrics.json"
 
@@ -98,45 +99,6 @@ class Predictions:
         return cls(list(order), logits[chosen], labels[chosen])
 
 
-def to_probabilities(
-    logits: np.ndarray, temperature: float = 1.0, shift: np.ndarray | float = 0.0
-) -> np.ndarray:
-    """Return softmax(logits / temperature + shift), float64 (N, C)."""
-    return np.exp(log_softmax(logits.astype(np.float64) / temperature + shift))
-
-
-def class_shift(card: Mapping, prior: str) -> np.ndarray | float:
-    """Return what to add to calibrated log-probabilities (C,) for a prior.
-
-    Bayes' rule: the network has learned how common each emotion is in its
-    training data; taking the logarithm of those shares away leaves what the
-    picture says, as if all emotions were equally common.
-
-    Raises:
-        DataInvalid: the card does not tell the training shares.
-    """
-    if prior == "training":
-        return 0.0
-    shares = card.get("class_shares")
-    if prior != "uniform" or not shares:
-        raise DataInvalid(
-            f"prior={prior!r} needs the shares of the training classes, and this model's card has "
-            f"{shares}. Expected 'training', or a model trained with fer.train."
-        )
-    return -np.log(np.asarray(shares, np.float64).clip(1e-6))
-
-
-@torch.inference_mode()
-def logits_of(model: nn.Module, images: Tensor, flip: bool = False) -> Tensor:
-    """Return logits float32 (N, C) of uint8 images (N, C, H, W); with ``flip`` the mean with the mirrored ones."""
-    x = model.preprocess(images)
-    if flip:
-        x = torch.cat([x, x.flip(-1)])
-    x = x.contiguous(memory_format=torch.channels_last)
-    logits = model(x).float()
-    return logits.view(2, len(images), -1).mean(0) if flip else logits
-
-
 def predict(
     model: nn.Module,
     dataset: Dataset,
@@ -166,7 +128,7 @@ def predict(
     was_training = model.training
     model.eval()
     outputs = [
-        logits_of(model, images.to(device), flip).cpu()
+        logits_of(model, model.preprocess(images.to(device)), flip).cpu()
         for images, _ in tqdm(loader, "predicting", leave=False, disable=not progress, delay=1)
     ]
     model.train(was_training)
@@ -211,7 +173,9 @@ def main(config: EvaluateConfig) -> None:
     from fer.datasets import open_split
 
     if config.record and (config.untrained or config.limit or config.prior != "training"):
-        raise DataInvalid("--record keeps full results of the trained model only: leave out the other options.")
+        raise DataInvalid(
+            "--record keeps full results of the trained model only: leave out the other options."
+        )
     model, card = checkpoint.load(config.model, config.arch)
     if config.untrained:
         torch.manual_seed(0)
@@ -223,7 +187,9 @@ def main(config: EvaluateConfig) -> None:
     predictions = predict(model, dataset, config.batch_size, flip)
 
     name = f"{dataset.name}-{dataset.split}" + ("-argmax" if config.labels == "argmax" else "")
-    print(f"{config.model}{' (untrained)' if config.untrained else ''} on {name}, flip {'on' if flip else 'off'}")
+    print(
+        f"{config.model}{' (untrained)' if config.untrained else ''} on {name}, flip {'on' if flip else 'off'}"
+    )
     if config.record:
         print(record(config.model, name, predictions, card, {"flip": flip, "labels": config.labels}))
         print(f"recorded in {config.model / METRICS}", file=sys.stderr)

@@ -31,7 +31,7 @@ class BaselineCNN(nn.Module):
         self.conv5 = nn.Conv2d(24, 24, 3, padding=1)
         self.fc = nn.Linear(24 * 14 * 14, num_classes)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:  # noqa: D102
         # Pooling before ReLU gives the same numbers as after it, at a quarter of the work.
         for conv in (self.conv1, self.conv2, self.conv3, self.conv4):
             x = F.relu(F.max_pool2d(conv(x), 2))
@@ -64,7 +64,7 @@ class EmotionNet(nn.Module):
         self.blocks = nn.Sequential(*(Residual(before, after) for before, after in pairs))
         self.head = nn.Sequential(nn.Dropout(drop), nn.Linear(widths[-1], num_classes))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:  # noqa: D102
         return self.head(self.blocks(self.stem(x)).mean((2, 3)))
 
 
@@ -84,7 +84,7 @@ class Residual(nn.Module):
         halve = nn.Sequential(nn.AvgPool2d(2, ceil_mode=True), conv_bn(c_in, c_out, kernel=1))
         self.shortcut = nn.Identity() if stride == 1 else halve
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:  # noqa: D102
         return F.relu(self.body(x) + self.shortcut(x))
 
 
@@ -100,7 +100,7 @@ class SqueezeExcitation(nn.Module):
             nn.Sigmoid(),
         )
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:  # noqa: D102
         return x * self.gate(x.mean((2, 3)))[:, :, None, None]
 
 
@@ -111,9 +111,7 @@ def conv_bn(c_in: int, c_out: int, stride: int = 1, kernel: int = 3) -> nn.Seque
     )
 
 
-def resnet18(
-    num_classes: int = len(EMOTIONS), pretrained: bool = False, frozen: bool = False
-) -> nn.Module:
+def resnet18(num_classes: int = len(EMOTIONS), pretrained: bool = False, frozen: bool = False) -> nn.Module:
     """torchvision's ResNet18 with a new last layer: (N, 3, H, W) to logits (N, classes).
 
     Args:

@@ -1,4 +1,4 @@
-"""How good predictions are: plain numpy and scikit-learn, no network, no data set.
+"""How good predictions are: numbers in, numbers out.
 
 Accuracy is over all samples, never a mean over batches. Balanced accuracy is
 the mean recall, macro-F1 the mean F1, both over the classes that have samples.
@@ -12,6 +12,7 @@ from sklearn.metrics import precision_recall_fscore_support
 
 from fer.errors import DataInvalid
 from fer.labels import EMOTIONS
+from fer.probabilities import log_softmax
 
 BINS = 15
 RESAMPLES = 2000
@@ -61,9 +62,7 @@ class Scores:
         return "\n".join(lines)
 
 
-def score(
-    probabilities: np.ndarray, labels: np.ndarray, resamples: int = RESAMPLES, seed: int = 0
-) -> Scores:
+def score(probabilities: np.ndarray, labels: np.ndarray, resamples: int = RESAMPLES, seed: int = 0) -> Scores:
     """Score predicted probabilities (N, C) against true labels (N,), indices into EMOTIONS.
 
     Args:
@@ -148,12 +147,6 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
         return -log_softmax(logits / np.exp(log_t))[np.arange(len(labels)), labels].mean()
 
     return float(np.exp(minimize_scalar(nll, bounds=(np.log(0.05), np.log(20)), method="bounded").x))
-
-
-def log_softmax(logits: np.ndarray) -> np.ndarray:
-    """Return log-probabilities (..., C), safe for large logits."""
-    shifted = logits - logits.max(-1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
 
 
 def _rates(counts: np.ndarray) -> dict[str, np.ndarray]:

@@ -1,0 +1,110 @@
+"""Frame in, named faces out: what every demo and script shows goes through here."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fer import checkpoint
+from fer.errors import DataInvalid
+from fer.faces import FaceDetector, crop
+from fer.labels import EMOTIONS, UNCERTAIN
+from fer.probabilities import class_shift, logits_of, to_probabilities
+
+MODELS = Path(__file__).parent.parent / "models"
+DEFAULTS = ("emotion_net", "baseline_cnn")
+"""Shipped models, best first."""
+
+
+@dataclass(frozen=True)
+class FaceEmotion:
+    """One face of a frame.
+
+    Attributes:
+        box: left, top, width, height, in pixels of the frame.
+        probabilities: float32 (8,), calibrated, in the order of EMOTIONS, summing to 1.
+        emotion: the likeliest emotion, or ``"uncertain"`` below the threshold.
+        confidence: its probability.
+    """
+
+    box: tuple[int, int, int, int]
+    probabilities: np.ndarray
+    emotion: str
+    confidence: float
+
+    @classmethod
+    def name(cls, box: Sequence[int], probabilities: np.ndarray, threshold: float) -> "FaceEmotion":
+        """Return the face named after its likeliest emotion."""
+        best = int(probabilities.argmax())
+        confidence = float(probabilities[best])
+        emotion = EMOTIONS[best] if confidence >= threshold else UNCERTAIN
+        return cls(tuple(int(v) for v in box), probabilities, emotion, confidence)
+
+
+class EmotionPredictor:
+    """Name the emotion of every face in a picture.
+
+    Args:
+        model: folder of a trained model.
+        threshold: an emotion less probable than this is called ``"uncertain"``.
+        detector: from frame to boxes (K, 4); ``FaceDetector()`` by default.
+        flip: average each face with its mirror image; by default as the card says.
+        prior: ``"training"`` or ``"uniform"``; see ``fer.probabilities.class_shift``.
+
+    Raises:
+        DataMissing, DataInvalid: as ``fer.checkpoint.load``.
+    """
+
+    def __init__(
+        self,
+        model: str | Path | None = None,
+        threshold: float = 0.4,
+        detector: FaceDetector | None = None,
+        flip: bool | None = None,
+        prior: str = "training",
+    ) -> None:
+        if not 0 <= threshold <= 1:
+            raise DataInvalid(f"threshold={threshold}; expected a probability, 0 to 1.")
+        self.model, self.card = checkpoint.load(model or default_model())
+        self.model.to(memory_format=torch.channels_last)
+        self.threshold = threshold
+        self.detect = detector or FaceDetector()
+        self.flip = self.card.get("flip", False) if flip is None else flip
+        self.margin = self.card.get("crop_margin", 0.0)
+        self.temperature = self.card.get("temperature", 1.0)
+        self.shift = class_shift(self.card, prior)
+
+    def __call__(self, frame: np.ndarray) -> list[FaceEmotion]:
+        """Return the faces of a frame, BGR uint8 (H, W, 3), largest first."""
+        return self.classify(frame, self.detect(frame))
+
+    def classify(self, frame: np.ndarray, boxes: np.ndarray) -> list[FaceEmotion]:
+        """Return one face for each box (K, 4) of a frame, in one forward pass."""
+        crops = [crop(frame, box, self.margin) for box in boxes]
+        return [
+            FaceEmotion.name(box, row, self.threshold)
+            for box, row in zip(boxes, self.classify_crops(crops), strict=True)
+        ]
+
+    def classify_crops(self, crops: Sequence[np.ndarray]) -> np.ndarray:
+        """Return probabilities, float32 (N, 8), of face crops: BGR (H, W, 3) or grey (H, W), uint8, of any size."""
+        if not crops:
+            return np.zeros((0, len(EMOTIONS)), np.float32)
+        inputs = torch.stack([self.model.preprocess(_to_tensor(face)) for face in crops])
+        logits = logits_of(self.model, inputs, self.flip).numpy()
+        return to_probabilities(logits, self.temperature, self.shift).astype(np.float32)
+
+
+def default_model() -> Path:
+    """Return the folder of the best model that is shipped."""
+    return next((path for name in DEFAULTS if (path := MODELS / name).is_dir()), MODELS / DEFAULTS[0])
+
+
+def _to_tensor(face: np.ndarray) -> Tensor:
+    """BGR (H, W, 3) or grey (H, W) to an RGB or grey tensor (C, H, W)."""
+    if face.ndim == 2:
+        return torch.from_numpy(face)[None]
+    return torch.from_numpy(face[:, :, ::-1].copy()).permute(2, 0, 1)
