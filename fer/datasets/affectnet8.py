@@ -1,0 +1,315 @@
+"""AffectNet8: a quarter of a million photos of faces, labelled with eight expressions.
+
+    python -m fer.datasets.affectnet8 extract train_set.tar dataset
+    python -m fer.datasets.affectnet8 verify dataset --split train
+    python -m fer.datasets.affectnet8 index dataset
+
+Source: Mollahosseini et al. 2017, arXiv:1708.03985 (the release of 2021 with
+eight labels). Faces are not shipped: dataset/README.md says how to get them.
+"""
+
+if __name__ == "__main__":
+    from fer import cli
+    from fer.datasets.affectnet8_tools import Command
+
+    cli.run("fer.datasets.affectnet8", Command)
+
+import json
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+from tqdm.auto import tqdm
+
+from fer.datasets import npy
+from fer.datasets.affectnet8_index import (
+    BROKEN,
+    NO_IMAGE,
+    NO_LABEL,
+    PUBLISHED,
+    SPLITS,
+    Problem,
+    count_by_kind,
+    open_index,
+)
+from fer.datasets.affectnet8_locate import locate
+from fer.datasets.splits import representative
+from fer.errors import DataInvalid, DataMissing
+from fer.files import replacing
+
+if TYPE_CHECKING:
+    from fer.datasets.affectnet8_tools import Command
+
+# The stored pixels, without turning them as EXIF may ask: landmarks refer to these.
+_DECODE = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+
+
+@dataclass(frozen=True, eq=False)
+class Annotations:
+    """What AffectNet8 says about one face.
+
+    Attributes:
+        expression: index into ``EMOTIONS``.
+        valence: unpleasant -1 to pleasant 1; None where absent (also written as -2).
+        arousal: calm -1 to excited 1; None where absent (also written as -2).
+        landmarks: float32 (68, 2), x and y in pixels of the image, in the order of iBUG 68; None where absent.
+    """
+
+    expression: int
+    valence: float | None
+    arousal: float | None
+    landmarks: np.ndarray | None
+
+
+class AffectNet8(Dataset):
+    """Faces labelled with one of AffectNet's eight expressions.
+
+    An item is ``(image, label)``: a uint8 RGB tensor (3, H, W), before
+    ``transform``, and an int indexing ``fer.labels.EMOTIONS``. Files pair by
+    id, never by place in a listing: ``images/42.jpg`` goes with
+    ``annotations/42_exp.npy``. The same id occurs in both splits, so a face is
+    named by both: ``"train/42"``.
+
+    The first opening lists the files and reads the labels; what was found is
+    kept in ``affectnet8.index`` beside ``images/`` (``train_set.tar.index``
+    beside a tar, which is read in place) and made anew when files were added
+    or removed, or watched ones changed.
+
+    Args:
+        root: the folder that holds ``train_set/`` and ``val_set/``, one of
+            these, ``extracted_train_tar/`` or the folder that holds it, a
+            folder with ``images/`` and ``annotations/``, ``train_set.tar``, or
+            the folder that holds it.
+        split: ``"train"`` or ``"val"`` (``"valid"`` is the same).
+        transform: applied to the image, e.g. ``Preprocess()``.
+        limit: keep so many faces: one of each class first, then in proportion
+            to the classes, chosen by a hash of the key. The same copy gives the
+            same faces every time, and a smaller limit gives some of those of a larger one.
+        classes: 8, or 7 to leave out contempt (labels 0-6).
+        on_error: ``"raise"``: faces that cannot be used (an image or label is
+            missing, a label is unreadable or outside 0-7, ``verify`` found the
+            image broken) are an error. ``"skip"``: they are left out, and
+            counted by kind in a printed line.
+
+    Attributes:
+        labels: int64 (N,), known without opening an image.
+        ids: int64 (N,), the numbers in the file names.
+        keys: N names such as ``"train/42"``.
+        problems: what was wrong with the faces that were left out.
+
+    Raises:
+        DataMissing: there is no such split under ``root``, or faces lack their label or image.
+        DataInvalid: a wrong argument, faces that cannot be used for other
+            reasons, a damaged index or tar; from an item: a broken image.
+    """
+
+    name = "affectnet8"
+
+    def __init__(
+        self,
+        root: str | Path,
+        split: str = "train",
+        transform: Callable[[Tensor], Tensor] | None = None,
+        limit: int | None = None,
+        classes: int = 8,
+        on_error: str = "raise",
+    ) -> None:
+        split = {"valid": "val", "validation": "val"}.get(split, split)
+        if split not in SPLITS:
+            raise DataInvalid(f"AffectNet8 has no split {split!r}; expected one of {', '.join(SPLITS)}.")
+        if classes not in (7, 8):
+            raise DataInvalid(f"classes={classes!r}; expected 8, or 7 to leave out contempt.")
+        if on_error not in ("raise", "skip"):
+            raise DataInvalid(f"on_error={on_error!r}; expected 'raise' or 'skip'.")
+        if limit is not None and limit < 1:
+            raise DataInvalid(f"limit={limit}; expected a number of faces, or None for all.")
+        self.split, self.transform = split, transform
+        self._source = locate(root, split)
+        index, seconds = open_index(self._source)
+        if seconds and type(self) is AffectNet8:  # not the sample in the same layout
+            published = sum(PUBLISHED[split])
+            print(f"AffectNet8 {split}: {len(index):,} of {published:,} faces indexed in {seconds:.1f} s")
+
+        broken = self._known_broken()
+        self.problems = [
+            *index.problems,
+            *(Problem(BROKEN, f"images/{one}.jpg", broken[one]) for one in broken),
+        ]
+        if self.problems:
+            self._report(on_error, len(index))
+        kept = index.labels < classes
+        if broken:
+            kept &= ~np.isin(index.ids.astype(np.str_), list(broken))
+        self._index = index if kept.all() else index.take(kept)
+        if limit is not None and limit < len(self._index):
+            self._index = self._index.take(representative(self._index.labels, self.keys, limit))
+            del self.keys  # of the larger set
+        if not len(self._index):
+            raise DataInvalid(
+                f"{self._source.path} has no usable face: {count_by_kind(self.problems) or 'it is empty'}. "
+                "dataset/README.md shows what is expected."
+            )
+
+    @cached_property
+    def labels(self) -> np.ndarray:
+        """Class indices, int64 (N,)."""
+        return self._index.labels.astype(np.int64)
+
+    @property
+    def ids(self) -> np.ndarray:
+        """The numbers in the file names, int64 (N,); text where one is no plain number."""
+        return self._index.ids
+
+    @cached_property
+    def keys(self) -> list[str]:
+        """A name for each face, unique over both splits."""
+        return [f"{self.split}/{one}" for one in self.ids.tolist()]
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    def __getitem__(self, i: int) -> tuple[Tensor, int]:
+        image = self.image(i)
+        if self.transform is not None:
+            image = self.transform(image)
+        return image, int(self._index.labels[i])
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self._source.path)!r}, split={self.split!r}): {len(self):,} faces"
+
+    def image(self, i: int) -> Tensor:
+        """Return an image as it is stored, uint8 RGB (3, H, W).
+
+        Raises:
+            DataInvalid: it cannot be decoded.
+        """
+        pixels = _decode(self._source.image(self._index, i))
+        if pixels is None:
+            raise DataInvalid(
+                f"{self._source.where(f'images/{self.ids[i]}.jpg')} is broken: it cannot be decoded. "
+                f'verify() lists all broken images; opened again with on_error="skip", the set leaves them out.'
+            )
+        # One copy turns BGR, interleaved, into RGB, plane after plane: a batch is then stacked three
+        # times faster than from permuted views.
+        planes = np.empty((3, *pixels.shape[:2]), np.uint8)
+        cv2.split(pixels, planes[::-1])
+        return torch.from_numpy(planes)
+
+    def annotations(self, i: int) -> Annotations:
+        """Return all that is known about a face; valence, arousal and landmarks are read now.
+
+        Raises:
+            DataInvalid: an annotation cannot be read, or is not the right number of values.
+        """
+        landmarks = self._values(i, "lnd", 136)
+        return Annotations(
+            expression=int(self._index.labels[i]),
+            valence=self._score(i, "val"),
+            arousal=self._score(i, "aro"),
+            landmarks=None if landmarks is None else landmarks.astype(np.float32).reshape(68, 2),
+        )
+
+    def _score(self, i: int, kind: str) -> float | None:
+        values = self._values(i, kind, 1)
+        # -2 is what the release of 2017 writes for a face without a score.
+        return None if values is None or values[0] == -2 or np.isnan(values[0]) else float(values[0])
+
+    def _values(self, i: int, kind: str, expected: int) -> np.ndarray | None:
+        data = self._source.annotation(self._index, i, kind)
+        if data is None:
+            return None
+        try:
+            values = npy.numbers(data)
+            if values.size != expected:
+                raise npy.NpyError(f"{values.size} values, expected {expected}")
+        except npy.NpyError as error:
+            path = self._source.where(f"annotations/{self.ids[i]}_{kind}.npy")
+            raise DataInvalid(
+                f"{path} cannot be read: {error}. Restore it from the archive; without the file the value is None."
+            ) from error
+        return values
+
+    def verify(self, workers: int | None = None) -> list[Problem]:
+        """Decode every image, in threads, with a progress bar; return the broken ones.
+
+        They are also noted in a file beside the index, so that the set, opened
+        again, counts them among its problems and ``on_error="skip"`` leaves
+        them out. An image that is replaced is taken back by itself.
+        """
+        parts = [range(start, min(start + 256, len(self))) for start in range(0, len(self), 256)]
+        reasons: dict[str, str] = {}
+        bar = tqdm(total=len(self), desc=f"verifying {self.split}", unit="image", delay=1, disable=None)
+        with ThreadPoolExecutor(workers or os.cpu_count()) as pool, bar:
+            for part, found in zip(parts, pool.map(self._reasons, parts), strict=True):
+                reasons.update(found)
+                bar.update(len(part))
+        checked = set(map(str, self.ids.tolist()))
+        self._note_broken({k: v for k, v in self._known_broken().items() if k not in checked} | reasons)
+        return [Problem(BROKEN, f"images/{one}.jpg", reason) for one, reason in reasons.items()]
+
+    def _reasons(self, part: range) -> dict[str, str]:
+        """Return why images are broken, by id, for those that are."""
+        reasons = {}
+        for i in part:
+            data = self._source.image(self._index, i)
+            if _decode(data) is None:
+                reasons[str(self.ids[i])] = (
+                    f"{len(data):,} bytes, not a whole image" if data else "an empty file"
+                )
+        return reasons
+
+    def _known_broken(self) -> dict[str, str]:
+        """Return what ``verify`` noted, by id, without the images that have changed since."""
+        path = self._source.broken_path
+        if not path.is_file():
+            return {}
+        try:
+            rows = json.loads(path.read_text("utf-8"))
+            return {one: why for one, why, stamp in rows if stamp == self._source.image_stamp(one)}
+        except (ValueError, TypeError) as error:
+            raise DataInvalid(f"{path} is damaged ({error}). Delete it, then run verify() again.") from error
+
+    def _note_broken(self, reasons: dict[str, str]) -> None:
+        path = self._source.broken_path
+        rows = [[one, why, self._source.image_stamp(one)] for one, why in reasons.items()]
+        if not rows and not path.exists():
+            return
+        try:
+            with replacing(path) as temporary:
+                temporary.write_text(json.dumps(rows), "utf-8")
+        except OSError as error:
+            print(f"note: {path} cannot be written ({error.strerror}): broken images are not remembered.")
+
+    def _report(self, on_error: str, usable: int) -> None:
+        """Raise, or print how many faces are left out."""
+        counts = count_by_kind(self.problems)
+        if on_error == "skip":
+            print(f"{self.name} {self.split}: left out {len(self.problems):,} faces: {counts}")
+            return
+        first = "\n".join(f"  {problem}" for problem in self.problems[:5])
+        more = f"\n  and {len(self.problems) - 5:,} more" if len(self.problems) > 5 else ""
+        missing = {problem.kind for problem in self.problems} <= {NO_IMAGE, NO_LABEL}
+        raise (DataMissing if missing else DataInvalid)(
+            f"{self._source.path}: {len(self.problems):,} faces cannot be used, beside {usable:,} that can: "
+            f"{counts}.\n{first}{more}\n"
+            f'Restore the files (dataset/README.md), or leave these faces out with on_error="skip".'
+        )
+
+
+def _decode(data: bytes) -> np.ndarray | None:
+    """Return BGR uint8 (H, W, 3), or None for what is no whole image (OpenCV 4.14 refuses truncated ones)."""
+    return cv2.imdecode(np.frombuffer(data, np.uint8), _DECODE) if data else None
+
+
+def main(options: "Command") -> int:
+    """Run one of the commands of ``affectnet8_tools``."""
+    return options.run()

@@ -1,0 +1,202 @@
+"""AffectNet8's index: which faces can be used, their labels, and what is wrong with the others.
+
+Finding that out takes hundreds of thousands of small reads. It is done once and
+kept in a file beside the images, which opens in a fraction of a second.
+"""
+
+import hashlib
+import io
+import json
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping, Set
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from fer.datasets import npy
+from fer.errors import DataInvalid
+from fer.files import replacing
+from fer.labels import EMOTIONS
+
+FORMAT = 1
+SPLITS = ("train", "val")
+PUBLISHED = {
+    "train": (74874, 134415, 25459, 14090, 6378, 3803, 24882, 3750),
+    "val": (500, 500, 500, 500, 500, 500, 500, 499),
+}
+"""Images of each class, in the order of ``EMOTIONS``."""
+
+ANNOTATIONS = ("exp", "val", "aro", "lnd")
+COLUMNS = ("image", *ANNOTATIONS)
+
+NO_LABEL = "image without its _exp.npy"
+NO_IMAGE = "annotation without its image"
+UNREADABLE = "unreadable npy"
+OUTSIDE = "label outside 0-7"
+BROKEN = "broken image"
+
+
+class Problem(NamedTuple):
+    """A face that cannot be used: the kind of fault, the file (below the split's folder), and what was found."""
+
+    kind: str
+    file: str
+    detail: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.kind}" + f" ({self.detail})" * bool(self.detail)
+
+
+@dataclass(frozen=True)
+class Index:
+    """The faces of one split, ordered by id.
+
+    Attributes:
+        ids: int64 (N,); text where a file's name is no plain number.
+        labels: int8 (N,), indices into ``EMOTIONS``.
+        offsets: for a tar, int64 (N, 5): where the bytes of each of ``COLUMNS`` start; -1: absent.
+        sizes: for a tar, int64 (N, 5): how many they are.
+        problems: what was found on the faces that are left out.
+    """
+
+    ids: np.ndarray
+    labels: np.ndarray
+    offsets: np.ndarray | None = None
+    sizes: np.ndarray | None = None
+    problems: tuple[Problem, ...] = field(default=(), repr=False)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def take(self, rows: np.ndarray) -> "Index":
+        """Return the index of some faces only: ``rows`` is a mask or positions."""
+        arrays = {name: value[rows] for name, value in self.arrays().items()}
+        return replace(self, **arrays)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return the arrays that are there, by name."""
+        named = {name: getattr(self, name) for name in ("ids", "labels", "offsets", "sizes")}
+        return {name: value for name, value in named.items() if value is not None}
+
+
+class Source(Protocol):
+    """Where the files lie: see ``affectnet8_source``."""
+
+    index_path: Path
+
+    def stamp(self, index: Index | None) -> dict[str, object]:
+        """Return values that differ when the files have changed."""
+
+    def scan(self) -> Index:
+        """Look at all files."""
+
+
+def open_index(source: Source) -> tuple[Index, float]:
+    """Return the index of a source and the seconds it took to build: 0 when it was read from its file.
+
+    Raises:
+        DataInvalid: the file of the index is damaged.
+    """
+    path = source.index_path
+    if path.is_file() and (kept := read(path)) is not None:
+        index, stamp = kept
+        if stamp == source.stamp(index):
+            return index, 0.0
+    began = time.perf_counter()
+    before = source.stamp(None)  # taken first: a change during the scan makes the index stale
+    index = source.scan()
+    try:
+        write(path, index, {**source.stamp(index), **before})
+    except OSError as error:
+        print(f"note: {path} cannot be written ({error.strerror}): the index is rebuilt at every start.")
+    return index, time.perf_counter() - began
+
+
+def write(path: Path, index: Index, stamp: Mapping[str, object]) -> None:
+    """Store an index: 32 bytes of SHA-256, then an .npz with the arrays and a JSON text, ``about``."""
+    about = {"format": FORMAT, "emotions": EMOTIONS, "stamp": stamp, "problems": index.problems}
+    text = np.frombuffer(json.dumps(about).encode(), np.uint8)
+    buffer = io.BytesIO()
+    np.savez(buffer, about=text, **index.arrays())
+    data = buffer.getbuffer()
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        file.write(hashlib.sha256(data).digest())
+        file.write(data)
+
+
+def read(path: Path) -> tuple[Index, dict[str, object]] | None:
+    """Return a stored index and its stamp, or None where another version of this code wrote it.
+
+    Raises:
+        DataInvalid: the file is not what was written.
+    """
+    data = memoryview(path.read_bytes())
+    if hashlib.sha256(data[32:]).digest() != data[:32]:
+        raise DataInvalid(
+            f"{path} is damaged: its check sum is not that of its contents. "
+            "Delete it; it is built anew at the next start (a minute for the full set)."
+        )
+    with np.load(io.BytesIO(data[32:]), allow_pickle=False) as arrays:
+        about = json.loads(arrays["about"].tobytes())
+        if about["format"] != FORMAT or about["emotions"] != list(EMOTIONS):
+            return None
+        kept = {name: arrays[name] for name in arrays.files if name != "about"}
+    return Index(**kept, problems=tuple(Problem(*row) for row in about["problems"])), about["stamp"]
+
+
+class Fault(NamedTuple):
+    """Why an ``_exp.npy`` gives no label."""
+
+    kind: str
+    detail: str
+
+
+@lru_cache(maxsize=4096)  # all faces of a class have the same bytes
+def label(data: bytes) -> int | Fault:
+    """Return the class index that the bytes of an ``_exp.npy`` hold, or what is wrong with them."""
+    try:
+        value = npy.whole_number(data)
+    except npy.NpyError as error:
+        return Fault(UNREADABLE, str(error))
+    return value if 0 <= value < len(EMOTIONS) else Fault(OUTSIDE, f"found {value}")
+
+
+def assemble(images: Set[str], labels: Mapping[str, int | Fault], annotated: Mapping[str, str]) -> Index:
+    """Pair images and labels by id.
+
+    Args:
+        images: ids that have an image.
+        labels: what the ``_exp.npy`` of each id holds.
+        annotated: ids that have an annotation of any kind, and one such kind.
+    """
+    good, problems = [], []
+    for one in sorted(images | annotated.keys(), key=_by_number):
+        found = labels.get(one)
+        if one not in images:
+            problems.append(Problem(NO_IMAGE, f"annotations/{one}_{annotated[one]}.npy"))
+        elif found is None:
+            problems.append(Problem(NO_LABEL, f"images/{one}.jpg"))
+        elif isinstance(found, Fault):
+            problems.append(Problem(found.kind, f"annotations/{one}_exp.npy", found.detail))
+        else:
+            good.append(one)
+    plain = all(one.isascii() and one.isdecimal() and str(int(one)) == one and len(one) < 19 for one in good)
+    ids = np.array(good, np.str_)
+    return Index(
+        ids.astype(np.int64) if plain else ids,
+        np.array([labels[one] for one in good], np.int8),
+        problems=tuple(problems),
+    )
+
+
+def count_by_kind(problems: Iterable[Problem]) -> str:
+    """Return for example "2 label outside 0-7, 1 unreadable npy"."""
+    return ", ".join(f"{n:,} {kind}" for kind, n in Counter(p.kind for p in problems).most_common())
+
+
+def _by_number(one: str) -> tuple[int, int, str]:
+    return (0, int(one), one) if one.isascii() and one.isdecimal() else (1, 0, one)

@@ -1,0 +1,253 @@
+"""Where AffectNet8's files lie: in a folder, or in a tar that is read in place.
+
+Both answer the same questions: which faces are there (``scan``), has anything
+changed since (``stamp``), and what are the bytes of one file.
+"""
+
+import hashlib
+import os
+import threading
+import time
+from array import array
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from fer.datasets import tarball
+from fer.datasets.affectnet8_index import ANNOTATIONS, COLUMNS, UNREADABLE, Fault, Index, assemble, label
+from fer.errors import DataInvalid, DataMissing
+
+_WATCHED = 1000  # labels whose size and time are looked at when an index is opened
+_WATCHED_PROBLEMS = 20_000
+_TICK = 20_000_000  # ns; file systems' clocks move in steps of up to 10 ms
+_KINDS = {f"{kind}.npy": kind for kind in ANNOTATIONS}
+_BINARY = getattr(os, "O_BINARY", 0)  # Windows
+
+
+class Folder:
+    """``images/<id>.jpg`` and ``annotations/<id>_{exp,val,aro,lnd}.npy`` below ``path``."""
+
+    def __init__(self, path: Path, split: str) -> None:
+        self.path, self.split = path, split
+        self.index_path = path / "affectnet8.index"
+        self.broken_path = path / "affectnet8.broken.json"
+        self._images, self._annotations = os.path.join(path, "images"), os.path.join(path, "annotations")
+
+    def stamp(self, index: Index | None) -> dict[str, object]:
+        """Return when files were added or removed and, given an index, how a sample of them looks.
+
+        Looking at all files of the full set would take longer than opening it
+        should. A label that is overwritten in place shows when it is among the
+        thousand watched ones, and always in a set that is no larger than that.
+        """
+        times = {name: os.stat(self.path / name).st_mtime_ns for name in ("images", "annotations")}
+        if index is None:
+            return times
+        watched = index.ids[np.linspace(0, len(index) - 1, min(len(index), _WATCHED)).astype(int)]
+        files = [f"annotations/{one}_exp.npy" for one in watched.tolist()]
+        files += [problem.file for problem in index.problems[:_WATCHED_PROBLEMS]]
+        seen = repr([_size_and_time(os.path.join(self.path, file)) for file in files])
+        return {**times, "watched": hashlib.sha256(seen.encode()).hexdigest()}
+
+    def scan(self) -> Index:
+        """List both folders and read every ``_exp.npy``, in threads, with a progress bar."""
+        newest = max(self.stamp(None).values())
+        if 0 < (wait := newest + _TICK - time.time_ns()) <= _TICK:
+            time.sleep(wait / 1e9)  # else a change right after the listing could carry the same time
+        images = {name[:-4] for name in _listing(self._images) if name.endswith(".jpg")}
+        annotated, labelled = {}, []
+        for name in _listing(self._annotations):
+            one, _, end = name.rpartition("_")
+            if (kind := _KINDS.get(end)) is None:
+                continue
+            annotated.setdefault(one, kind)
+            if kind == "exp" and one in images:
+                labelled.append(one)
+        parts = [labelled[start : start + 1000] for start in range(0, len(labelled), 1000)]
+        labels: dict[str, int | Fault] = {}
+        bar = tqdm(
+            total=len(labelled), desc="reading labels", unit="file", delay=1, leave=False, disable=None
+        )
+        with ThreadPoolExecutor(8) as pool, bar:
+            for part, found in zip(parts, pool.map(self._labels, parts), strict=True):
+                labels.update(zip(part, found, strict=True))
+                bar.update(len(part))
+        return assemble(images, labels, annotated)
+
+    def _labels(self, ids: list[str]) -> list[int | Fault]:
+        return [self._label(f"{self._annotations}/{one}_exp.npy") for one in ids]
+
+    def _label(self, path: str) -> int | Fault:
+        try:
+            file = os.open(path, os.O_RDONLY | _BINARY)
+            try:
+                return label(os.read(file, 4096))
+            finally:
+                os.close(file)
+        except OSError as error:
+            return Fault(UNREADABLE, error.strerror)
+
+    def image(self, index: Index, i: int) -> bytes:
+        """Return the bytes of one image.
+
+        Raises:
+            DataMissing: it is gone since the index was made.
+        """
+        try:
+            with open(f"{self._images}/{index.ids[i]}.jpg", "rb", buffering=0) as file:
+                return file.read()
+        except FileNotFoundError as error:
+            raise DataMissing(
+                f"{error.filename} was there when the index was made and is gone. "
+                "Open the data set again: a folder that has changed is indexed anew."
+            ) from error
+
+    def annotation(self, index: Index, i: int, kind: str) -> bytes | None:
+        """Return the bytes of one annotation, or None where there is none."""
+        try:
+            with open(f"{self._annotations}/{index.ids[i]}_{kind}.npy", "rb", buffering=0) as file:
+                return file.read()
+        except FileNotFoundError:
+            return None
+
+    def where(self, file: str) -> str:
+        """Return what to call a file, given below this folder, in a message."""
+        return os.path.join(self.path, file)
+
+    def image_stamp(self, one: str) -> list[int] | None:
+        """Return values that change when an image does; None where it is gone."""
+        return _size_and_time(f"{self._images}/{one}.jpg")
+
+
+class Tar:
+    """The same files as members of ``train_set.tar`` or ``val_set.tar``, read where they lie."""
+
+    def __init__(self, path: Path, split: str) -> None:
+        self.path, self.split = path, split
+        self.index_path = path.with_name(f"{path.name}.index")
+        self.broken_path = path.with_name(f"{path.name}.broken.json")
+        self._here = threading.local()
+
+    def __getstate__(self) -> dict[str, object]:
+        return {name: value for name, value in vars(self).items() if name != "_here"}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        vars(self).update(state)
+        self._here = threading.local()
+
+    def stamp(self, index: Index | None) -> dict[str, object]:
+        """Return the tar's size and time."""
+        found = self.path.stat()
+        return {"size": found.st_size, "time": found.st_mtime_ns}
+
+    def scan(self) -> Index:
+        """Walk the tar once, noting where files lie and reading labels on the way, with a progress bar.
+
+        Raises:
+            DataInvalid: as ``tarball.walk``, or the tar has no images of this split.
+        """
+        found = {column: _Places() for column in COLUMNS}
+        labels: dict[str, int | Fault] = {}
+        total = self.path.stat().st_size
+        bar = tqdm(
+            total=total, desc="reading tar", unit="B", unit_scale=True, delay=1, leave=False, disable=None
+        )
+        with self.path.open("rb", buffering=1 << 16) as file, bar:
+            for column, one, member in self._faces(file):
+                found[column].add(one, member)
+                if column == "exp":
+                    file.seek(member.offset)
+                    labels[one] = label(file.read(min(member.size, 4096)))
+                if member.offset - bar.n > 1 << 24:
+                    bar.update(member.offset - bar.n)
+        if not found["image"].ids:
+            raise DataInvalid(
+                f"{self.path} holds no {self.split}_set/images/<id>.jpg: is it AffectNet8's {self.split}_set.tar?"
+            )
+        annotated = {one: kind for kind in reversed(ANNOTATIONS) for one in found[kind].ids}
+        index = assemble(set(found["image"].ids), labels, annotated)
+        places = [found[column].of(index.ids) for column in COLUMNS]
+        offsets, sizes = (np.stack([place[k] for place in places], 1) for k in (0, 1))
+        return Index(index.ids, index.labels, offsets, sizes, index.problems)
+
+    def _faces(self, file: BinaryIO) -> Iterator[tuple[str, str, tarball.Member]]:
+        """Yield column, id and member of each file of this split."""
+        foreign = {"train": "val_set", "val": "train_set"}[self.split]
+        for member in tarball.walk(file):
+            folder, _, name = member.name.rpartition("/")
+            above, _, folder = folder.rpartition("/")
+            if above.rpartition("/")[2] == foreign:
+                continue
+            if folder == "images" and name.endswith(".jpg"):
+                yield "image", name[:-4], member
+            elif folder == "annotations":
+                one, _, end = name.rpartition("_")
+                if end in _KINDS:
+                    yield _KINDS[end], one, member
+
+    def image(self, index: Index, i: int) -> bytes:
+        """Return the bytes of one image."""
+        return self._read(int(index.offsets[i, 0]), int(index.sizes[i, 0]))
+
+    def annotation(self, index: Index, i: int, kind: str) -> bytes | None:
+        """Return the bytes of one annotation, or None where there is none."""
+        column = COLUMNS.index(kind)
+        offset = int(index.offsets[i, column])
+        return None if offset < 0 else self._read(offset, int(index.sizes[i, column]))
+
+    def _read(self, offset: int, size: int) -> bytes:
+        # A handle for each thread, and a new one after a fork: its place in the file would be shared.
+        if getattr(self._here, "process", None) != os.getpid():
+            self._here.file, self._here.process = self.path.open("rb", buffering=0), os.getpid()
+        self._here.file.seek(offset)
+        return self._here.file.read(size)
+
+    def where(self, file: str) -> str:
+        """Return what to call a member in a message."""
+        return f"{self.path}:{self.split}_set/{file}"
+
+    def image_stamp(self, one: str) -> list[int] | None:
+        """Return values that change when an image may have: the tar's own."""
+        return _size_and_time(self.path)
+
+
+class _Places:
+    """Where the files of one column lie, by id; compact, for there are a million."""
+
+    def __init__(self) -> None:
+        self.ids: list[str] = []
+        self._offsets, self._sizes = array("q"), array("q")
+
+    def add(self, one: str, member: tarball.Member) -> None:
+        self.ids.append(one)
+        self._offsets.append(member.offset)
+        self._sizes.append(member.size)
+
+    def of(self, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return offset and size for each id, -1 where there is none; of two members the later one counts."""
+        row = {one: k for k, one in enumerate(self.ids)}
+        rows = np.array([row.get(str(one), -1) for one in ids.tolist()], np.int64)
+        return tuple(
+            np.append(np.array(values, np.int64), -1)[rows]  # row -1 is the last one
+            for values in (self._offsets, self._sizes)
+        )
+
+
+def _listing(folder: str) -> Iterator[str]:
+    """Yield the names in a folder, without hidden ones (macOS leaves ``._*`` and ``.DS_Store``)."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if not entry.name.startswith("."):
+                yield entry.name
+
+
+def _size_and_time(path: str | Path) -> list[int] | None:
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return [found.st_size, found.st_mtime_ns]
