@@ -1,0 +1,112 @@
+"""Open a data set by name, or whichever is there."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from torch.utils.data import Dataset
+
+from fer.datasets import affectnet8_index, ferplus
+from fer.datasets.affectnet8 import AffectNet8
+from fer.datasets.affectnet8_locate import Incomplete, locate
+from fer.datasets.drawing.tree import read_settings
+from fer.datasets.drawn import DrawnFaces
+from fer.datasets.ferplus import FERPlus
+from fer.errors import DataInvalid, DataMissing
+
+_OPEN: dict[str, Callable[..., Dataset]] = {
+    "affectnet8": AffectNet8,
+    "ferplus": FERPlus,
+    "sample": lambda root, split, **options: DrawnFaces(_drawn(root), split, **options),
+}
+DATA = tuple(_OPEN)
+"""The names of the data sets."""
+
+SPLITS = {
+    "affectnet8": affectnet8_index.SPLITS,
+    "ferplus": ferplus.SPLITS,
+    "sample": affectnet8_index.SPLITS,  # drawn in the same layout
+}
+_VALIDATION = {"val", "valid", "validation"}
+_TITLES = {"affectnet8": "AffectNet8", "ferplus": "FER+", "sample": "the drawn sample"}
+_OWN = {
+    "labels": {"ferplus"},
+    "classes": {"affectnet8"},
+    "on_error": {"affectnet8"},
+    "per_class": {"sample"},
+    "seed": {"sample"},
+}
+
+
+def find(root: str | Path = "dataset", split: str = "train", **options: object) -> Dataset:
+    """Open AffectNet8 if it is in ``root``, else FER+ if it is, else the sample, drawn now in ``root/drawn``.
+
+    One printed line says which. When a split of AffectNet8 is there but not the
+    one asked for, that is an error: training and validation data must not come
+    from different sets.
+
+    Args:
+        root: a folder, or anything that the data sets take as their root.
+        split: ``"train"``, ``"val"`` (the same as ``"valid"``), or for FER+ ``"test"``.
+        options: ``limit`` and ``transform`` for any set; those of one set
+            (``labels`` of FER+, ``on_error`` and ``classes`` of AffectNet8) are
+            used if it is the one found.
+
+    Raises:
+        DataMissing, DataInvalid: as the data set found, and for a split that it does not have.
+    """
+    data = _which(Path(root))
+    fitting = {name: value for name, value in options.items() if data in _OWN.get(name, DATA)}
+    dataset = open_split(data, root, split, **fitting)
+    place = _drawn(root) if data == "sample" else root
+    missing = f" (neither AffectNet8 nor FER+ in {root})" if data == "sample" and place != Path(root) else ""
+    print(f"Using {_TITLES[data]}, {dataset.split}: {len(dataset):,} faces from {place}{missing}")
+    return dataset
+
+
+def open_split(data: str, root: str | Path, split: str, **options: object) -> Dataset:
+    """Open one split of the data set with that name.
+
+    Args:
+        data: ``"affectnet8"``, ``"ferplus"`` or ``"sample"``.
+        root: where it is, see each of them; the sample is made in ``root/drawn``.
+        split: ``"val"`` and ``"valid"`` mean the same everywhere.
+        options: passed to the data set. ``labels`` is for FER+; for the others,
+            which have one label a face, only ``"soft"`` is refused.
+
+    Raises:
+        DataMissing: it is not there.
+        DataInvalid: no such data set, no such split of it, or no such labels.
+    """
+    if data not in _OPEN:
+        raise DataInvalid(f"No data set {data!r}; expected one of {', '.join(DATA)}.")
+    same = _VALIDATION if split in _VALIDATION else {split}
+    own = next((name for name in SPLITS[data] if name in same), None)
+    if own is None:
+        raise DataInvalid(f"{_TITLES[data]} has no split {split!r}; it has {', '.join(SPLITS[data])}.")
+    if data != "ferplus" and options.pop("labels", None) == "soft":
+        raise DataInvalid(f'labels="soft" needs several votes for a face; {_TITLES[data]} has one label.')
+    return _OPEN[data](root, own, **options)
+
+
+def _which(root: Path) -> str:
+    if read_settings(root) is not None:
+        return "sample"
+    for split in affectnet8_index.SPLITS:
+        try:
+            locate(root, split)
+            return "affectnet8"
+        except Incomplete:
+            return "affectnet8"  # opening it says what is missing
+        except DataMissing:
+            continue
+    try:
+        ferplus.locate(root)
+        return "ferplus"
+    except DataMissing:
+        return "sample"
+
+
+def _drawn(root: str | Path) -> Path:
+    """Return the folder of the drawn sample for a root: itself if it is one, else ``drawn`` in it."""
+    root = Path(root)
+    return root if root.name == "drawn" or read_settings(root) is not None else root / "drawn"
