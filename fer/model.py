@@ -5,6 +5,7 @@ the demos take it from there.
 """
 
 from collections.abc import Sequence
+from types import MethodType
 
 import torch
 import torch.nn.functional as F
@@ -132,17 +133,17 @@ def resnet18(num_classes: int = len(EMOTIONS), pretrained: bool = False, frozen:
         raise DataMissing(
             f"ResNet18's ImageNet weights could not be fetched ({error}). Expected them online or in "
             f"{torch.hub.get_dir()}/checkpoints: on a machine with internet, save {weights.url} there, "
-            "or train from scratch with --no-pretrained."
+            "or train from scratch, without --pretrained."
         ) from error
     if frozen:
         model.requires_grad_(False)
     model.fc = nn.Linear(model.fc.in_features, num_classes)
     if frozen:
-        model.train = lambda mode=True: _train_last_layer(model, mode)
+        model.train = MethodType(_train_last_layer, model)  # bound, so that a deep copy gets its own
     return model
 
 
-def _train_last_layer(model: nn.Module, mode: bool) -> nn.Module:
+def _train_last_layer(model: nn.Module, mode: bool = True) -> nn.Module:
     """Like model.train, but frozen batch statistics stay as they are."""
     nn.Module.train(model, False)
     model.training = mode
@@ -163,7 +164,10 @@ ARCHITECTURES = {
 def build(
     name: str, num_classes: int = len(EMOTIONS), preprocess: Preprocess | None = None, **options
 ) -> nn.Module:
-    """Return a new network by name, with its ``Preprocess`` as ``model.preprocess``.
+    """Return a new network by name.
+
+    It carries what a card needs to build it again: ``preprocess``, ``arch``,
+    ``num_classes`` and ``options`` (without ``pretrained``, which is a download).
 
     Args:
         name: ``"baseline"``, ``"emotion_net"`` or ``"resnet18"``.
@@ -179,6 +183,8 @@ def build(
     make, usual = ARCHITECTURES[name]
     model = make(num_classes=num_classes, **options)
     model.preprocess = preprocess or usual
+    model.arch, model.num_classes = name, num_classes
+    model.options = {key: value for key, value in options.items() if key != "pretrained"}
     return model
 
 
