@@ -4,18 +4,20 @@ The card says how to build the network, how to prepare its input, what its
 outputs are called, and how it was trained. Nothing is ever unpickled.
 """
 
+import contextlib
 import hashlib
 import importlib.metadata
 import json
 import pickle
 import platform
+import struct
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
+import safetensors.torch
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from fer import model as models
@@ -36,18 +38,28 @@ def save(folder: str | Path, model: nn.Module, card: Mapping) -> None:
     Args:
         folder: made when missing.
         model: a network of ``fer.model.build``, with its ``preprocess``.
-        card: at least ``arch``; ``emotions``, ``preprocess`` and the hash of the weights are added.
+        card: anything JSON-ready; how to build the network and the hash of the weights are added.
+
+    Raises:
+        DataInvalid: the network has more outputs than there are emotions.
     """
     folder = Path(folder)
+    if model.num_classes > len(EMOTIONS):
+        raise DataInvalid(
+            f"The network has {model.num_classes} outputs; expected at most {len(EMOTIONS)}, one an emotion."
+        )
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     with replacing(folder / WEIGHTS) as temporary:
-        save_file(weights, temporary, metadata={"format": "pt"})
+        # Not save_file: the file it makes can be read by its owner alone.
+        temporary.write_bytes(safetensors.torch.save(weights, metadata={"format": "pt"}))
         digest = _sha256(temporary)
     write_card(
         folder,
         {
             **card,
-            "emotions": list(EMOTIONS),
+            "arch": model.arch,
+            "options": model.options,
+            "emotions": list(EMOTIONS[: model.num_classes]),
             "preprocess": model.preprocess.to_dict(),
             "parameters": models.count_parameters(model),
             "weights_sha256": digest,
@@ -97,12 +109,18 @@ def load(path: str | Path, arch: str | None = None, device: str = "cpu") -> tupl
         usual = STUDENT if arch == "baseline" else models.ARCHITECTURES.get(arch, (None, Preprocess()))[1]
         card = {"arch": arch, "emotions": list(EMOTIONS), "preprocess": usual.to_dict(), "source": path.name}
 
-    model = models.build(
-        card["arch"],
-        num_classes=len(card["emotions"]),
-        preprocess=Preprocess(**card["preprocess"]),
-        **card.get("options", {}),
-    )
+    try:
+        model = models.build(
+            card["arch"],
+            num_classes=len(card["emotions"]),
+            preprocess=Preprocess(**card["preprocess"]),
+            **card.get("options", {}),
+        )
+    except TypeError as error:  # a field that the network or Preprocess does not know
+        raise DataInvalid(
+            f"{path / CARD} does not describe a network of this code ({error}). Take the model from its "
+            "source again, or use the code it was trained with."
+        ) from error
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:
@@ -140,12 +158,33 @@ def read_card(folder: str | Path) -> dict:
 
 def provenance() -> dict:
     """Return the git commit (``+`` when files were changed since) and versions that a card records."""
-    packages = ("torch", "torchvision", "numpy", "accelerate", "opencv-python")
-    return {
-        "git": _git_commit(),
-        "versions": {"python": platform.python_version()}
-        | {name: importlib.metadata.version(name) for name in packages},
-    }
+    versions = {"python": platform.python_version()}
+    for name in ("torch", "torchvision", "numpy", "accelerate", "opencv-python"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):  # e.g. a headless OpenCV
+            versions[name] = importlib.metadata.version(name)
+    return {"git": _git_commit(), "versions": versions}
+
+
+def read_plain(path: Path) -> object:
+    """Return what ``torch.save`` wrote, as long as it is tensors and plain values; nothing else is unpickled.
+
+    Raises:
+        DataInvalid: the file holds other objects, or is damaged.
+    """
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except _UNREADABLE as error:
+        raise DataInvalid(
+            f"{path} holds no plain weights, or is damaged ({' '.join(str(error).split())[:200]}). Expected a "
+            "state_dict; whole pickled models are never loaded, because a pickle can run any program."
+        ) from error
+
+
+_UNREADABLE = (
+    *(pickle.UnpicklingError, EOFError, RuntimeError, AssertionError),
+    *(LookupError, ValueError, TypeError, AttributeError, struct.error),
+)
+"""What torch.load raises on a damaged file depends on which byte is wrong."""
 
 
 def _git_commit() -> str | None:
@@ -160,15 +199,14 @@ def _git_commit() -> str | None:
 def _read_weights(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise DataMissing(f"{path} is missing: expected the weights of the model there.")
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise DataInvalid(
-            f"{path} holds no plain weights, or is damaged ({' '.join(str(error).split())[:200]}). Expected a "
-            "state_dict; whole pickled models are never loaded, because a pickle can run any program."
-        ) from error
+    if path.suffix == ".safetensors":
+        try:
+            return safetensors.torch.load_file(path)
+        except SafetensorError as error:
+            raise DataInvalid(
+                f"{path} is damaged ({error}). Take the model from its source again."
+            ) from error
+    state = read_plain(path)
     for key in ("state_dict", "model_state_dict", "model"):
         if isinstance(state, Mapping) and isinstance(state.get(key), Mapping):
             state = state[key]

@@ -45,6 +45,8 @@ class Preprocess:
             raise DataInvalid(f"Preprocess(scaling={self.scaling!r}): expected 'image', 'fixed' or 'raw'.")
         object.__setattr__(self, "mean", tuple(self.mean))  # JSON brings lists
         object.__setattr__(self, "std", tuple(self.std))
+        if self.size < 1 or not {len(self.mean), len(self.std)} <= {1, self.channels}:
+            raise DataInvalid(f"{self}: expected a size of 1 or more, and one mean and std or one a channel.")
 
     def __call__(self, image: Tensor) -> Tensor:
         """Return the network input."""
