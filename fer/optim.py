@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 from torch.optim.swa_utils import AveragedModel
 from torchvision.transforms import v2
 
@@ -30,14 +30,13 @@ def optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
 
 def schedule(optimizer: torch.optim.Optimizer, config: TrainConfig, steps: int) -> LRScheduler:
     """Return the course of the learning rate over so many steps."""
-    risen = config.warmup * steps
-    if config.schedule == "one_cycle":
-        share = max(config.warmup, 0.1)
-        return OneCycleLR(optimizer, config.lr, steps, pct_start=share, cycle_momentum=False)
+    one_cycle = config.schedule == "one_cycle"  # as a cosine up, too; torch's own fails on short runs
+    risen = max(config.warmup, 0.1 if one_cycle else 0.0) * steps
 
     def rate(step: int) -> float:
         if step < risen:
-            return (step + 1) / (risen + 1)
+            up = (step + 1) / (risen + 1)
+            return 0.5 * (1 - math.cos(math.pi * up)) if one_cycle else up
         if config.schedule == "constant":
             return 1.0
         return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - risen) / max(1.0, steps - risen))))
