@@ -6,6 +6,7 @@ Source: Barsoum et al. 2016, arXiv:1608.01041. Faces are not shipped.
 import csv
 import io
 import zipfile
+import zlib
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +18,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
+from fer.datasets.splits import representative
 from fer.errors import DataInvalid, DataMissing
 from fer.labels import EMOTIONS
 
@@ -31,6 +33,7 @@ SPLITS = tuple(FOLDERS)
 SIDE = 48
 
 _TO_EMOTIONS = [VOTES.index(name) for name in EMOTIONS]
+_PLACE = [EMOTIONS.index(name) if name in EMOTIONS else -1 for name in VOTES]
 
 
 class FERPlus(Dataset):
@@ -54,7 +57,8 @@ class FERPlus(Dataset):
         split: ``"train"``, ``"valid"`` or ``"test"``.
         labels: ``"majority"``, ``"argmax"`` or ``"soft"``.
         transform: applied to the image.
-        limit: keep the first so many faces.
+        limit: keep so many faces, as ``AffectNet8`` does: one of each class first,
+            then in proportion to the classes, chosen by a hash of the key.
 
     Attributes:
         labels: int64 (N,), the top label of each face.
@@ -83,23 +87,26 @@ class FERPlus(Dataset):
         if labels not in ("majority", "argmax", "soft"):
             raise DataInvalid(f"labels={labels!r}; expected 'majority', 'argmax' or 'soft'.")
         self.split, self.kind, self.transform = split, labels, transform
-        self.files = locate(root).joinpath(FOLDERS[split])
-        names, votes = _read_votes(self.files)
+        self.root = Path(root)
+        names, votes = _read_votes(locate(root).joinpath(FOLDERS[split]))
 
         counted = np.where(votes > 1, votes, 0)
         top = counted.argmax(1)
         kept = (top < len(EMOTIONS)) & (counted.max(1) > 0)
         if labels == "majority":
             kept &= 2 * counted.max(1) > counted.sum(1)
-        chosen = np.flatnonzero(kept)[:limit]
+        # The top label by FER+'s own column order: a tie goes to the earlier column there.
+        labels_of = np.array([_PLACE[t] for t in top[kept]], np.int64)
+        keys_of = [f"{split}/{names[i]}" for i in np.flatnonzero(kept)]
+        some = np.arange(len(labels_of)) if limit is None else representative(labels_of, keys_of, limit)
+        chosen = np.flatnonzero(kept)[some]
 
         emotions = counted[chosen][:, _TO_EMOTIONS]
         self.votes = votes[chosen]
         self.shares = (emotions / emotions.sum(1, keepdims=True)).astype(np.float32)
-        # The top label by FER+'s own column order: a tie goes to the earlier column there.
-        self.labels = np.array([EMOTIONS.index(VOTES[t]) for t in top[chosen]], np.int64)
+        self.labels = labels_of[some]
+        self.keys = [keys_of[i] for i in some]
         self._names = [names[i] for i in chosen]
-        self.keys = [f"{split}/{name}" for name in self._names]
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -115,8 +122,10 @@ class FERPlus(Dataset):
         """All images, uint8 (N, 1, 48, 48)."""
         pixels = np.empty((len(self), 1, SIDE, SIDE), np.uint8)
         label = f"reading FER+ {self.split}"
+        # Opened here, not kept: processes that read images cannot share an open zip.
+        files = locate(self.root).joinpath(FOLDERS[self.split])
         for i, name in enumerate(tqdm(self._names, label, leave=False, delay=1)):
-            pixels[i, 0] = _decode(self.files, name)
+            pixels[i, 0] = _decode(files, name)
         return torch.from_numpy(pixels)
 
 
@@ -156,7 +165,11 @@ def _read_votes(folder: Path | zipfile.Path) -> tuple[list[str], np.ndarray]:
     if not table.is_file():
         raise DataMissing(f"{table} is missing: the copy of FER+ is incomplete. See dataset/README.md.")
     names, votes = [], []
-    for number, row in enumerate(csv.reader(table.read_text("utf-8").splitlines()), 1):
+    try:
+        lines = table.read_text("utf-8").splitlines()
+    except (UnicodeDecodeError, zipfile.BadZipFile, zlib.error) as error:
+        raise DataInvalid(f"{table} cannot be read ({error}). Copy FER+ again.") from error
+    for number, row in enumerate(csv.reader(lines), 1):
         if not row or not row[0]:  # the published list has rows for pictures that were withdrawn
             continue
         if len(row) != 2 + len(VOTES) or not all(cell.strip().isdigit() for cell in row[2:]):
@@ -176,7 +189,7 @@ def _decode(folder: Path | zipfile.Path, name: str) -> np.ndarray:
         image = np.asarray(Image.open(io.BytesIO(file.read_bytes())).convert("L"))
     except (FileNotFoundError, KeyError) as error:
         raise DataMissing(f"{file} is listed in label.csv but missing. Copy FER+ again.") from error
-    except OSError as error:
+    except (OSError, zipfile.BadZipFile, zlib.error) as error:
         raise DataInvalid(f"{file} cannot be read ({error}). Copy FER+ again.") from error
     if image.shape != (SIDE, SIDE):
         raise DataInvalid(f"{file} measures {image.shape[::-1]}; expected {SIDE}x{SIDE} pixels.")
