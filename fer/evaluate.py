@@ -18,8 +18,8 @@ class EvaluateConfig:
     """Which data set."""
     root: Path = Path("dataset")
     """Where the data set is."""
-    split: str = "test"
-    """Which part: train, val or test (AffectNet8 and the sample have no test)."""
+    split: str | None = None
+    """Which part: train, val or test; by default FER+'s test, the others' val (they have no test)."""
     labels: Literal["majority", "argmax"] = "majority"
     """FER+ only: the official protocol's labels, or the top vote of every face."""
     arch: str | None = None
@@ -60,7 +60,7 @@ from fer.files import replacing
 from fer.labels import EMOTIONS
 from fer.model import build
 from fer.probabilities import class_shift, logits_of, to_probabilities
-from fer.scores import Scores, fit_temperature, score
+from fer.scores import RESAMPLES, Scores, fit_temperature, score
 
 METRICS = "metrics.json"
 
@@ -84,9 +84,11 @@ class Predictions:
         card = card or {}
         return to_probabilities(self.logits, card.get("temperature", 1.0), class_shift(card, prior))
 
-    def score(self, card: Mapping | None = None, prior: str = "training") -> Scores:
-        """Return the scores of these predictions."""
-        return score(self.probabilities(card, prior), self.labels)
+    def score(
+        self, card: Mapping | None = None, prior: str = "training", resamples: int = RESAMPLES
+    ) -> Scores:
+        """Return the scores of these predictions; no intervals with 0 ``resamples``."""
+        return score(self.probabilities(card, prior), self.labels, resamples)
 
     @classmethod
     def merge(cls, parts: Sequence["Predictions"], order: Sequence[str]) -> "Predictions":
@@ -119,19 +121,26 @@ def predict(
         progress: show a bar.
         part: (rank, world): take every world-th face from rank on.
 
+    Raises:
+        DataInvalid: a batch size below 1.
+
     Warns:
         when the number of faces that came is not ``len(dataset)``.
     """
+    if batch_size < 1:
+        raise DataInvalid(f"batch_size={batch_size}; expected 1 or more faces per forward pass.")
     mine = range(part[0], len(dataset), part[1])
     device = next(model.parameters()).device
     loader = DataLoader(Subset(dataset, mine), batch_size, num_workers=workers)
     was_training = model.training
     model.eval()
-    outputs = [
-        logits_of(model, model.preprocess(images.to(device)), flip).cpu()
-        for images, _ in tqdm(loader, "predicting", leave=False, disable=not progress, delay=1)
-    ]
-    model.train(was_training)
+    try:
+        outputs = [
+            logits_of(model, model.preprocess(images.to(device)), flip).cpu()
+            for images, _ in tqdm(loader, "predicting", leave=False, disable=not progress, delay=1)
+        ]
+    finally:
+        model.train(was_training)
     logits = torch.cat(outputs).numpy() if outputs else np.zeros((0, len(EMOTIONS)), np.float32)
     if len(logits) != len(mine):
         warnings.warn(f"{len(logits)} faces were predicted, but the data set has {len(mine)}.", stacklevel=2)
@@ -174,24 +183,29 @@ def main(config: EvaluateConfig) -> None:
 
     if config.record and (config.untrained or config.limit or config.prior != "training"):
         raise DataInvalid(
-            "--record keeps full results of the trained model only: leave out the other options."
+            "--record keeps full results of the trained model only: leave out "
+            "--untrained, --limit and --prior, or leave out --record."
         )
+    if config.record and not config.model.is_dir():
+        raise DataInvalid(f"--record writes into the model's folder, and {config.model} is none.")
     model, card = checkpoint.load(config.model, config.arch)
     if config.untrained:
         torch.manual_seed(0)
         model = build(card["arch"], preprocess=model.preprocess, **card.get("options", {})).eval()
         card = {}
     flip = card.get("flip", False) if config.flip is None else config.flip
-    kind = {"labels": config.labels} if config.data == "ferplus" else {}
-    dataset = open_split(config.data, config.root, config.split, limit=config.limit, **kind)
+    voted = config.data == "ferplus"
+    kind = {"labels": config.labels} if voted else {}
+    split = config.split or ("test" if voted else "val")
+    dataset = open_split(config.data, config.root, split, limit=config.limit, **kind)
     predictions = predict(model, dataset, config.batch_size, flip)
 
-    name = f"{dataset.name}-{dataset.split}" + ("-argmax" if config.labels == "argmax" else "")
+    name = f"{dataset.name}-{dataset.split}" + ("-argmax" if kind.get("labels") == "argmax" else "")
     print(
         f"{config.model}{' (untrained)' if config.untrained else ''} on {name}, flip {'on' if flip else 'off'}"
     )
     if config.record:
-        print(record(config.model, name, predictions, card, {"flip": flip, "labels": config.labels}))
+        print(record(config.model, name, predictions, card, {"flip": flip, **kind}))
         print(f"recorded in {config.model / METRICS}", file=sys.stderr)
     else:
         rounded = predictions.probabilities(card, config.prior).astype(np.float16)

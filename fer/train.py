@@ -9,9 +9,10 @@ epoch and the step, and batches are cut from one order that does not depend on
 how many processes share them.
 """
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args, get_origin, get_type_hints
 
 
 @dataclass
@@ -85,6 +86,24 @@ class TrainConfig:
     crop_margin: float = 0.1
     """How much wider than the detected box the demos shall crop for this network; kept in the card."""
 
+    def __post_init__(self) -> None:
+        self.out = None if self.out is None else Path(self.out)  # notebooks give strings
+
+    def check(self) -> None:
+        """Raise DataInvalid when a value is none of those offered, or out of its range."""
+        for name, kind in get_type_hints(type(self)).items():
+            if get_origin(kind) is Literal and getattr(self, name) not in get_args(kind):
+                raise DataInvalid(f"{name}={getattr(self, name)!r}: expected one of {get_args(kind)}.")
+        ranges = {"lr": (0, math.inf), "ema": (0, 0.99999), "warmup": (0, 1), "label_smoothing": (0, 1)}
+        ranges |= {"workers": (0, math.inf), "clip": (0, math.inf), "weight_decay": (0, math.inf)}
+        ranges |= dict.fromkeys(("epochs", "batch_size", "accumulate", "save_steps"), (1, math.inf))
+        ranges |= dict.fromkeys(("size", "patience", "limit"), (1, math.inf))
+        for name, (low, high) in ranges.items():
+            value = getattr(self, name)
+            if value is not None and not low <= value <= high:
+                limits = f"{low} to {high}" if high < math.inf else f"{low} or more"
+                raise DataInvalid(f"--{name.replace('_', '-')} {value}: expected {limits}.")
+
     def build_options(self) -> dict:
         """Return what ``fer.model.build`` needs beside the name to make this network again, without a download."""
         return {"frozen": True} if self.model == "resnet18" and self.frozen else {}
@@ -99,7 +118,7 @@ if __name__ == "__main__":
 from collections.abc import Callable
 
 import torch
-from accelerate import Accelerator
+from accelerate import PartialState
 from torch import nn
 from torch.utils.data import Dataset
 
@@ -132,11 +151,13 @@ def fit(
         on_epoch: called on the first process after each epoch, e.g. to draw curves.
 
     Raises:
-        DataInvalid: the state in ``config.out`` belongs to another configuration,
-            or the loss is no number (the message names the batch).
+        DataInvalid: an option is out of its range, ``config.out`` holds a model
+            already or the state of another configuration, or the loss is no
+            number (the message names the batch).
         DataMissing: ``config.resume`` without a state.
         Stopped: SIGINT or SIGTERM came; the state is saved where ``config.out`` is set.
     """
+    config.check()
     return Trainer(model, train, valid, config).run(on_epoch)
 
 
@@ -170,6 +191,9 @@ def new_model(config: TrainConfig) -> nn.Module:
 
 def main(config: TrainConfig) -> None:
     """Train, fit the temperature on validation data, and record the validation scores."""
+    config.check()
+    if config.model == "baseline" and config.size not in (None, 224):
+        raise DataInvalid(f"--size {config.size}: the baseline takes 224 alone. Leave --size out.")
     if config.model != "resnet18" and (config.pretrained or config.frozen):
         raise DataInvalid("--pretrained and --frozen are for --model resnet18: leave them out.")
     if config.precision == "fp16" and not torch.cuda.is_available():
@@ -178,7 +202,7 @@ def main(config: TrainConfig) -> None:
     train, valid = training_splits(config)
     model = new_model(config)
     history = fit(model, train, valid, config)
-    if Accelerator().is_main_process:
+    if PartialState().is_main_process:
         predictions = predict(model, valid, config.batch_size, config.flip)
         card = calibrate(checkpoint.read_card(config.out), predictions)
         card["seconds"] = round(history.column("seconds").sum())
@@ -187,5 +211,6 @@ def main(config: TrainConfig) -> None:
         print(
             f"\nvalidation, epoch {history.best_epoch} of {len(history.rows)}, temperature {card['temperature']}"
         )
-        print(record(config.out, name, predictions, card, {"flip": config.flip, "labels": "majority"}))
+        labels = {"labels": "majority"} if config.data == "ferplus" else {}
+        print(record(config.out, name, predictions, card, {"flip": config.flip, **labels}))
         print(f"\nsaved in {config.out}")

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from accelerate.utils import gather_object
+from accelerate.utils import broadcast, gather_object
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
@@ -25,12 +25,11 @@ from fer import checkpoint, optim
 from fer.augment import STRENGTHS
 from fer.batches import cut, epoch_order
 from fer.errors import DataInvalid, DataMissing, UserError
-from fer.evaluate import Predictions, predict
+from fer.evaluate import METRICS, Predictions, predict
 from fer.files import replacing
 from fer.history import History
 from fer.interrupt import stop_signals
 from fer.labels import EMOTIONS
-from fer.model import build
 
 if TYPE_CHECKING:
     from fer.train import TrainConfig
@@ -52,18 +51,29 @@ class Trainer:
             raise DataInvalid(
                 f"Found {len(train)} training and {len(valid)} validation faces; expected some of both."
             )
+        if config.out and not hasattr(model, "arch"):
+            raise DataInvalid(
+                f"A {type(model).__name__} cannot be saved with a card: make it with fer.model.build."
+            )
         AcceleratorState._reset_state()  # several runs in one notebook may differ in precision
         self.accelerator = Accelerator(mixed_precision=config.precision)
         self.config, self.train, self.valid = config, train, valid
         self.model = model.to(self.accelerator.device, memory_format=torch.channels_last)
-        self.classes = len(EMOTIONS)
+        self.classes = getattr(model, "num_classes", len(EMOTIONS))
+        world = self.accelerator.num_processes
+        if min(config.batch_size, len(train)) < world:
+            raise DataInvalid(
+                f"Batches of {min(config.batch_size, len(train))} faces cannot be shared by {world} processes: "
+                "raise --batch-size, or start fewer."
+            )
         self.shares = np.bincount(train.labels, minlength=self.classes) / len(train)
         self.history, self.provenance = History(), checkpoint.provenance()
         self.epoch, self.seen, self.totals = 0, 0, torch.zeros(2, dtype=torch.float64)
         self.best_score, self.best_weights = -math.inf, None
 
         self.optimizer = optim.optimizer(model, config)
-        self.steps_per_epoch = len(list(cut(len(train), config.batch_size)))
+        self.spans = list(cut(len(train), config.batch_size, smallest=max(8, world)))
+        self.steps_per_epoch = len(self.spans)
         self.scheduler = optim.schedule(self.optimizer, config, self.steps_per_epoch * config.epochs)
         self.ema = optim.running_mean(self.model, config.ema) if config.ema else None
         # Only network and optimizer are prepared: batches are cut below, alike for any number of processes.
@@ -83,17 +93,18 @@ class Trainer:
             self._restore()
         elif config.out and not config.overwrite:
             self._refuse_to_overwrite()
-        with stop_signals() as self.stop:
-            while self.epoch < config.epochs and not self._out_of_patience():
-                self._epoch()
-                if first and config.out:
-                    self.history.save(config.out / HISTORY)
-                if first and on_epoch:
-                    on_epoch(self.history)
-        # Scoring and the caller get the plain network, without mixed precision.
-        self.model = self.accelerator.unwrap_model(self.network, keep_fp32_wrapper=False)
+        try:
+            with stop_signals() as self.stop:
+                while self.epoch < config.epochs and not self._out_of_patience():
+                    self._epoch()
+                    if first and config.out:
+                        self.history.save(config.out / HISTORY)
+                    if first and on_epoch:
+                        on_epoch(self.history)
+        finally:  # the caller gets the plain network back, without mixed precision, whatever happened
+            plain = self.accelerator.unwrap_model(self.network, keep_fp32_wrapper=False).eval()
+            vars(plain).pop("_is_accelerate_prepared", None)  # or another fit would run without its own wrapper
         self.model.load_state_dict(self.best_weights)
-        self.model.eval()
         if first and config.out:
             (config.out / STATE).unlink(missing_ok=True)
         return self.history
@@ -133,7 +144,7 @@ class Trainer:
         predictions = self._validate()
         self.epoch, self.seen = self.epoch + 1, 0
         self.totals.zero_()
-        scores = predictions.score()
+        scores = predictions.score(resamples=0)
         row = {
             "epoch": self.epoch,
             "lr": self.scheduler.get_last_lr()[0],
@@ -214,8 +225,7 @@ class Trainer:
             self.train.labels, self.config.seed, self.epoch, self.config.imbalance == "balanced_sampling"
         )
         rank, world = self.accelerator.process_index, self.accelerator.num_processes
-        spans = [(a, b) for a, b in cut(len(order), self.config.batch_size) if a >= self.seen]
-        return [(b - a, order[a:b][rank::world].tolist()) for a, b in spans]
+        return [(b - a, order[a:b][rank::world].tolist()) for a, b in self.spans if a >= self.seen]
 
     def _loader(self, batches: list[list[int]]) -> DataLoader:
         workers = self.config.workers
@@ -228,8 +238,13 @@ class Trainer:
 
     def _validate(self) -> Predictions:
         rank, world = self.accelerator.process_index, self.accelerator.num_processes
+        scored = self._scored()
+        for (
+            buffer
+        ) in scored.buffers():  # batch statistics differ between processes; the first one's are saved
+            broadcast(buffer)
         mine = predict(
-            self._scored(),
+            scored,
             self.valid,
             self.config.batch_size,
             workers=self.config.workers,
@@ -240,16 +255,16 @@ class Trainer:
 
     def _choose(self, row: dict[str, float]) -> None:
         value = row["valid_" + self.config.metric] * (-1 if self.config.metric == "loss" else 1)
-        if value <= self.best_score and self.best_weights is not None:
+        if self.best_weights is not None and not value > self.best_score:  # also when it is no number
             return
         self.best_score, self.history.best_epoch = value, self.epoch
         for other in self.history.rows:
             other["chosen"] = int(other is row)
         self.best_weights = {k: v.detach().clone() for k, v in self._scored().state_dict().items()}
         if self.config.out and self.accelerator.is_main_process:
-            best = build(self.config.model, preprocess=self.model.preprocess, **self.config.build_options())
-            best.load_state_dict(self.best_weights)
-            checkpoint.save(self.config.out, best, self._card())
+            for record in (self.config.out / METRICS, *self.config.out.glob("predictions-*.npz")):
+                record.unlink(missing_ok=True)  # of the weights that are replaced now
+            checkpoint.save(self.config.out, self._scored(), self._card())
 
     def _out_of_patience(self) -> bool:
         waited = self.epoch - self.history.best_epoch
@@ -258,8 +273,8 @@ class Trainer:
     def _card(self) -> dict:
         config = {k: str(v) if isinstance(v, Path) else v for k, v in asdict(self.config).items()}
         return {
-            "arch": self.config.model,
-            "options": self.config.build_options(),
+            "arch": self.model.arch,
+            "options": self.model.options,
             "crop_margin": self.config.crop_margin,
             "flip": self.config.flip,
             "temperature": 1.0,
@@ -301,6 +316,7 @@ class Trainer:
             "ema": self.ema.state_dict() if self.ema is not None else None,
             "optimizer": self.optimizer.state_dict(),
             "scheduler": self.scheduler.state_dict(),
+            "scaler": self.accelerator.scaler.state_dict() if self.accelerator.scaler else None,
             "epoch": self.epoch,
             "seen": self.seen,
             "totals": totals,
@@ -318,7 +334,7 @@ class Trainer:
             raise DataMissing(
                 f"Nothing to resume: {file} is missing (a finished run leaves none). Leave out --resume."
             )
-        state = torch.load(file, map_location="cpu", weights_only=True)
+        state = checkpoint.read_plain(file)
         then, now = state["config"], self._fixed_config()
         changed = [f"{k} was {then[k]}, is {v}" for k, v in now.items() if k in then and then[k] != v]
         if changed:
@@ -331,6 +347,8 @@ class Trainer:
             self.ema.load_state_dict(state["ema"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.scheduler.load_state_dict(state["scheduler"])
+        if self.accelerator.scaler:
+            self.accelerator.scaler.load_state_dict(state["scaler"])
         self.epoch, self.seen = state["epoch"], state["seen"]
         # The totals of all processes so far are carried by the first one.
         self.totals = state["totals"].double() * self.accelerator.is_main_process
