@@ -29,7 +29,7 @@ def run(module: str, options: type, arguments: Sequence[str] | None = None) -> N
     try:
         script = importlib.import_module(module)
         sys.exit(script.main(parsed) or 0)
-    except UserError as error:
+    except (UserError, OSError) as error:  # a full disk or a forbidden folder is the user's to mend, too
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:

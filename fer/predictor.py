@@ -95,7 +95,10 @@ class EmotionPredictor:
             return np.zeros((0, len(EMOTIONS)), np.float32)
         inputs = torch.stack([self.model.preprocess(_to_tensor(face)) for face in crops])
         logits = logits_of(self.model, inputs, self.flip).numpy()
-        return to_probabilities(logits, self.temperature, self.shift).astype(np.float32)
+        found = to_probabilities(logits, self.temperature, self.shift)
+        probabilities = np.zeros((len(crops), len(EMOTIONS)), np.float32)
+        probabilities[:, : found.shape[1]] = found  # a network of seven classes never says contempt
+        return probabilities
 
 
 def default_model() -> Path:
