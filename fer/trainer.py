@@ -103,7 +103,7 @@ class Trainer:
                         on_epoch(self.history)
         finally:  # the caller gets the plain network back, without mixed precision, whatever happened
             plain = self.accelerator.unwrap_model(self.network, keep_fp32_wrapper=False).eval()
-            vars(plain).pop("_is_accelerate_prepared", None)  # or another fit would run without its own wrapper
+            vars(plain).pop("_is_accelerate_prepared", None)  # another fit must prepare it again
         self.model.load_state_dict(self.best_weights)
         if first and config.out:
             (config.out / STATE).unlink(missing_ok=True)
