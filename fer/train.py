@@ -126,6 +126,7 @@ from fer import checkpoint
 from fer.errors import DataInvalid
 from fer.evaluate import calibrate, predict, record
 from fer.history import History
+from fer.memory import keep_freed_memory
 from fer.model import ARCHITECTURES, build
 from fer.preprocess import Preprocess
 from fer.trainer import Stopped, Trainer
@@ -198,6 +199,7 @@ def main(config: TrainConfig) -> None:
         raise DataInvalid("--pretrained and --frozen are for --model resnet18: leave them out.")
     if config.precision == "fp16" and not torch.cuda.is_available():
         raise DataInvalid("--precision fp16 needs a GPU, and none was found: use bf16 or no.")
+    keep_freed_memory()
     config.out = config.out or Path("models") / f"{config.model}-{config.data}"
     train, valid = training_splits(config)
     model = new_model(config)
