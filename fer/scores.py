@@ -90,11 +90,11 @@ def score(probabilities: np.ndarray, labels: np.ndarray, resamples: int = RESAMP
     precision, recall, f1, support = precision_recall_fscore_support(
         labels, predicted, labels=range(classes), zero_division=0
     )
-    rates = _rates(counts[None])
+    shares = rates(counts[None])
     likelihood = probabilities[np.arange(len(labels)), labels]
     scores = Scores(
         n=len(labels),
-        **{name: float(values[0]) for name, values in rates.items()},
+        **{name: float(values[0]) for name, values in shares.items()},
         ece=calibration_error(probabilities, labels),
         nll=float(-np.log(likelihood.clip(1e-12)).mean()),
         per_class={
@@ -149,7 +149,7 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     return float(np.exp(minimize_scalar(nll, bounds=(np.log(0.05), np.log(20)), method="bounded").x))
 
 
-def _rates(counts: np.ndarray) -> dict[str, np.ndarray]:
+def rates(counts: np.ndarray) -> dict[str, np.ndarray]:
     """Return accuracy, balanced accuracy and macro-F1, each (B,), of confusion counts (B, C, C)."""
     hits = np.diagonal(counts, axis1=1, axis2=2)
     support, guessed = counts.sum(2), counts.sum(1)
@@ -171,7 +171,7 @@ def _intervals(
     rng = np.random.default_rng(seed)
     n, classes = len(labels), len(counts)
     cells = rng.multinomial(n, counts.ravel() / n, resamples).reshape(resamples, classes, classes)
-    drawn = _rates(cells)
+    drawn = rates(cells)
 
     # The gap of a bin is |sum of (confidence - right)| / N: summed over draws of the samples in it.
     confidence = probabilities.max(1)

@@ -1,0 +1,114 @@
+"""What training and evaluation left beside a model: card, history, scores, predictions; read without any data set."""
+
+import json
+import zipfile
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from fer import checkpoint
+from fer.errors import DataInvalid, DataMissing
+from fer.evaluate import METRICS
+from fer.history import History
+from fer.probabilities import to_probabilities
+
+PREFERRED = ("ferplus-test", "ferplus-valid")
+"""Which recorded predictions to look at first: those on faces that chose nothing."""
+
+
+@dataclass(frozen=True)
+class RecordedPredictions:
+    """What a model said of each face of one split.
+
+    Attributes:
+        names: N unique sample names.
+        probabilities: float64 (N, C), calibrated, as rounded in the file.
+        labels: int64 (N,), the true classes.
+        temperature: what the network's outputs were divided by.
+    """
+
+    names: list[str]
+    probabilities: np.ndarray
+    labels: np.ndarray
+    temperature: float = 1.0
+
+    @property
+    def uncalibrated(self) -> np.ndarray:
+        """The probabilities without the temperature, (N, C).
+
+        Their logarithms are the network's outputs over the temperature, up to
+        a constant a row. What float16 rounded to 0 is taken for its smallest number.
+        """
+        logits = np.log(self.probabilities.clip(float(np.finfo(np.float16).smallest_subnormal)))
+        return to_probabilities(logits * self.temperature)
+
+
+@dataclass(frozen=True)
+class RecordedModel:
+    """The folder of a trained model, read without loading its weights."""
+
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.folder.name
+
+    @cached_property
+    def card(self) -> dict:
+        """How it was trained and what it needs: see ``fer.checkpoint``."""
+        return checkpoint.read_card(self.folder)
+
+    @cached_property
+    def metrics(self) -> dict[str, dict]:
+        """Recorded scores by data set and split, as ``fer.scores.Scores.to_dict`` wrote them."""
+        file = self.folder / METRICS
+        return json.loads(file.read_text("utf-8")) if file.is_file() else {}
+
+    @cached_property
+    def history(self) -> History | None:
+        """The record of its training, if there is one."""
+        file = self.folder / "history.csv"
+        return History.load(file) if file.is_file() else None
+
+    @property
+    def sets(self) -> list[str]:
+        """Sets and splits whose predictions are recorded, e.g. ``"ferplus-test"``; preferred ones first."""
+        found = sorted(
+            file.stem.removeprefix("predictions-") for file in self.folder.glob("predictions-*.npz")
+        )
+        return sorted(found, key=lambda name: PREFERRED.index(name) if name in PREFERRED else len(PREFERRED))
+
+    def predictions(self, name: str) -> RecordedPredictions:
+        """Return the recorded predictions on one of ``sets``.
+
+        Raises:
+            DataMissing: there are none.
+            DataInvalid: the file is damaged.
+        """
+        file = self.folder / f"predictions-{name}.npz"
+        if not file.is_file():
+            raise DataMissing(
+                f"{file} is missing; {self.name} has recorded predictions on: {', '.join(self.sets) or 'nothing'}. "
+                f"`python -m fer.evaluate --model models/{self.name} --record …` makes them."
+            )
+        try:
+            with np.load(file, allow_pickle=False) as arrays:
+                return RecordedPredictions(
+                    arrays["names"].tolist(),
+                    arrays["probabilities"].astype(np.float64),
+                    arrays["labels"],
+                    self.card.get("temperature", 1.0),
+                )
+        except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise DataInvalid(
+                f"{file} is damaged ({error}). Take the model from its source again."
+            ) from error
+
+
+def recorded_models(folder: str | Path = "models") -> list[RecordedModel]:
+    """Return the models in a folder that have weights, scores and a card, by name; none if there is no such folder."""
+    cards = sorted(Path(folder).glob(f"*/{checkpoint.CARD}"))
+    return [RecordedModel(card.parent) for card in cards if (card.parent / METRICS).is_file()]
