@@ -9,6 +9,7 @@ Exit codes: 0 done, 1 could not do the work (a message on stderr), 2 bad usage,
 """
 
 import importlib
+import importlib.metadata
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -26,6 +27,7 @@ def run(module: str, options: type, arguments: Sequence[str] | None = None) -> N
         args=arguments,
         config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
     )
+    _warn_of_namesake()
     try:
         script = importlib.import_module(module)
         sys.exit(script.main(parsed) or 0)
@@ -35,3 +37,17 @@ def run(module: str, options: type, arguments: Sequence[str] | None = None) -> N
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         sys.exit(130)
+
+
+def _warn_of_namesake() -> None:
+    """Say so when PyPI's ``fer``, another project with the same import name, is installed beside this one."""
+    try:
+        found = importlib.metadata.distribution("fer")
+    except importlib.metadata.PackageNotFoundError:
+        return
+    print(
+        f"warning: another package called fer ({found.version}) is installed in this environment. Depending on the "
+        "folder that you start from, Python may import that one: run `pip uninstall -y fer`, then "
+        "`pip install -e . --no-deps`.",
+        file=sys.stderr,
+    )
