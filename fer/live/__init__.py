@@ -1,1 +1,5 @@
-"""What the webcam and screen demos share: frames in, drawn frames and records out."""
+"""The live demos: frames in, steady named faces out, drawn, shown and recorded.
+
+sources -> capture -> analysis (tracking, smoothing) -> overlay -> display, records; ``loop`` joins them and
+``app`` starts them from a script's options.
+"""

@@ -1,0 +1,135 @@
+"""Reads a source in a thread of its own, so that nobody waits for a camera and a camera waits for nobody."""
+
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+
+from fer.live.media import Source
+
+AHEAD = 4  # frames read ahead when none may be dropped
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One picture of a source.
+
+    Attributes:
+        image: BGR uint8 (H, W, 3). Nobody draws into it.
+        time_s: media time of files; for live sources, seconds by the clock since the capture began.
+        index: 0, 1, 2 … as the source gave them; numbers are missing where frames were dropped.
+    """
+
+    image: np.ndarray
+    time_s: float
+    index: int
+
+
+class Capture:
+    """Frames of ``source``, one at a time, newest or in order.
+
+    Args:
+        source: what to read; its iterator is opened and closed inside the thread.
+        drop: keep only the newest frame (True), or every frame, waiting for the reader (False).
+        paced: hold the frames of a file back until their time has come.
+        after_s, after_index: time and number of the first frame, to go on where another capture ended.
+    """
+
+    def __init__(
+        self, source: Source, drop: bool, paced: bool = False, after_s: float = 0.0, after_index: int = 0
+    ) -> None:
+        self.source, self.drop, self.paced = source, drop, paced and not source.live
+        self.alive = True  # False once the source has ended and its last frame was taken
+        self.paused = False
+        self.last_read_s = time.monotonic()
+        self._origin_s = self.last_read_s - after_s
+        self._after_s, self._index = after_s, after_index
+        self._frames: deque[Frame] = deque()
+        self._changed = threading.Condition()
+        self._stop = False
+        self._ended = False
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._read, name=f"capture {source.name}", daemon=True)
+        self._thread.start()
+
+    def get(self, timeout: float) -> Frame | None:
+        """Return the next frame, or None when none came within ``timeout`` seconds or the source has ended.
+
+        Raises:
+            UserError: what the source raised, after the frames that it gave before.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._frames or self._ended, timeout)
+            if self._frames:
+                frame = self._frames.popleft()
+                self._changed.notify_all()
+                return frame
+            if self._ended:
+                self.alive = False
+                if self._error is not None:
+                    raise self._error
+            return None
+
+    @property
+    def silent_s(self) -> float:
+        """Seconds since the source last gave a frame."""
+        return time.monotonic() - self.last_read_s
+
+    def close(self) -> None:
+        """Stop reading and let go of the device. A device that hangs inside its driver is left to the system."""
+        with self._changed:
+            self._stop = True
+            self._changed.notify_all()
+        self._thread.join(timeout=3.0)
+
+    def _read(self) -> None:
+        pictures = iter(self.source)
+        try:
+            for image, media_s in pictures:
+                self.last_read_s = time.monotonic()
+                time_s = self.last_read_s - self._origin_s if media_s is None else self._after_s + media_s
+                if self.paced:
+                    self._wait_until(time_s)
+                if not self._put(Frame(image, time_s, self._index)):
+                    return
+                self._index += 1
+            if self.paced and self.source.stills:
+                self._wait_until(
+                    time_s + 1 / self.source.fps
+                )  # the last photo is looked at as long as the others
+        except BaseException as error:  # noqa: BLE001 - carried to the thread that reads
+            self._error = error
+        finally:
+            close = getattr(pictures, "close", None)
+            if close is not None:
+                close()  # a generator lets go of its device here
+            with self._changed:
+                self._ended = True
+                self._changed.notify_all()
+
+    def _put(self, frame: Frame) -> bool:
+        with self._changed:
+            if self.drop:
+                self._frames.clear()
+            else:
+                self._changed.wait_for(lambda: self._stop or len(self._frames) < AHEAD)
+            self._frames.append(frame)
+            self._changed.notify_all()
+            return not self._stop
+
+    def _wait_until(self, time_s: float) -> None:
+        """Sleep until ``time_s`` on the player's clock, which stands still while paused."""
+        while not self._stop:
+            now = time.monotonic()
+            if self.paused:
+                self._origin_s += 0.02
+                time.sleep(0.02)
+                continue
+            wait = self._origin_s + time_s - now
+            if wait <= 0:
+                if wait < -0.25:  # the file was slow to open or decode: go on from here, do not race
+                    self._origin_s -= wait
+                return
+            time.sleep(min(wait, 0.02))

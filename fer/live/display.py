@@ -1,0 +1,199 @@
+"""Where the drawn frames go: a window, an image in a notebook, or nowhere. One interface, three ways."""
+
+import contextlib
+import time
+from typing import Protocol
+
+import cv2
+import numpy as np
+
+from fer.errors import DeviceError
+from fer.live import environment
+
+TITLE = "Facial Emotion Classifier"
+ESCAPE = 27
+FIRST = (1280, 720)  # the window's room for its picture, before anybody resizes it
+LARGEST = 2560  # wider pictures cost more time to draw than eyes gain; the window stretches this one
+
+
+class Display(Protocol):
+    """Somewhere to show frames.
+
+    Attributes:
+        visible: whether somebody can look at it; nothing is drawn at a file's own speed for nobody.
+    """
+
+    visible: bool
+
+    def size(self, frame: tuple[int, int]) -> tuple[int, int]:
+        """Return the (width, height) to draw at, so that letters are sharp, for frames of (width, height)."""
+
+    def show(self, image: np.ndarray) -> None:
+        """Show one BGR uint8 picture (H, W, 3)."""
+
+    def key(self) -> str:
+        """Return the key pressed since the last call, "q" once the display was closed, or ""."""
+
+    def rectangle(self) -> tuple[int, int, int, int] | None:
+        """(left, top, width, height) on the desktop, or None."""
+
+    def close(self) -> None:
+        """Take it away."""
+
+
+class NoDisplay:
+    """Shows nothing."""
+
+    visible = False
+
+    def size(self, frame: tuple[int, int]) -> tuple[int, int]:
+        """Draw at the frame's own size."""
+        return frame
+
+    def show(self, image: np.ndarray) -> None:
+        """Do nothing."""
+
+    def key(self) -> str:
+        """Nobody presses a key."""
+        return ""
+
+    def rectangle(self) -> None:
+        """It is nowhere."""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+class Window:
+    """A window of OpenCV's. All its methods belong to the main thread.
+
+    Raises:
+        DeviceError: no window can be opened here.
+    """
+
+    visible = True
+
+    def __init__(self, title: str = TITLE) -> None:
+        problem = environment.display_problem()
+        if problem:
+            raise DeviceError(problem)
+        self.title = title
+        self._ratio = 0.0  # width over height of what is shown; 0 before anything is
+        flags = cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL
+        try:
+            cv2.namedWindow(title, flags)
+        except cv2.error as error:
+            raise DeviceError(
+                f"OpenCV cannot open windows ({error.err or error}): is opencv-python-headless installed? "
+                "`python -m pip uninstall opencv-python-headless`, then `python -m pip install -r requirements.txt`; "
+                "or add --no-window."
+            ) from error
+
+    def size(self, frame: tuple[int, int]) -> tuple[int, int]:
+        """Return the part of the window that frames of (width, height) fill, at most ``LARGEST`` wide."""
+        if abs(frame[0] / frame[1] - self._ratio) > 0.01:
+            return within(frame, FIRST)
+        rectangle = self.rectangle()
+        room = within(frame, rectangle[2:]) if rectangle else within(frame, FIRST)
+        return room if room[0] <= LARGEST else within(frame, (LARGEST, LARGEST))
+
+    def show(self, image: np.ndarray) -> None:
+        """Show a picture; the first, and one of another shape, sets the window's size."""
+        ratio = image.shape[1] / image.shape[0]
+        if abs(ratio - self._ratio) > 0.01:
+            cv2.resizeWindow(self.title, image.shape[1], image.shape[0])
+            self._ratio = ratio
+        cv2.imshow(self.title, image)
+
+    def key(self) -> str:
+        """Handle the window's events and return the key pressed; "q" when it was closed."""
+        code = cv2.pollKey()
+        if self._ratio and not self._is_open():
+            return "q"
+        if code < 0:
+            return ""
+        code &= 0xFF
+        return "q" if code == ESCAPE else chr(code)
+
+    def _is_open(self) -> bool:
+        try:
+            return cv2.getWindowProperty(self.title, cv2.WND_PROP_VISIBLE) >= 1
+        except cv2.error:  # Qt takes itself away with its last window
+            return False
+
+    def rectangle(self) -> tuple[int, int, int, int] | None:
+        """Where the picture is on the desktop."""
+        with contextlib.suppress(cv2.error):  # just closed
+            left, top, width, height = cv2.getWindowImageRect(self.title)
+            return (left, top, width, height) if width > 0 else None
+        return None
+
+    def close(self) -> None:
+        """Close the window, if the user has not."""
+        with contextlib.suppress(cv2.error):
+            cv2.destroyWindow(self.title)
+            cv2.pollKey()
+
+
+class NotebookDisplay:
+    """An image with buttons under a notebook's cell.
+
+    Args:
+        fps: frames a second sent to the browser; the others are left out.
+        width: width of the picture sent.
+    """
+
+    visible = True
+    BUTTONS = (("Stop", "q"), ("Pause", " "), ("Bars", "b"), ("Blur", "l"))
+
+    def __init__(self, fps: float = 15.0, width: int = 960) -> None:
+        import ipywidgets
+
+        self.fps, self.width = fps, width
+        self._image = ipywidgets.Image(format="jpeg")
+        self._keys: list[str] = []
+        self._shown_s = 0.0
+        buttons = [ipywidgets.Button(description=text) for text, _ in self.BUTTONS]
+        for button, (_, key) in zip(buttons, self.BUTTONS, strict=True):
+            button.on_click(lambda _, key=key: self.press(key))
+        self.buttons = buttons
+        self.widget = ipywidgets.VBox([self._image, ipywidgets.HBox(buttons)])
+
+    def press(self, key: str) -> None:
+        """Do as if the button of ``key`` was pressed."""
+        self._keys.append(key)
+
+    @property
+    def jpeg(self) -> bytes:
+        """The picture shown now."""
+        return self._image.value
+
+    def size(self, frame: tuple[int, int]) -> tuple[int, int]:
+        """Draw at the width that is sent."""
+        return within(frame, (self.width, self.width))
+
+    def show(self, image: np.ndarray) -> None:
+        """Send the picture to the browser, if the last is old enough."""
+        now = time.monotonic()
+        if now - self._shown_s < 1 / self.fps:
+            return
+        self._shown_s = now
+        self._image.value = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 85])[1].tobytes()
+
+    def key(self) -> str:
+        """Return the key of the button pressed first."""
+        return self._keys.pop(0) if self._keys else ""
+
+    def rectangle(self) -> None:
+        """The browser does not tell."""
+
+    def close(self) -> None:
+        """Leave the last picture, and grey the buttons out."""
+        for button in self.buttons:
+            button.disabled = True
+
+
+def within(frame: tuple[int, int], room: tuple[int, int]) -> tuple[int, int]:
+    """Return the largest (width, height) of the frame's proportions that fits into ``room``."""
+    scale = min(room[0] / frame[0], room[1] / frame[1])
+    return max(2, round(frame[0] * scale)), max(2, round(frame[1] * scale))

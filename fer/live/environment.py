@@ -1,0 +1,116 @@
+"""What a platform needs before a camera or a window works, and what to say when it is missing."""
+
+import importlib.util
+import os
+import sys
+from collections.abc import Mapping
+
+from fer.errors import UserError
+
+PACKAGES = {"cv2": "opencv-python", "torch": "torch", "av": "av", "mss": "mss", "PIL": "pillow"}
+"""What the demos import, and the name that pip knows it by."""
+
+
+class DependencyMissing(UserError, ImportError):
+    """A package that the demos need is not installed."""
+
+
+def prepare(environ: dict[str, str] | os._Environ = os.environ, platform: str = sys.platform) -> None:
+    """Set what OpenCV reads once, when it is first imported; what the user has set stays.
+
+    Raises:
+        DependencyMissing: a package of the demos is not installed.
+    """
+    missing = [module for module in PACKAGES if importlib.util.find_spec(module) is None]
+    if missing:
+        raise DependencyMissing(
+            f"The demos need {', '.join(PACKAGES[m] for m in missing)}, not installed for {sys.executable}. "
+            "In the repository's folder: python -m pip install -r requirements.txt"
+        )
+    environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")  # a camera that does not open is explained by us
+    if platform == "win32":
+        environ.setdefault(
+            "OPENCV_VIDEOIO_MSMF_ENABLE_HW_TRANSFORMS", "0"
+        )  # else opening takes half a minute
+    if platform.startswith("linux") and is_wayland(environ):
+        environ.setdefault("QT_QPA_PLATFORM", "xcb")  # the only Qt platform inside the OpenCV wheel
+
+
+def is_wayland(environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether the session is a Wayland one (where an X server may run beside it, for older programs)."""
+    return bool(environ.get("WAYLAND_DISPLAY")) or environ.get("XDG_SESSION_TYPE") == "wayland"
+
+
+def display_problem(
+    environ: Mapping[str, str] = os.environ, platform: str = sys.platform, reach: object = None
+) -> str:
+    """Why no window can be opened here, and what to do instead; "" where one can.
+
+    Qt ends the whole process when there is no display, so this must be asked before the first window.
+
+    Args:
+        environ: environment variables.
+        platform: as ``sys.platform``.
+        reach: function that connects to the X display and returns the reason why it cannot, or "".
+    """
+    if not platform.startswith("linux"):
+        return ""
+    instead = "Add --no-window (with --save, --csv or --timeline to keep the result)"
+    if "JPY_PARENT_PID" in environ:
+        instead += "; inside a notebook use fer.live.notebook.show, as notebooks/05_live_demo.ipynb does"
+    if not environ.get("DISPLAY"):
+        found = "There is no display here (DISPLAY is not set)"
+        if environ.get("SSH_CONNECTION"):
+            found = (
+                "There is no display on this side of ssh (DISPLAY is not set; `ssh -X` would forward yours)"
+            )
+        elif is_wayland(environ):
+            found = "This Wayland session has no X server beside it (DISPLAY is not set; install xwayland)"
+        return f"{found}. {instead}."
+    if reach is None:
+        from fer.live.sources import x_display_problem as reach
+    reason = reach()
+    return f"The display {environ['DISPLAY']} cannot be used: {reason}. {instead}." if reason else ""
+
+
+def screen_problem(environ: Mapping[str, str] = os.environ, platform: str = sys.platform) -> str:
+    """Why the screen cannot be captured here, and what to do; "" where nothing speaks against it."""
+    if not platform.startswith("linux"):
+        return ""
+    if is_wayland(environ):
+        return (
+            "Wayland does not let programs look at the screen. Log out and choose an X11 session "
+            '("Ubuntu on Xorg", "Plasma (X11)") at the login screen, or run '
+            "`python -m fer.webcam --source FILE` on a recording of the screen."
+        )
+    if not environ.get("DISPLAY"):
+        return "There is no screen here (DISPLAY is not set). Run it in a desktop session, or under xvfb-run."
+    return ""
+
+
+def camera_advice(platform: str = sys.platform) -> str:
+    """What to check on this platform when a camera does not open."""
+    if platform == "darwin":
+        return (
+            "Allow it under System Settings > Privacy & Security > Camera for the program that runs Python "
+            "(Terminal, VS Code), then start that program again."
+        )
+    if platform == "win32":
+        return (
+            "Allow desktop apps under Settings > Privacy & security > Camera, "
+            "and close programs that use it (Teams, Zoom)."
+        )
+    return (
+        "Is another program using it? May you read /dev/video* "
+        "(`sudo usermod -aG video $USER`, then log in again)?"
+    )
+
+
+def screen_advice(platform: str = sys.platform) -> str:
+    """What to check on this platform when the screen cannot be captured, or shows no windows."""
+    if platform == "darwin":
+        return (
+            "macOS shows only the wallpaper until you allow Screen Recording for the program that runs Python "
+            "(System Settings > Privacy & Security > Screen & System Audio Recording), then start it again."
+        )
+    return "A locked or remote session has no screen to capture; run it on the desktop that you see."

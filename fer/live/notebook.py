@@ -1,0 +1,73 @@
+"""The live demo inside a notebook: an image with buttons under the cell, frames from a source beside it."""
+
+import threading
+from pathlib import Path
+
+from fer.errors import UserError
+from fer.live import app
+from fer.live.display import NotebookDisplay
+from fer.live.media import Source
+from fer.live.options import LiveOptions
+from fer.live.sources import Camera, open_source
+
+
+class Session:
+    """A demo that runs beside the notebook, so that its buttons answer and other cells can be run.
+
+    Attributes:
+        display: what is shown; its ``jpeg`` is the newest picture.
+        error: what ended the demo early, or None.
+    """
+
+    def __init__(self, source: Source, options: LiveOptions, **more: object) -> None:
+        self.display = NotebookDisplay()
+        self.error: UserError | None = None
+        self.player = None
+        self._thread = threading.Thread(target=self._play, args=(source, options, more), daemon=True)
+        self._thread.start()
+
+    def wait(self, seconds: float | None = None) -> "Session":
+        """Wait until the demo has ended, or for ``seconds`` and then stop it.
+
+        Raises:
+            UserError: what ended it early.
+        """
+        self._thread.join(seconds)
+        if self._thread.is_alive():
+            self.stop()
+            self._thread.join()
+        if self.error is not None:
+            raise self.error
+        return self
+
+    def stop(self) -> None:
+        """Press the stop button."""
+        self.display.press("q")
+
+    def _play(self, source: Source, options: LiveOptions, more: dict) -> None:
+        try:
+            self.player = app.show(source, options, display=self.display, **more)
+        except UserError as error:
+            self.error = error
+            print(f"error: {error}")
+
+
+def show(source: str | Source = "sample", model: str | Path | None = None, **options: object) -> Session:
+    """Start the demo under this cell and return at once; its Stop button, or ``wait(10)``, ends it.
+
+    The camera is one of the machine where the notebook's kernel runs; when that is not yours (JupyterHub,
+    Colab), play a file or the sample.
+
+    Args:
+        source: as ``--source``, or a ``Source``.
+        model: folder of a trained model; the default one by default.
+        options: fields of ``LiveOptions``, e.g. ``blur=True`` or ``csv=Path("out.csv")``.
+    """
+    from IPython.display import display
+
+    if isinstance(source, str):
+        source = open_source(source, watched=True)
+    mirror = False if isinstance(source, Camera) else None
+    session = Session(source, LiveOptions(model=Path(model) if model else None, **options), mirror=mirror)
+    display(session.display.widget)
+    return session

@@ -1,0 +1,280 @@
+"""What the demos draw: faces with box, label, bars and the last half minute; and the state of the program.
+
+Pure functions from values to pixels: they paint into the BGR uint8 image that
+they are given and remember nothing. Sizes follow the picture's.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+
+from fer.labels import COLOURS, EMOTIONS
+from fer.live import paint
+from fer.live.analysis import LiveFace
+
+NOTICE = "Estimates a visible expression, not what a person feels."
+DIM = (190, 194, 200)
+RED = (235, 64, 52)
+
+Rectangle = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class Status:
+    """What is shown of the program itself; an empty or None value is not drawn."""
+
+    fps: float | None = None
+    detect_ms: float | None = None
+    classify_ms: float | None = None
+    recording_s: float | None = None
+    paused: bool = False
+    message: str = ""
+    keys: Sequence[tuple[str, str]] = ()
+
+
+def unit(image: np.ndarray) -> float:
+    """Length, in pixels, that all sizes are multiples of: 1 for a picture 540 high."""
+    return max(0.6, min(image.shape[0] / 540, image.shape[1] / 720))
+
+
+def draw(image: np.ndarray, faces: Sequence[LiveFace], status: Status, bars: bool = True) -> None:
+    """Draw everything into ``image`` (H, W, 3)."""
+    draw_faces(image, faces, bars)
+    draw_status(image, status)
+
+
+def draw_faces(image: np.ndarray, faces: Sequence[LiveFace], bars: bool = True) -> None:
+    """Draw box, label, bars and history of every face; bars where they cover no other face."""
+    u = unit(image)
+    taken = [face.box for face in faces]
+    for face in faces:
+        _box(image, face, u)
+    for face in faces:
+        label = _label(image, face, u)
+        taken.append(label)
+        _history(image, face, u)
+    if not bars:
+        return
+    for face in faces:
+        place = _free_place(image, face, taken, u)
+        if place is None:
+            _columns(image, face, u)
+        else:
+            _bars(image, face, place, u)
+            taken.append((*place, *_bars_size(u)))
+
+
+def draw_status(image: np.ndarray, status: Status) -> None:
+    """Draw rates, the recording mark, a message and the table of keys."""
+    u = unit(image)
+    size, margin = round(13 * u), round(12 * u)
+    height, width = image.shape[:2]
+    parts = []
+    if status.fps is not None:
+        parts.append(f"{status.fps:.0f} fps")
+    if status.detect_ms is not None:
+        parts.append(f"detect {status.detect_ms:.0f} ms")
+    if status.classify_ms is not None:
+        parts.append(f"classify {status.classify_ms:.0f} ms")
+    if parts:
+        _pill(image, "   ".join(parts), margin, margin + size, size)
+    if status.recording_s is not None:
+        text = f"REC {int(status.recording_s) // 60}:{int(status.recording_s) % 60:02d}"
+        right = width - margin - paint.width(text, size) - round(2.6 * size)
+        _pill(image, text, right, margin + size, size, before=round(1.1 * size))
+        centre = (right + round(1.1 * size), margin + size)
+        cv2.circle(image, centre, round(0.42 * size), paint.bgr(RED), -1, cv2.LINE_AA)
+    if status.paused:
+        _centred(image, "paused", height // 2, round(22 * u))
+    if status.message:
+        _centred(image, status.message, height - margin - round(1.2 * size), round(14 * u))
+    if status.keys:
+        _keys(image, status.keys, u)
+
+
+def compose(
+    image: np.ndarray,
+    faces: Sequence[LiveFace],
+    size: tuple[int, int],
+    mirror: bool = False,
+    hidden: np.ndarray | None = None,
+    unknown: bool = False,
+) -> tuple[np.ndarray, list[LiveFace]]:
+    """Copy ``image`` (H, W, 3) to ``size`` (width, height), and the faces' boxes with it.
+
+    Args:
+        mirror: swap left and right.
+        hidden: boxes (K, 4) to make unrecognisable; with ``unknown`` the whole picture.
+        unknown: nobody knows yet where faces are.
+    """
+    scale = size[0] / image.shape[1], size[1] / image.shape[0]
+    if size == (image.shape[1], image.shape[0]):
+        picture = image.copy()
+    else:
+        way = cv2.INTER_AREA if scale[0] < 1 else cv2.INTER_LINEAR
+        picture = cv2.resize(image, size, interpolation=way)
+    if hidden is not None:
+        if unknown:
+            hide_all(picture)
+        hide(picture, hidden * (scale * 2))
+    if mirror:
+        picture = cv2.flip(picture, 1)
+    moved = []
+    for face in faces:
+        x, y, w, h = face.box
+        x, y, w, h = round(x * scale[0]), round(y * scale[1]), round(w * scale[0]), round(h * scale[1])
+        moved.append(replace(face, box=(size[0] - x - w if mirror else x, y, w, h)))
+    return picture, moved
+
+
+def hide(image: np.ndarray, boxes: np.ndarray) -> None:
+    """Make the faces in ``boxes`` (K, 4), and some of their surroundings, unrecognisable."""
+    for x, y, w, h in np.asarray(boxes).reshape(-1, 4):
+        x0, y0 = max(0, int(x - 0.25 * w)), max(0, int(y - 0.35 * h))
+        part = image[y0 : max(0, int(y + 1.25 * h)), x0 : max(0, int(x + 1.25 * w))]
+        part[:] = _unrecognisable(part) if part.size else part
+
+
+def hide_all(image: np.ndarray) -> None:
+    """Make the whole picture unrecognisable: for as long as nobody knows where its faces are."""
+    image[:] = _unrecognisable(image, cells=24)
+
+
+def _unrecognisable(part: np.ndarray, cells: int = 9) -> np.ndarray:
+    few = (cells, max(1, round(cells * part.shape[0] / part.shape[1])))
+    tiny = cv2.resize(part, few, interpolation=cv2.INTER_AREA)  # what is lost here no sharpening brings back
+    return cv2.resize(tiny, part.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+
+
+def _box(image: np.ndarray, face: LiveFace, u: float) -> None:
+    colour = COLOURS[face.emotion] if face.measured else DIM
+    thickness = max(1, round(2.4 * u)) if face.measured else max(1, round(1.2 * u))
+    paint.outline(image, *face.box, round(0.08 * face.box[2]), thickness, colour)
+
+
+def _label(image: np.ndarray, face: LiveFace, u: float) -> Rectangle:
+    """Draw the name above the box, or inside its upper edge where there is no room; return where."""
+    x, y, w, _ = face.box
+    size = round(np.clip(0.13 * w, 12 * u, 18 * u))
+    text = f"{face.emotion}  {face.confidence:.0%}"
+    width, height = paint.width(text, size) + round(1.1 * size), round(1.7 * size)
+    left = int(np.clip(x + (w - width) / 2, 2, max(2, image.shape[1] - width - 2)))
+    top = y - height - round(6 * u)
+    if top < 2:
+        top = max(2, y + round(6 * u))
+    colour = COLOURS[face.emotion]
+    rim = max(1, round(u))
+    paint.panel(image, left - rim, top - rim, width + 2 * rim, height + 2 * rim, height // 2, opacity=0.8)
+    paint.panel(image, left, top, width, height, height // 2, colour)
+    paint.write(image, text, left + round(0.55 * size), top + height // 2, size, paint.on(colour))
+    return left, top, width, height
+
+
+def _bars_size(u: float) -> tuple[int, int]:
+    return round(176 * u), round((8 * 18 + 14) * u)
+
+
+def _free_place(
+    image: np.ndarray, face: LiveFace, taken: Sequence[Rectangle], u: float
+) -> tuple[int, int] | None:
+    """Upper left corner for the bars beside the face, or under it, that covers nothing; None if there is none."""
+    width, height = _bars_size(u)
+    x, y, w, h = face.box
+    gap = round(10 * u)
+    top = int(np.clip(y, 2, max(2, image.shape[0] - height - 2)))
+    middle = int(np.clip(x + (w - width) / 2, 2, max(2, image.shape[1] - width - 2)))
+    for left, up in ((x + w + gap, top), (x - gap - width, top), (middle, y + h + round(22 * u))):
+        inside = left >= 0 and left + width <= image.shape[1] and up >= 0 and up + height <= image.shape[0]
+        if inside and not any(_touch((left, up, width, height), other) for other in taken):
+            return left, up
+    return None
+
+
+def _touch(a: Rectangle, b: Rectangle) -> bool:
+    return a[0] < b[0] + b[2] and b[0] < a[0] + a[2] and a[1] < b[1] + b[3] and b[1] < a[1] + a[3]
+
+
+def _bars(image: np.ndarray, face: LiveFace, place: tuple[int, int], u: float) -> None:
+    """Draw the eight probabilities with their names."""
+    width, height = _bars_size(u)
+    left, top = place
+    paint.panel(image, left, top, width, height, round(9 * u), opacity=0.78)
+    size, line, full = round(12.5 * u), 18 * u, round(58 * u)
+    start = left + round(78 * u)
+    for row, (name, share) in enumerate(zip(EMOTIONS, face.probabilities, strict=True)):
+        middle = round(top + 7 * u + (row + 0.5) * line)
+        shown = name == face.emotion
+        paint.write(image, name, left + round(9 * u), middle, size, paint.PAPER if shown else DIM)
+        bar, thick = round(full * float(share)), max(2, round(8 * u))
+        paint.panel(image, start, middle - thick // 2, full, thick, thick // 2, paint.PAPER, 0.16)
+        if bar > 1:
+            cv2.rectangle(
+                image,
+                (start, middle - thick // 2),
+                (start + bar - 1, middle - thick // 2 + thick - 1),
+                paint.bgr(COLOURS[name]),
+                -1,
+            )
+        text = f"{share:.0%}"
+        right = left + width - round(9 * u) - paint.width(text, size)
+        paint.write(image, text, right, middle, size, paint.PAPER if shown else DIM)
+
+
+def _columns(image: np.ndarray, face: LiveFace, u: float) -> None:
+    """Draw the eight probabilities as columns inside the lower edge of the box, where bars have no room."""
+    x, y, w, h = face.box
+    tall, step = round(0.3 * h), w / (len(EMOTIONS) + 1)
+    foot = y + h - round(5 * u)
+    paint.panel(image, x + round(3 * u), foot - tall, w - round(6 * u), tall, round(5 * u), opacity=0.6)
+    for column, (name, share) in enumerate(zip(EMOTIONS, face.probabilities, strict=True)):
+        left = round(x + (column + 0.62) * step)
+        top = round(foot - 3 * u - float(share) * (tall - 6 * u))
+        cv2.rectangle(
+            image,
+            (left, top),
+            (left + max(1, round(0.7 * step)), foot - round(2 * u)),
+            paint.bgr(COLOURS[name]),
+            -1,
+        )
+
+
+def _history(image: np.ndarray, face: LiveFace, u: float) -> None:
+    """Draw the last half minute under the box: colour is the emotion, height its probability, right is now."""
+    x, y, w, h = face.box
+    tall, top = max(4, round(10 * u)), y + h + round(6 * u)
+    paint.panel(image, x, top, w, tall, round(3 * u), opacity=0.6)
+    edges = np.linspace(x, x + w, len(face.history) + 1).round().astype(int)
+    for left, right, shown in zip(edges, edges[1:], face.history, strict=False):
+        if shown is not None and right > left:
+            high = max(1, round(tall * shown[1]))
+            patch = image[max(0, top + tall - high) : max(0, top + tall), max(0, left) : max(0, right)]
+            patch[:] = paint.bgr(COLOURS[shown[0]])
+
+
+def _pill(image: np.ndarray, text: str, x: int, middle: int, size: int, before: int = 0) -> None:
+    width, height = paint.width(text, size) + round(1.4 * size) + before, round(1.9 * size)
+    paint.panel(image, x, middle - height // 2, width, height, height // 2, opacity=0.66)
+    paint.write(image, text, x + round(0.7 * size) + before, middle, size)
+
+
+def _centred(image: np.ndarray, text: str, middle: int, size: int) -> None:
+    room = image.shape[1] - 2 * size
+    while size > 9 and paint.width(text, size) > room:
+        size -= 1
+    _pill(image, text, (image.shape[1] - paint.width(text, size) - round(1.4 * size)) // 2, middle, size)
+
+
+def _keys(image: np.ndarray, keys: Sequence[tuple[str, str]], u: float) -> None:
+    """Draw the table of keys in the middle of the picture."""
+    size, line = round(15 * u), round(24 * u)
+    first = max(paint.width(key, size) for key, _ in keys)
+    width = first + max(paint.width(text, size) for _, text in keys) + round(5 * size)
+    height = line * len(keys) + 2 * size
+    left, top = (image.shape[1] - width) // 2, (image.shape[0] - height) // 2
+    paint.panel(image, left, top, width, height, round(12 * u), opacity=0.85)
+    for row, (key, text) in enumerate(keys):
+        middle = top + size + round((row + 0.5) * line)
+        paint.write(image, key, left + round(1.5 * size), middle, size, COLOURS["happiness"])
+        paint.write(image, text, left + first + round(3 * size), middle, size)

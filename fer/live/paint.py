@@ -1,0 +1,120 @@
+"""Drawing that OpenCV lacks: good letters, rounded and translucent shapes. Everything paints into BGR uint8 images."""
+
+from functools import lru_cache
+
+import cv2
+import numpy as np
+from PIL import ImageFont
+
+Colour = tuple[int, int, int]  # RGB 0-255, as in fer.labels.COLOURS
+INK: Colour = (16, 18, 22)
+PAPER: Colour = (245, 245, 245)
+
+
+def bgr(colour: Colour) -> Colour:
+    """Turn an RGB colour into OpenCV's order."""
+    return colour[2], colour[1], colour[0]
+
+
+def on(colour: Colour) -> Colour:
+    """Return the ink, dark or light, that can be read on ``colour``."""
+    red, green, blue = colour
+    return INK if 0.299 * red + 0.587 * green + 0.114 * blue > 120 else PAPER
+
+
+@lru_cache(maxsize=8)
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    return ImageFont.load_default(size)  # Aileron, which Pillow carries
+
+
+@lru_cache(maxsize=512)
+def letters(text: str, size: int) -> np.ndarray:
+    """Coverage of ``text`` in letters of ``size`` pixels: uint8 (height, width); every text of a size is as high."""
+    font = _font(size)
+    ascent, descent = font.getmetrics()
+    mask = font.getmask(text, mode="L", anchor="ls", start=(0, 0))
+    left, top, right, _ = font.getbbox(text, anchor="ls")
+    image = np.zeros((ascent + descent, max(1, right)), np.uint8)
+    pixels = np.asarray(mask, np.uint8).reshape(mask.size[1], mask.size[0])
+    y = ascent + top
+    x = max(0, left)
+    part = image[y : y + pixels.shape[0], x : x + pixels.shape[1]]
+    part[:] = pixels[: part.shape[0], : part.shape[1]]
+    return image
+
+
+def width(text: str, size: int) -> int:
+    """Width in pixels of ``text`` in letters of ``size``."""
+    return letters(text, size).shape[1]
+
+
+def write(image: np.ndarray, text: str, x: int, middle: int, size: int, colour: Colour = PAPER) -> None:
+    """Write ``text`` from ``x`` on, its capitals centred on the line ``middle``."""
+    mask = letters(text, size)
+    ascent = _font(size).getmetrics()[0]
+    top = round(middle - ascent + 0.36 * size)  # capitals are 0.72 of the size high
+    blend(image, x, top, mask, colour)
+
+
+def blend(image: np.ndarray, x: int, y: int, mask: np.ndarray, colour: Colour, opacity: float = 1.0) -> None:
+    """Colour ``image`` where ``mask``, uint8 (h, w) at (x, y), covers it; parts outside the image are left out."""
+    x0, y0 = max(x, 0), max(y, 0)
+    x1, y1 = min(x + mask.shape[1], image.shape[1]), min(y + mask.shape[0], image.shape[0])
+    if x0 >= x1 or y0 >= y1:
+        return
+    part = image[y0:y1, x0:x1]
+    cover = mask[y0 - y : y1 - y, x0 - x : x1 - x]
+    cover = cv2.merge([cover, cover, cover])
+    ink = np.empty_like(part)
+    ink[:] = bgr(colour)
+    weighted = cv2.multiply(ink, cover, scale=opacity / 255)
+    kept = cv2.multiply(
+        part, cv2.bitwise_not(cover) if opacity == 1 else _rest(cover, opacity), scale=1 / 255
+    )
+    part[:] = cv2.add(weighted, kept)
+
+
+def _rest(cover: np.ndarray, opacity: float) -> np.ndarray:
+    return cv2.convertScaleAbs(cover, alpha=-opacity, beta=255)
+
+
+@lru_cache(maxsize=256)
+def _rounded(w: int, h: int, radius: int) -> np.ndarray:
+    """Coverage of a filled rectangle with round corners, uint8 (h, w), smooth at the edge."""
+    radius = min(radius, w // 2, h // 2)
+    big = np.zeros((4 * h, 4 * w), np.uint8)
+    r = 4 * radius
+    cv2.rectangle(big, (r, 0), (4 * w - r - 1, 4 * h), 255, -1)
+    cv2.rectangle(big, (0, r), (4 * w, 4 * h - r - 1), 255, -1)
+    for x in (r, 4 * w - r - 1):
+        for y in (r, 4 * h - r - 1):
+            cv2.circle(big, (x, y), r, 255, -1)
+    return cv2.resize(big, (w, h), interpolation=cv2.INTER_AREA)
+
+
+def panel(
+    image: np.ndarray, x: int, y: int, w: int, h: int, radius: int, colour: Colour = INK, opacity: float = 1.0
+) -> None:
+    """Lay a rounded, translucent rectangle over the image."""
+    if w > 0 and h > 0:
+        blend(image, x, y, _rounded(w, h, radius), colour, opacity)
+
+
+@lru_cache(maxsize=64)
+def _corner(radius: int, start: int) -> np.ndarray:
+    return cv2.ellipse2Poly((0, 0), (radius, radius), 0, start, start + 90, 6)
+
+
+def outline(
+    image: np.ndarray, x: int, y: int, w: int, h: int, radius: int, thickness: int, colour: Colour
+) -> None:
+    """Draw a rounded rectangle with a dark edge, seen on light and on dark pictures."""
+    radius = max(1, min(radius, w // 2, h // 2))
+    corners = ((x + w - radius, y + h - radius, 0), (x + radius, y + h - radius, 90))
+    corners += ((x + radius, y + radius, 180), (x + w - radius, y + radius, 270))
+    points = np.concatenate(
+        [_corner(radius, start) + np.array((cx, cy)) for cx, cy, start in corners]
+    ).astype(np.int32)
+    edge = thickness + 2 * max(1, thickness // 2)
+    cv2.polylines(image, [points], True, bgr(INK), edge, cv2.LINE_AA)
+    cv2.polylines(image, [points], True, bgr(colour), thickness, cv2.LINE_AA)

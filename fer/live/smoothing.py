@@ -1,0 +1,84 @@
+"""Steady answers: a face's probabilities averaged over time, and a label that does not flicker."""
+
+import numpy as np
+
+from fer.labels import EMOTIONS, UNCERTAIN
+
+HISTORY_S = 30.0
+HISTORY_STEP_S = 0.25
+
+
+class Smoother:
+    """The running answer for one face.
+
+    Probabilities are averaged with weights that fall by 1/e every ``tau_s``
+    seconds, so 15 and 60 frames a second look alike. The label changes only
+    when another emotion leads by ``lead``, so two that are nearly equal do not
+    take turns; without any at ``threshold`` it is "uncertain", and it leaves
+    that state only at half a ``lead`` above.
+
+    Args:
+        tau_s: 0 takes every frame as it is, without memory and without lead.
+        threshold: least probability of a named emotion.
+        lead: by how much a new emotion must be more probable than the one shown.
+    """
+
+    def __init__(self, tau_s: float = 0.4, threshold: float = 0.4, lead: float = 0.1) -> None:
+        self.tau_s, self.threshold = tau_s, threshold
+        self.lead = lead if tau_s > 0 else 0.0
+        self.probabilities = np.full(len(EMOTIONS), 1 / len(EMOTIONS), np.float32)
+        self.emotion = ""  # before the first update
+        self.history = History()
+        self._time_s = 0.0
+
+    @property
+    def confidence(self) -> float:
+        """Probability of the emotion shown; while uncertain, of the most probable one."""
+        if self.emotion in EMOTIONS:
+            return float(self.probabilities[EMOTIONS.index(self.emotion)])
+        return float(self.probabilities.max())
+
+    def update(self, probabilities: np.ndarray, time_s: float) -> None:
+        """Take in the probabilities (8,) of the frame at ``time_s``."""
+        if not self.emotion or self.tau_s <= 0:
+            share = 1.0
+        else:
+            share = 1 - float(np.exp(-max(time_s - self._time_s, 0.0) / self.tau_s))
+        self._time_s = time_s
+        self.probabilities = self.probabilities + np.float32(share) * (probabilities - self.probabilities)
+        self.emotion = self._label()
+        self.history.add(self.emotion, self.confidence, time_s)
+
+    def _label(self) -> str:
+        best = int(self.probabilities.argmax())
+        top = self.probabilities[best]
+        if self.emotion in EMOTIONS:
+            shown = self.probabilities[EMOTIONS.index(self.emotion)]
+            if shown >= self.threshold and top - shown < self.lead:
+                return self.emotion
+        needed = self.threshold + (self.lead / 2 if self.emotion == UNCERTAIN else 0.0)
+        return EMOTIONS[best] if top >= needed else UNCERTAIN
+
+
+class History:
+    """What a face showed in the last ``HISTORY_S`` seconds, in steps of ``HISTORY_STEP_S``: a ring that never grows."""
+
+    def __init__(self) -> None:
+        self.steps = round(HISTORY_S / HISTORY_STEP_S)
+        self._ring: list[tuple[str, float] | None] = [None] * self.steps
+        self._last: int | None = None
+
+    def add(self, emotion: str, confidence: float, time_s: float) -> None:
+        """Note what is shown at ``time_s``; the last note of a step counts."""
+        step = int(time_s / HISTORY_STEP_S)
+        if self._last is not None:
+            for skipped in range(max(self._last + 1, step - self.steps + 1), step):
+                self._ring[skipped % self.steps] = None
+        self._ring[step % self.steps] = (emotion, confidence)
+        self._last = step
+
+    def recent(self) -> list[tuple[str, float] | None]:
+        """(emotion, confidence) of every step, oldest first; None where the face was not seen."""
+        if self._last is None:
+            return [None] * self.steps
+        return [self._ring[(self._last + 1 + i) % self.steps] for i in range(self.steps)]

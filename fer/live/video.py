@@ -1,0 +1,167 @@
+"""Records frames to an .mp4 that browsers and players show: H.264, whole or not there at all."""
+
+import queue
+import sys
+import threading
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+
+from fer.errors import DataInvalid
+
+CLOCK = 1000  # ticks of a second: frames keep their own times, so a recording is never too fast or too slow
+WAITING = 8  # frames that may wait for the encoder
+
+
+class VideoWriter:
+    """Encodes in a thread of its own into ``NAME.part.mp4``, and gives it its name when it is closed.
+
+    Args:
+        path: where the video goes; its folder is made.
+        drop: when the encoder falls behind, leave frames out (live) rather than wait (files).
+        fps: expected rate, written as a hint.
+
+    Raises:
+        DataInvalid: the name does not end in .mp4, or cannot be written.
+    """
+
+    def __init__(self, path: Path, drop: bool = False, fps: float = 30.0) -> None:
+        self.path, self.drop = Path(path), drop
+        if self.path.suffix.lower() != ".mp4":
+            raise DataInvalid(f"{self.path}: recordings are .mp4 files; give a name that ends in .mp4.")
+        self.frames = 0
+        self.dropped = 0
+        self._part = self.path.with_suffix(".part.mp4")
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._part.touch()
+        except OSError as error:
+            raise DataInvalid(
+                f"{self.path} cannot be written ({error.strerror}). Choose another folder."
+            ) from error
+        self._rate = Fraction(fps).limit_denominator(1000)
+        self._queue: queue.Queue[tuple[np.ndarray, float] | None] = queue.Queue(WAITING)
+        self._error: Exception | None = None
+        self._thread = threading.Thread(target=self._encode, name=f"write {self.path.name}", daemon=True)
+        self._thread.start()
+
+    def write(self, image: np.ndarray, time_s: float) -> None:
+        """Append a BGR uint8 frame (H, W, 3), which must not be drawn into afterwards.
+
+        A frame of another size than the first is fitted into the first one's.
+        """
+        self._check()
+        if self.drop and self._queue.full():
+            self.dropped += 1
+            return
+        self._queue.put((image, time_s))
+        self.frames += 1
+
+    def close(self) -> Path | None:
+        """Finish the file; return its path, or None when it has no frame and so was not made."""
+        self._queue.put(None)
+        self._thread.join()
+        if self._error is not None or self.frames == 0:
+            self._part.unlink(missing_ok=True)
+            self._check()
+            return None
+        self._part.replace(self.path)
+        return self.path
+
+    def _check(self) -> None:
+        if self._error is not None:
+            raise DataInvalid(
+                f"{self.path} could not be recorded: {self._error}. Is the disk full?"
+            ) from self._error
+
+    def _encode(self) -> None:
+        try:
+            with av.open(str(self._part), "w", options={"movflags": "faststart"}) as container:
+                stream, size, last = None, (0, 0), -1
+                while (item := self._queue.get()) is not None:
+                    image, time_s = item
+                    if stream is None:
+                        size = (image.shape[1] // 2 * 2, image.shape[0] // 2 * 2)  # 4:2:0 needs even sides
+                        stream, first_s = self._open(container, size), time_s
+                    last = max(last + 1, round((time_s - first_s) * CLOCK))
+                    frame = av.VideoFrame.from_ndarray(fit(image, size), format="bgr24")
+                    frame.pts, frame.time_base = last, Fraction(1, CLOCK)
+                    container.mux(stream.encode(frame))
+                if stream is not None:
+                    container.mux(stream.encode(None))
+        except (av.FFmpegError, OSError) as error:
+            self._error = error
+            while self._queue.get() is not None:  # nobody may wait for a dead encoder
+                pass
+
+    def _open(self, container: av.container.OutputContainer, size: tuple[int, int]) -> av.VideoStream:
+        options = {"preset": "veryfast", "crf": "21"}
+        stream = container.add_stream("libx264", rate=self._rate, options=options)
+        stream.width, stream.height = size
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.time_base = Fraction(1, CLOCK)
+        return stream
+
+
+class Recorder:
+    """A recording that can be switched on and off; each time makes a file of its own.
+
+    Args:
+        drop, fps: as for ``VideoWriter``.
+    """
+
+    def __init__(self, drop: bool, fps: float = 30.0) -> None:
+        self.drop, self.fps = drop, fps
+        self.written: list[Path] = []
+        self._video: VideoWriter | None = None
+        self._since_s: float | None = None
+
+    @property
+    def on(self) -> bool:
+        """Whether frames are being recorded."""
+        return self._video is not None
+
+    def seconds(self, time_s: float) -> float | None:
+        """Length of the recording at ``time_s``; None without one."""
+        return None if self._since_s is None else time_s - self._since_s
+
+    def start(self, path: Path) -> None:
+        """Begin a file."""
+        self._video = VideoWriter(path, self.drop, self.fps)
+
+    def write(self, image: np.ndarray, time_s: float) -> None:
+        """Append a BGR uint8 frame (H, W, 3)."""
+        if self._since_s is None:
+            self._since_s = time_s
+        self._video.write(image, time_s)
+
+    def stop(self) -> Path | None:
+        """Finish the file, if one was begun, and return its path; None when it would have been empty."""
+        if self._video is None:
+            return None
+        video, self._video, self._since_s = self._video, None, None
+        path = video.close()
+        if path is not None:
+            self.written.append(path)
+        if video.dropped:
+            print(
+                f"note: {path} lacks {video.dropped} frames that the encoder had no time for.",
+                file=sys.stderr,
+            )
+        return path
+
+
+def fit(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Return ``image`` within (width, height), its proportions kept, the rest black."""
+    width, height = size
+    if image.shape[1] // 2 * 2 == width and image.shape[0] // 2 * 2 == height:
+        return np.ascontiguousarray(image[:height, :width])
+    scale = min(width / image.shape[1], height / image.shape[0])
+    inner = max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale))
+    canvas = np.zeros((height, width, 3), np.uint8)
+    x, y = (width - inner[0]) // 2, (height - inner[1]) // 2
+    canvas[y : y + inner[1], x : x + inner[0]] = cv2.resize(image, inner, interpolation=cv2.INTER_AREA)
+    return canvas

@@ -1,0 +1,112 @@
+"""Name the expression of every face on the screen: a video call, a film, a web page.
+
+python -m fer.screen                       the main monitor; press h for the keys, q to quit
+python -m fer.screen --list-monitors
+python -m fer.screen --select              draw the region with the mouse
+python -m fer.screen --region 100,80,640,480 --no-window --csv call.csv
+"""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import tyro
+
+from fer import cli
+from fer.live.options import LiveOptions
+
+
+def parse_region(text: str) -> tuple[int, int, int, int]:
+    """Return (left, top, width, height) from "L,T,W,H".
+
+    Raises:
+        ValueError: it is not four whole numbers, or the region has no area.
+    """
+    try:
+        left, top, width, height = (int(part) for part in text.split(","))
+    except ValueError:
+        raise ValueError(
+            f"{text!r} is not left,top,width,height in whole numbers, like 100,80,640,480"
+        ) from None
+    if width <= 0 or height <= 0:
+        raise ValueError(f"{text!r}: width and height (the last two numbers) must be positive")
+    return left, top, width, height
+
+
+Region = Annotated[
+    tuple[int, int, int, int] | None,
+    tyro.constructors.PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="L,T,W,H",
+        instance_from_str=lambda words: parse_region(words[0]),
+        is_instance=lambda value: value is None or isinstance(value, tuple),
+        str_from_instance=lambda value: ["none" if value is None else ",".join(map(str, value))],
+    ),
+]
+
+
+@dataclass
+class ScreenOptions(LiveOptions):
+    """Name the expression of every face on the screen: a video call, a film, a web page."""
+
+    monitor: int = 1
+    """Which monitor, as --list-monitors numbers them; 0 is all of them together."""
+
+    region: Region = None
+    """Only this part of the desktop: left,top,width,height. Left and top may be negative."""
+
+    select: bool = False
+    """Draw the region with the mouse first."""
+
+    fps: float = 30.0
+    """At most so many pictures of the screen a second."""
+
+    list_monitors: bool = False
+    """Print the monitors and where they are on the desktop, and stop."""
+
+
+if __name__ == "__main__":
+    cli.run("fer.screen", ScreenOptions)
+
+
+def main(options: ScreenOptions) -> int | None:
+    """Run the demo; called by ``cli.run``."""
+    from fer.live import environment
+
+    environment.prepare()  # before cv2 is imported below
+    from fer.live import app, sources
+
+    if options.list_monitors:
+        for number, (left, top, width, height) in enumerate(sources.list_monitors()):
+            print(f"{number}  {left},{top},{width},{height}{'  (all together)' if number == 0 else ''}")
+        return None
+    region = select_region(options.monitor) if options.select else options.region
+    app.show(sources.Screen(options.monitor, region, options.fps), options)
+    return None
+
+
+def select_region(monitor: int) -> tuple[int, int, int, int]:
+    """Let the user draw a region on a picture of the monitor; return it in the desktop's coordinates.
+
+    Raises:
+        DeviceError: no window can be opened, or nothing was drawn.
+    """
+    import cv2
+
+    from fer.errors import DeviceError
+    from fer.live import environment, sources
+
+    problem = environment.display_problem()
+    if problem:
+        raise DeviceError(problem)
+    picture = sources.screenshot(monitor)
+    left, top, width, _ = sources.list_monitors()[monitor]
+    title = "Draw the region, then press Enter (c cancels)"
+    cv2.namedWindow(title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
+    cv2.resizeWindow(title, picture.shape[1] * 3 // 4, picture.shape[0] * 3 // 4)
+    x, y, w, h = cv2.selectROI(title, picture, showCrosshair=False)
+    cv2.destroyWindow(title)
+    if not w or not h:
+        raise DeviceError("No region was drawn. Press the mouse button, pull, let go, press Enter.")
+    density = picture.shape[1] / width  # pixels per point, 2 on many laptops
+    chosen = left + x / density, top + y / density, w / density, h / density
+    return tuple(round(value) for value in chosen)

@@ -1,0 +1,80 @@
+"""Name the expression of every face before a camera, in a video, a stream, or the built-in sample.
+
+python -m fer.webcam                       the first camera; press h for the keys, q to quit
+python -m fer.webcam --source sample       a drawn actor, without a camera
+python -m fer.webcam --source talk.mp4 --no-window --save out.mp4 --csv out.csv
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from fer import cli
+from fer.live.options import LiveOptions
+
+
+@dataclass
+class WebcamOptions(LiveOptions):
+    """Name the expression of every face before a camera, in a video, a stream, or the built-in sample."""
+
+    source: str = "0"
+    """Number or name of a camera, a video file, a folder of pictures, an http or rtsp URL, or `sample`."""
+
+    width: int | None = None
+    """Width to ask the camera for (with --height)."""
+
+    height: int | None = None
+    """Height to ask the camera for (with --width)."""
+
+    fps: float | None = None
+    """Frames a second to ask the camera for; for a folder, pictures a second (1 by default)."""
+
+    mirror: bool = False
+    """Swap left and right, as in a mirror (key m)."""
+
+    list_cameras: bool = False
+    """Print the cameras that are connected, and stop."""
+
+    demo: bool = False
+    """Play the built-in sample: in a window, or where there is no display into outputs/."""
+
+
+if __name__ == "__main__":
+    cli.run("fer.webcam", WebcamOptions)
+
+
+def main(options: WebcamOptions) -> int | None:
+    """Run the demo; called by ``cli.run``."""
+    from fer.live import environment
+
+    environment.prepare()  # before cv2 is imported below
+    from fer.live import app, sources
+
+    if options.list_cameras:
+        cameras = sources.list_cameras()
+        print("\n".join(f"{index}  {name}" for index, name in cameras) or "no camera found")
+        return None if cameras else 1
+    if options.demo:
+        options = demo_options(options, environment.display_problem())
+    size = (options.width, options.height) if options.width and options.height else None
+    source = sources.open_source(options.source, size, options.fps, watched=not options.no_window)
+    app.show(source, options, mirror=options.mirror if isinstance(source, sources.Camera) else None)
+    return None
+
+
+def demo_options(options: WebcamOptions, problem: str) -> WebcamOptions:
+    """Turn ``--demo`` into a window, or into files where a window has a ``problem``."""
+    options = replace(options, source="sample")
+    if not problem:
+        return options
+    folder = Path("outputs")
+    print(
+        f"There is no display, so the demo goes into {folder.resolve()}: open demo.mp4 in a browser or player."
+    )
+    return replace(
+        options,
+        no_window=True,
+        save=folder / "demo.mp4",
+        csv=folder / "demo.csv",
+        timeline=folder / "demo.png",
+        summary=True,
+    )

@@ -1,0 +1,57 @@
+"""Fixtures that several test files share."""
+
+import os
+import shutil
+import subprocess
+import time
+
+import pytest
+
+X_PROGRAMS = {"Xvfb": "xvfb", "xdotool": "xdotool", "xrandr": "x11-xserver-utils"}
+
+
+@pytest.fixture(scope="session")
+def x_display():
+    """A display of its own, like ":99": a real X server that draws into memory (1280x800, black)."""
+    missing = sorted(package for program, package in X_PROGRAMS.items() if shutil.which(program) is None)
+    if missing:
+        pytest.fail(
+            f"The window tests need a virtual screen: apt-get install {' '.join(missing)}", pytrace=False
+        )
+    readable, writable = os.pipe()
+    command = [
+        "Xvfb",
+        "-displayfd",
+        str(writable),
+        "-noreset",
+        "-nolisten",
+        "tcp",
+        "-screen",
+        "0",
+        "1280x800x24",
+    ]
+    server = subprocess.Popen(command, pass_fds=[writable], stderr=subprocess.PIPE)
+    os.close(writable)
+    with os.fdopen(readable) as numbers:
+        number = numbers.readline().strip()  # written once the server is ready; empty if it died
+    if not number:
+        pytest.fail(f"Xvfb did not start: {server.stderr.read().decode()}", pytrace=False)
+    yield f":{number}"
+    server.terminate()
+    server.wait(10)
+
+
+@pytest.fixture
+def wait_until():
+    """Function that polls ``check()`` until it gives something, and returns that."""
+
+    def wait(check, seconds=20.0):
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            result = check()
+            if result:
+                return result
+            time.sleep(0.05)
+        pytest.fail(f"{check} gave nothing within {seconds} s")
+
+    return wait

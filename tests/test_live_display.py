@@ -1,0 +1,144 @@
+"""Window, notebook, nothing: one interface. The window is a real one, on a virtual screen."""
+
+import cv2
+import numpy as np
+import pytest
+from live_support import ColourPredictor, Program, picture
+
+from fer.errors import DeviceError
+from fer.live import notebook
+from fer.live.display import NoDisplay, NotebookDisplay, Window, within
+from fer.live.media import Pictures
+
+WINDOW = """
+import cv2, numpy as np
+from fer.live.environment import prepare
+prepare()
+from fer.live.display import Window
+window = Window()
+size = window.size((640, 480))
+while True:
+    window.show(np.full((size[1], size[0], 3), (40, 80, 160), np.uint8))
+    print("shown")
+    if window.size((640, 480)) != size:
+        size = window.size((640, 480))
+        print(*size)
+    key = window.key()
+    if key:
+        print(key, window.rectangle(), flush=True)
+    if key == "q":
+        break
+window.close()
+print("closed")
+"""
+
+
+@pytest.fixture
+def window(x_display, tmp_path, wait_until):
+    """A program with a window that has the keyboard, and the window's number."""
+    with Program(WINDOW, tmp_path, x_display) as program:
+        number = wait_until(program.focus)
+        wait_until(lambda: "shown" in program.printed)
+        yield program, number
+
+
+@pytest.mark.parametrize("key", ["q", "Escape"])
+def test_keys_arrive_and_q_or_escape_quit(window, key, wait_until):
+    program, _ = window
+    program.xdotool("key", "b")
+    wait_until(lambda: "b (0, 0, 960, 720)" in program.printed)  # enlarged to what a screen has room for
+    program.xdotool("key", "plus")
+    wait_until(lambda: "+ (" in program.printed)
+    program.xdotool("key", key)
+    assert program.wait() == 0, program.printed
+    assert "closed" in program.printed
+
+
+def test_closing_the_window_quits(window, wait_until):
+    program, number = window
+    program.close(number)
+    assert program.wait() == 0, program.printed
+    assert "closed" in program.printed
+
+
+def test_the_window_knows_its_size_so_that_letters_are_drawn_sharp(window, wait_until):
+    program, number = window
+    program.xdotool("windowsize", number, "600", "450")
+    wait_until(lambda: "600 450" in program.printed)
+
+
+def test_without_a_display_the_window_says_what_to_do(monkeypatch):
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "SSH_CONNECTION"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(DeviceError, match="--no-window"):
+        Window()
+
+
+def test_a_display_that_does_not_answer_is_an_error_and_not_an_abort(monkeypatch):
+    monkeypatch.setenv("DISPLAY", ":987")
+    with pytest.raises(DeviceError, match=":987"):
+        Window()
+
+
+def test_no_display_is_silent():
+    display = NoDisplay()
+    display.show(picture())
+    assert (display.key(), display.rectangle(), display.size((4, 3)), display.visible) == (
+        "",
+        None,
+        (4, 3),
+        False,
+    )
+
+
+def test_the_notebook_gets_a_jpeg_of_its_width_and_buttons_are_keys():
+    display = NotebookDisplay(width=320)
+    assert display.size((1280, 720)) == (320, 180)
+    display.show(np.full((180, 320, 3), (10, 200, 30), np.uint8))
+    shown = cv2.imdecode(np.frombuffer(display.jpeg, np.uint8), cv2.IMREAD_COLOR)
+    assert shown.shape == (180, 320, 3) and np.abs(shown[90, 160] - np.array((10, 200, 30.0))).max() < 4
+    display.buttons[1].click()
+    display.buttons[0].click()
+    assert [display.key(), display.key(), display.key()] == [" ", "q", ""]
+
+
+def test_a_notebook_session_shows_faces_and_stops(wait_until):
+    class Endless(Pictures):
+        live = True
+
+        def __iter__(self):
+            while True:
+                yield self.images[0], None
+
+    source = Endless([picture(("happiness", 200, 150))])
+    session = notebook.Session(source, notebook.LiveOptions(), load=ColourPredictor)
+
+    def yellow():
+        if not session.display.jpeg:
+            return False
+        shown = cv2.imdecode(np.frombuffer(session.display.jpeg, np.uint8), cv2.IMREAD_COLOR)
+        label = shown[180:220, 300:480].reshape(-1, 3).astype(int)
+        return (np.abs(label - (66, 228, 240)).max(1) < 30).sum() > 500
+
+    wait_until(yellow)
+    session.display.buttons[0].click()
+    assert session.wait(10).player.shown > 0
+    assert all(button.disabled for button in session.display.buttons)
+
+
+def test_a_notebook_session_tells_what_ended_it(tmp_path, capsys):
+    session = notebook.Session(Pictures([]), notebook.LiveOptions(model=tmp_path / "none"))
+    with pytest.raises(FileNotFoundError, match="none"):
+        session.wait(60)
+
+
+@pytest.mark.parametrize(
+    ("frame", "room", "expected"),
+    [
+        ((640, 480), (1280, 720), (960, 720)),
+        ((1280, 720), (300, 900), (300, 169)),
+        ((10, 10), (2, 2), (2, 2)),
+    ],
+)
+def test_within_keeps_proportions(frame, room, expected):
+    assert within(frame, room) == expected

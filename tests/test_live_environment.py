@@ -1,0 +1,87 @@
+"""Each platform's own words."""
+
+import importlib.util
+
+import pytest
+
+from fer.live import environment
+
+
+def no_reach():
+    return "no such display"
+
+
+@pytest.mark.parametrize(
+    ("environ", "words"),
+    [
+        ({}, ["DISPLAY is not set", "--no-window"]),
+        ({"SSH_CONNECTION": "10.0.0.1"}, ["this side of ssh", "ssh -X", "--no-window"]),
+        ({"WAYLAND_DISPLAY": "wayland-0"}, ["Wayland", "xwayland", "--no-window"]),
+        ({"JPY_PARENT_PID": "1"}, ["--no-window", "fer.live.notebook.show"]),
+        ({"DISPLAY": ":5"}, [":5 cannot be used", "no such display", "--no-window"]),
+    ],
+)
+def test_without_a_display_the_message_says_why_and_what_instead(environ, words):
+    message = environment.display_problem(environ, "linux", no_reach)
+    assert all(word in message for word in words), message
+
+
+@pytest.mark.parametrize("platform", ["darwin", "win32"])
+def test_mac_and_windows_always_have_a_display(platform):
+    assert environment.display_problem({}, platform, no_reach) == ""
+    assert environment.screen_problem({}, platform) == ""
+
+
+def test_a_display_that_answers_has_no_problem():
+    assert environment.display_problem({"DISPLAY": ":0"}, "linux", lambda: "") == ""
+
+
+@pytest.mark.parametrize(
+    ("environ", "word"),
+    [
+        ({"XDG_SESSION_TYPE": "wayland", "DISPLAY": ":0"}, "Wayland"),
+        ({"WAYLAND_DISPLAY": "wayland-0"}, "X11 session"),
+        ({}, "DISPLAY is not set"),
+    ],
+)
+def test_a_screen_that_cannot_be_captured(environ, word):
+    assert word in environment.screen_problem(environ, "linux")
+
+
+def test_an_x_session_is_captured():
+    assert environment.screen_problem({"DISPLAY": ":0", "XDG_SESSION_TYPE": "x11"}, "linux") == ""
+
+
+@pytest.mark.parametrize(
+    ("platform", "word"),
+    [("darwin", "Privacy & Security > Camera"), ("win32", "Teams"), ("linux", "video $USER")],
+)
+def test_camera_advice_names_the_platforms_own_setting(platform, word):
+    assert word in environment.camera_advice(platform)
+
+
+def test_the_macs_screen_permission_is_explained():
+    assert "Screen Recording" in environment.screen_advice("darwin")
+
+
+def test_variables_that_opencv_reads_are_set_and_the_users_stay():
+    windows, wayland = {}, {"WAYLAND_DISPLAY": "wayland-0"}
+    environment.prepare(windows, "win32")
+    environment.prepare(wayland, "linux")
+    assert windows["OPENCV_VIDEOIO_MSMF_ENABLE_HW_TRANSFORMS"] == "0"
+    assert wayland["QT_QPA_PLATFORM"] == "xcb"
+    chosen = {"WAYLAND_DISPLAY": "wayland-0", "QT_QPA_PLATFORM": "wayland", "OPENCV_LOG_LEVEL": "INFO"}
+    before = dict(chosen)
+    environment.prepare(chosen, "linux")
+    assert chosen == before
+
+
+def test_a_missing_package_is_named_with_its_pip_line(monkeypatch):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name in {"cv2", "av"} else find(name)
+    )
+    with pytest.raises(
+        environment.DependencyMissing, match=r"opencv-python, av.*pip install -r requirements\.txt"
+    ):
+        environment.prepare({}, "linux")

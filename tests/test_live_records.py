@@ -1,0 +1,88 @@
+"""Tables and summaries."""
+
+import csv
+
+import numpy as np
+import pytest
+
+from fer.errors import DataInvalid
+from fer.labels import EMOTIONS, UNCERTAIN
+from fer.live.analysis import Analysis, LiveFace
+from fer.live.capture import Frame
+from fer.live.records import CsvWriter, Tally
+
+
+def analysis(time_s, *faces, index=0):
+    """An analysis whose faces are (track, emotion, measured)."""
+    found = []
+    for track, emotion, measured in faces:
+        probabilities = np.full(8, 0.3 / 7, np.float32)
+        probabilities[EMOTIONS.index(emotion) if emotion in EMOTIONS else 0] = 0.7
+        found.append(LiveFace(track, (1, 2, 30, 40), emotion, 0.7, probabilities, [], measured))
+    frame = Frame(np.zeros((4, 4, 3), np.uint8), time_s, index)
+    return Analysis(frame, tuple(found), np.zeros((0, 4)), frame.image[..., 0])
+
+
+def test_the_table_has_the_published_columns_and_is_on_disk_at_once(tmp_path):
+    table = CsvWriter(tmp_path / "deep" / "out.csv")
+    table.write(analysis(1.5, (3, "fear", True), (4, UNCERTAIN, True), (5, "anger", False), index=37))
+    with (tmp_path / "deep" / "out.csv").open() as file:  # not closed yet
+        header, *rows = csv.reader(file)
+    assert ",".join(header) == (
+        "time_s,frame,track,x,y,w,h,emotion,confidence,"
+        "neutral,happiness,sadness,surprise,fear,disgust,anger,contempt"
+    )
+    assert [row[:9] for row in rows] == [
+        ["1.500", "37", "3", "1", "2", "30", "40", "fear", "0.7000"],
+        ["1.500", "37", "4", "1", "2", "30", "40", "uncertain", "0.7000"],
+    ]
+    assert sum(map(float, rows[0][9:])) == pytest.approx(1, abs=0.001)
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(DataInvalid, match="cannot be written"):
+        CsvWriter(tmp_path / "file" / "out.csv")
+
+
+def test_seconds_and_shares_per_face():
+    tally = Tally()
+    for step in range(
+        41
+    ):  # 4 s at 10 a second: 3 s fear, then 1 s anger; somebody else comes for the last second
+        faces = [(1, "fear" if step <= 30 else "anger", True)]
+        if step >= 30:
+            faces.append((2, UNCERTAIN, True))
+        tally.add(analysis(step / 10, *faces))
+    lines = [line.split() for line in tally.table().splitlines()]
+    assert lines[1:] == [
+        ["1", "fear", "3.0", "75.0%"],
+        ["1", "anger", "1.0", "25.0%"],
+        ["2", "uncertain", "1.0", "100.0%"],
+    ]
+
+
+def test_absence_is_not_counted():
+    tally = Tally()
+    for time_s in (0.0, 0.5, 60.0, 60.5):
+        tally.add(analysis(time_s, (1, "neutral", True)))
+    assert tally.faces[1].total_s == pytest.approx(1.0)
+    track, times, shares = next(iter(tally.curves()))
+    assert track == 1 and shares.shape == (len(times), 8)
+    assert np.isnan(shares[10:-10]).all() and np.isfinite(shares[[0, -1]]).all()
+
+
+def test_hours_and_crowds_take_no_more_room_than_minutes():
+    tally = Tally(steps=100, faces=8)
+    for second in range(3 * 3600):
+        tally.add(analysis(float(second), (1, "happiness", True), (2 + second // 60, "sadness", True)))
+    assert all(len(face.sums) <= 100 for face in tally.faces.values())
+    assert len(tally.faces) <= 17 and tally.left_out > 100
+    assert tally.faces[1].seconds[1] == pytest.approx(3 * 3600 - 1)
+    _, times, shares = next(iter(tally.curves()))
+    assert times[-1] == pytest.approx(3 * 3600, abs=2 * tally.step_s)
+    assert np.allclose(np.nansum(shares, 1), 1, atol=1e-5)
+
+
+def test_nobody_seen_is_said():
+    assert "no face" in Tally().table()

@@ -1,0 +1,76 @@
+"""Identities: kept through movement and misses, never handed to somebody else."""
+
+import cv2
+import numpy as np
+import pytest
+
+from fer.live.tracking import Tracker, follow, overlaps, small_grey
+
+
+def identities(tracker, boxes, time_s):
+    tracks = tracker.update(np.array(boxes, float).reshape(-1, 4), time_s)
+    return {
+        track.identity: tuple(track.box.round().astype(int)) for track in tracks if track.seen_s == time_s
+    }
+
+
+def test_overlaps_match_areas_counted_by_hand():
+    boxes = np.array([[0, 0, 10, 10], [5, 0, 10, 10], [20, 20, 5, 5]], float)
+    assert np.allclose(overlaps(boxes[:1], boxes), [[1, 50 / 150, 0]])
+
+
+def test_two_faces_that_pass_each_other_keep_their_numbers():
+    tracker = Tracker()
+    for step in range(21):
+        left, right = (20 * step, 0, 100, 100), (400 - 20 * step, 150, 100, 100)
+        found = identities(tracker, [right, left] if step % 2 else [left, right], step / 25)
+        assert abs(found[1][0] - left[0]) <= 10 and abs(found[2][0] - right[0]) <= 10
+
+
+def test_a_face_survives_misses_shorter_than_the_gap_and_not_longer():
+    tracker = Tracker(gap_s=0.5, confirm=1)
+    assert list(identities(tracker, [(50, 50, 80, 80)], 0.0)) == [1]
+    assert identities(tracker, [], 0.2) == {}
+    assert list(identities(tracker, [(52, 50, 80, 80)], 0.4)) == [1]
+    assert identities(tracker, [], 1.0) == {}
+    assert list(identities(tracker, [(50, 50, 80, 80)], 1.1)) == [2]
+
+
+def test_a_false_alarm_of_one_frame_is_never_believed():
+    tracker = Tracker()
+    face, alarm = (50, 50, 80, 80), (300, 200, 60, 60)
+    for step in range(10):
+        boxes = [face, alarm] if step == 4 else [face]
+        assert set(identities(tracker, boxes, step / 25)) == {1}
+
+
+def test_jitter_of_a_still_face_is_averaged_and_a_jump_is_followed_at_once():
+    tracker, noise = Tracker(), np.random.default_rng(0)
+    shown = []
+    for step in range(200):
+        box = np.array([100, 100, 100, 100]) + noise.normal(0, 1.5, 4)
+        shown.append(tracker.update(box[None], step / 25)[0].box)
+    assert np.std(shown[20:], axis=0).max() < 0.75  # half of what the detections have
+    tracker.update(np.array([[115, 100, 100, 100]]), 8.0)
+    assert abs(tracker.tracks[0].box[0] - 115) < 1
+
+
+@pytest.mark.parametrize(("dx", "dy"), [(0, 0), (6, -4), (-17, 9)])
+def test_follow_moves_boxes_with_the_picture(dx, dy):
+    noise = np.random.default_rng(1).integers(0, 255, (240, 320)).astype(np.uint8)
+    then = cv2.normalize(cv2.GaussianBlur(noise, (0, 0), 3), None, 0, 255, cv2.NORM_MINMAX)
+    now = cv2.warpAffine(then, np.float32([[1, 0, dx], [0, 1, dy]]), (320, 240))
+    boxes = np.array([[200, 160, 160, 160], [400, 200, 120, 120]])  # pixels of a frame twice as large
+    moved = follow(then, now, boxes, scale=0.5)
+    assert np.allclose(moved - boxes, [[2 * dx, 2 * dy, 0, 0]] * 2, atol=1.5)
+
+
+def test_follow_leaves_boxes_where_the_size_of_the_picture_changed():
+    boxes = np.array([[10, 10, 20, 20]])
+    assert np.array_equal(follow(np.zeros((90, 120), np.uint8), np.zeros((60, 80), np.uint8), boxes), boxes)
+
+
+def test_small_grey_keeps_small_pictures_and_names_its_scale():
+    assert small_grey(np.zeros((720, 1280, 3), np.uint8))[0].shape == (180, 320)
+    small, scale = small_grey(np.zeros((50, 100, 3), np.uint8))
+    assert small.shape == (50, 100) and scale == 1
