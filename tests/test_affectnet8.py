@@ -686,6 +686,23 @@ def test_extract_writes_every_file_and_goes_on_where_it_stopped(root):
     assert digests(out) == expected
 
 
+def test_an_extraction_that_was_killed_is_cleared_up_by_the_next(root):
+    """A process that is killed cannot remove what it was writing; here it never gets to."""
+    tar, out = pack(root), root / "out"
+    code = (
+        "import os, sys; from fer.datasets import tarball\n"
+        "tarball.os.replace = lambda *names: os._exit(9)\n"
+        "list(tarball.extract(*sys.argv[1:]))"
+    )
+    killed = subprocess.run(
+        [sys.executable, "-c", code, str(tar), str(out)], check=False, capture_output=True
+    )
+    assert killed.returncode == 9
+    assert [path.name for path in out.rglob("*") if path.is_file()] == [".extracting.train_set.tar"]
+    assert len(list(tarball.extract(tar, out))) == 40
+    assert not list(out.glob(".extracting*"))
+
+
 def test_a_stopped_extraction_leaves_no_half_file(root):
     run = tarball.extract(pack(root), root / "out")
     for _ in range(5):
@@ -740,3 +757,11 @@ def test_help_answers_without_torch():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "extract" in done.stdout and "verify" in done.stdout
+
+
+def test_the_readme_has_the_published_counts():
+    text = (Path(__file__).parents[1] / "dataset/README.md").read_text("utf-8")
+    for code, emotion in enumerate(EMOTIONS):
+        train, val = (counts[code] for counts in affectnet8_index.PUBLISHED.values())
+        assert f"| {emotion} | {code} | {train:,} | {val:,} |" in text
+    assert [sum(counts) for counts in affectnet8_index.PUBLISHED.values()] == [287_651, 3_999]

@@ -1,6 +1,7 @@
 """Which data set is opened, by name or because it is there."""
 
 import csv
+import shutil
 
 import cv2
 import numpy as np
@@ -57,6 +58,12 @@ def test_ferplus_comes_second(tmp_path, capsys):
     assert type(found) is FERPlus and found.split == "valid" and len(found) == 2
     assert found[0][1].shape == (8,)
     assert one_line(capsys) == f"Using FER+, valid: 2 faces from {tmp_path}"
+
+
+def test_a_zip_of_ferplus_is_not_taken_for_a_tar(tmp_path):
+    make_ferplus(tmp_path)
+    archive = shutil.make_archive(str(tmp_path / "packed/ferplus"), "zip", tmp_path, "ferplus")
+    assert find(archive).name == "ferplus"
 
 
 def test_the_sample_is_drawn_where_nothing_is(tmp_path, capsys, few):

@@ -24,7 +24,7 @@ def locate(root: str | Path, split: str) -> Folder | Tar:
     if root.name not in foreign:
         if (root / "images").is_dir():
             return Folder(_whole(root), split)
-        if root.is_file():
+        if root.is_file() and ".tar" in root.name:  # a .tar.gz too: reading it says what to do
             return Tar(root, split)
     # Given one split's folder or tar, the other one is looked for beside it.
     bases = [root, *([root.absolute().parent] if root.name in sisters else [])]

@@ -85,7 +85,7 @@ def extract(tar: str | Path, folder: str | Path) -> Iterator[tuple[Member, bool]
         raise DataMissing(
             f"{tar} is not a file; expected train_set.tar or val_set.tar. See dataset/README.md."
         )
-    part = folder / f".extracting.{os.getpid()}"
+    part = folder / f".extracting.{tar.name}"  # the same name in the next run, which thus clears it away
     made: set[str] = set()
     bar = tqdm(
         total=tar.stat().st_size, desc=f"extracting {tar.name}", unit="B", unit_scale=True, disable=None
