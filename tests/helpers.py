@@ -1,0 +1,80 @@
+"""Tiny worlds that several test files share."""
+
+import csv
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from fer.datasets.ferplus import FOLDERS, VOTES
+from fer.labels import EMOTIONS
+from fer.model import build
+from fer.preprocess import Preprocess
+
+SIZE = 16
+
+
+class Spots(Dataset):
+    """Noise with a bright spot whose place tells the class: grey uint8 (1, 16, 16), labels 0, 1, 2 … 7, 0 …"""
+
+    name = "spots"
+
+    def __init__(self, n=48, split="train", seed=0, labels=None):
+        rng = np.random.default_rng(seed)
+        self.split, self.seen = split, []
+        self.labels = np.arange(n) % len(EMOTIONS) if labels is None else np.asarray(labels)
+        self.keys = [f"{split}/{i}" for i in range(n)]
+        self.images = torch.from_numpy(rng.integers(0, 90, (n, 1, SIZE, SIZE), np.uint8))
+        for image, label in zip(self.images, self.labels, strict=True):
+            row, column = divmod(int(label), 4)
+            image[0, 8 * row + 1 : 8 * row + 7, 4 * column : 4 * column + 4] = 255
+
+    def __len__(self):
+        return len(self.labels)
+
+    def __getitem__(self, i):
+        self.seen.append(i)
+        return self.images[i], int(self.labels[i])
+
+
+class PlainNetwork(nn.Module):
+    """One convolution and one linear layer, no batch statistics: (N, 1, 16, 16) to logits (N, 8)."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(1, 4, 3, padding=1)
+        self.fc = nn.Linear(4 * 8 * 8, len(EMOTIONS))
+        self.preprocess = Preprocess(size=SIZE)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(torch.relu(nn.functional.max_pool2d(self.conv(x), 2)).flatten(1))
+
+
+def plain_network():
+    torch.manual_seed(0)
+    return PlainNetwork()
+
+
+def small_net(**options):
+    """EmotionNet with a few thousand parameters for 16x16 pixels, always with the same weights."""
+    torch.manual_seed(0)
+    return build("emotion_net", widths=(8, 16), drop=0.1, preprocess=Preprocess(size=SIZE), **options)
+
+
+def votes(**counts):
+    """A row of FER+ votes from names, e.g. votes(fear=7, NF=1)."""
+    return [counts.get(name, 0) for name in VOTES]
+
+
+def write_ferplus(root, rows):
+    """Write a FER+ tree: ``rows`` gives for each split a list of votes; picture i of a split is all shade i."""
+    for split, folder in FOLDERS.items():
+        (root / folder).mkdir(parents=True)
+        with (root / folder / "label.csv").open("w", newline="") as file:
+            table = csv.writer(file)
+            for i, row in enumerate(rows.get(split, [])):
+                Image.new("L", (48, 48), i).save(root / folder / f"fer{i}.png")
+                table.writerow([f"fer{i}.png", "(0, 0, 48, 48)", *row])
+    return root

@@ -1,0 +1,55 @@
+"""The order of an epoch and how it is cut."""
+
+import numpy as np
+import pytest
+
+from fer.batches import cut, epoch_order
+
+
+@pytest.mark.parametrize("n", [1, 7, 8, 9, 63, 64, 65, 71, 72, 1000])
+@pytest.mark.parametrize("size", [1, 4, 8, 64])
+def test_batches_cover_each_sample_once(n, size):
+    spans = list(cut(n, size))
+    assert [i for a, b in spans for i in range(a, b)] == list(range(n))
+
+
+@pytest.mark.parametrize(
+    ("n", "spans"),
+    [
+        (128, [(0, 64), (64, 128)]),
+        (135, [(0, 64), (64, 135)]),  # 7 left: too few for batch statistics
+        (136, [(0, 64), (64, 128), (128, 136)]),
+        (5, [(0, 5)]),
+    ],
+)
+def test_a_small_rest_joins_the_last_batch(n, spans):
+    assert list(cut(n, 64)) == spans
+
+
+def test_an_epoch_holds_each_sample_once_in_an_order_of_its_own():
+    labels = np.zeros(100, int)
+    orders = [epoch_order(labels, seed, epoch) for seed, epoch in ((0, 0), (0, 1), (1, 0))]
+    for order in orders:
+        assert sorted(order) == list(range(100))
+    assert len({order.tobytes() for order in orders}) == 3
+
+
+def test_an_epoch_can_be_repeated():
+    labels = np.arange(50) % 3
+    for balanced in (False, True):
+        first, again = (epoch_order(labels, 4, 2, balanced) for _ in range(2))
+        assert np.array_equal(first, again)
+
+
+def test_seeds_and_epochs_are_not_added():
+    """Seed 1, epoch 0 and seed 0, epoch 1 must differ, or runs with other seeds repeat each other."""
+    labels = np.zeros(100, int)
+    assert not np.array_equal(epoch_order(labels, 1, 0), epoch_order(labels, 0, 1))
+
+
+def test_balanced_sampling_draws_classes_alike():
+    labels = np.repeat([0, 1, 5], [9000, 900, 100])
+    drawn = np.bincount(labels[epoch_order(labels, 0, 0, balanced=True)], minlength=6)
+    assert drawn.sum() == 10_000
+    assert drawn[[2, 3, 4]].sum() == 0
+    assert np.abs(drawn[[0, 1, 5]] - 3333).max() < 250

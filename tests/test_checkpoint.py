@@ -1,0 +1,247 @@
+"""A trained model comes back as it was saved, or not at all."""
+
+import json
+import os
+import pickle
+import stat
+
+import pytest
+import safetensors.torch
+import torch
+from helpers import small_net
+
+from fer.checkpoint import load, save
+from fer.errors import DataInvalid, DataMissing
+from fer.labels import EMOTIONS
+from fer.model import BaselineCNN, build
+from fer.preprocess import Preprocess
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A saved model, its weights all different from a new network's."""
+    model = small_net()
+    with torch.no_grad():
+        for value in model.state_dict().values():
+            value.add_(1)
+    save(tmp_path / "model", model, {"train_data": "toy"})
+    return tmp_path / "model"
+
+
+def edit_card(folder, **changes):
+    card = json.loads((folder / "card.json").read_text())
+    card = {key: value for key, value in (card | changes).items() if value is not None}
+    (folder / "card.json").write_text(json.dumps(card))
+
+
+def test_round_trip(folder):
+    model, card = load(folder)
+    assert not model.training
+    assert model.preprocess == Preprocess(size=16)
+    assert card["train_data"] == "toy"
+    assert card["emotions"] == list(EMOTIONS)
+    assert card["arch"] == "emotion_net"
+    for name, value in small_net().state_dict().items():
+        assert torch.equal(model.state_dict()[name], value + 1), name
+
+
+def test_folder_holds_weights_and_card_alone(folder):
+    """Nothing temporary stays, and others than the owner can read the files."""
+    assert sorted(os.listdir(folder)) == ["card.json", "model.safetensors"]
+    modes = {stat.S_IMODE((folder / name).stat().st_mode) for name in os.listdir(folder)}
+    assert len(modes) == 1
+
+
+def test_channels_last_weights_come_back_the_same(tmp_path):
+    model = small_net().to(memory_format=torch.channels_last)
+    save(tmp_path, model, {})
+    for name, value in load(tmp_path)[0].state_dict().items():
+        assert torch.equal(value, model.state_dict()[name])
+
+
+@pytest.mark.parametrize("classes", [2, 7])
+def test_fewer_classes(tmp_path, classes):
+    save(tmp_path, small_net(num_classes=classes), {})
+    model, card = load(tmp_path)
+    assert card["emotions"] == list(EMOTIONS[:classes])
+    assert model.head[1].out_features == classes
+
+
+def test_more_outputs_than_emotions_cannot_be_named(tmp_path):
+    with pytest.raises(DataInvalid, match="9 outputs; expected at most 8"):
+        save(tmp_path, small_net(num_classes=9), {})
+    assert not list(tmp_path.iterdir())
+
+
+def test_another_class_order_is_refused(folder):
+    """FER+'s own order: every face would get a wrong name."""
+    order = ["neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt"]
+    edit_card(folder, emotions=order)
+    with pytest.raises(DataInvalid, match="wrong name"):
+        load(folder)
+
+
+@pytest.mark.parametrize("kind", ["missing", "extra", "misshaped"])
+def test_weights_that_do_not_fit_are_refused(folder, kind):
+    weights = safetensors.torch.load_file(folder / "model.safetensors")
+    if kind == "missing":
+        del weights["head.1.bias"]
+    elif kind == "extra":
+        weights["head.2.bias"] = torch.zeros(8)
+    else:
+        weights["head.1.bias"] = torch.zeros(7)
+    safetensors.torch.save_file(weights, folder / "model.safetensors")
+    edit_card(folder, weights_sha256=None)
+    with pytest.raises(DataInvalid, match=r"does not fit emotion_net: .*head\.[12]\.bias"):
+        load(folder)
+
+
+def test_weights_of_another_card_are_refused(folder):
+    """They fit, but are not those whose scores and temperature the card tells."""
+    weights = small_net().state_dict()
+    safetensors.torch.save_file(weights, folder / "model.safetensors")
+    with pytest.raises(DataInvalid, match="sha256 differs"):
+        load(folder)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "card.json"])
+def test_a_missing_file(folder, name):
+    (folder / name).unlink()
+    with pytest.raises(DataMissing, match=name):
+        load(folder)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "card.json"])
+@pytest.mark.parametrize("keep", [0, 9, 200])
+def test_a_cut_file(folder, name, keep):
+    (folder / name).write_bytes((folder / name).read_bytes()[:keep])
+    with pytest.raises(DataInvalid, match="damaged"):
+        load(folder)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"arch": None}, {"emotions": None}, {"preprocess": None}, {"emotions": 8}],
+    ids=["no arch", "no emotions", "no preprocess", "emotions is a number"],
+)
+def test_a_card_without_what_is_needed(folder, changes):
+    edit_card(folder, **changes)
+    with pytest.raises(DataInvalid, match=r"card\.json"):
+        load(folder)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"options": {"depth": 5}}, {"preprocess": {"size": 16, "crop": 3}}, {"arch": "vgg"}],
+    ids=["unknown option", "unknown preprocessing", "unknown network"],
+)
+def test_a_card_of_other_code(folder, changes):
+    edit_card(folder, **changes)
+    with pytest.raises(DataInvalid):
+        load(folder)
+
+
+def test_no_such_model(tmp_path):
+    with pytest.raises(DataMissing, match=r"expected a folder with model\.safetensors and card\.json"):
+        load(tmp_path / "nothing")
+
+
+# Bare weights, such as the published checkpoint of the student project.
+
+
+@pytest.fixture
+def student(tmp_path):
+    torch.manual_seed(0)
+    model = BaselineCNN()
+    torch.save(model.state_dict(), tmp_path / "student.pt")
+    return tmp_path / "student.pt", model
+
+
+def test_student_weights_load_strictly_and_see_raw_pixels(student):
+    path, original = student
+    model, card = load(path, arch="baseline")
+    assert model.preprocess == Preprocess(size=224, channels=3, scaling="raw")
+    assert card["emotions"] == list(EMOTIONS)
+    image = torch.randint(0, 256, (1, 3, 224, 224), dtype=torch.uint8)
+    with torch.no_grad():
+        torch.testing.assert_close(model(model.preprocess(image)), original(image.float()))
+
+
+def test_bare_weights_need_the_name_of_their_network(student):
+    with pytest.raises(DataInvalid, match='arch="baseline"'):
+        load(student[0])
+
+
+def test_bare_weights_of_another_network(student):
+    with pytest.raises(DataInvalid, match="does not fit emotion_net"):
+        load(student[0], arch="emotion_net")
+
+
+def test_student_weights_with_a_key_too_few(student):
+    path, model = student
+    torch.save({k: v for k, v in model.state_dict().items() if k != "fc.bias"}, path)
+    with pytest.raises(DataInvalid, match=r"fc\.bias"):
+        load(path, arch="baseline")
+
+
+@pytest.mark.parametrize("key", ["state_dict", "model_state_dict"])
+def test_weights_inside_a_training_checkpoint(student, key):
+    path, original = student
+    torch.save({key: original.state_dict(), "epoch": 3}, path)
+    model, _ = load(path, arch="baseline")
+    assert torch.equal(model.fc.weight, original.fc.weight)
+
+
+class Malice:
+    """Unpickled, it makes a folder."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+@pytest.mark.parametrize("how", ["torch", "plain pickle", "inside a state_dict"])
+def test_a_pickle_never_runs(tmp_path, how):
+    proof, path = tmp_path / "proof", tmp_path / "model.pt"
+    if how == "torch":
+        torch.save(Malice(proof), path)
+    elif how == "plain pickle":
+        path.write_bytes(pickle.dumps(Malice(proof)))
+    else:
+        torch.save({**BaselineCNN().state_dict(), "fc.bias": Malice(proof)}, path)
+    with pytest.raises(DataInvalid, match="a pickle can run any program"):
+        load(path, arch="baseline")
+    assert not proof.exists()
+    pickle.loads(pickle.dumps(Malice(proof)))
+    assert proof.exists()  # the trap works where it is let
+
+
+def test_a_whole_pickled_model_is_refused(tmp_path):
+    torch.save(build("baseline"), tmp_path / "model.pt")
+    with pytest.raises(DataInvalid, match="whole pickled models are never loaded"):
+        load(tmp_path / "model.pt", arch="baseline")
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+@pytest.mark.parametrize("seed", range(25))
+def test_damaged_bytes_end_in_a_message(student, seed):
+    """torch.load raises nine kinds of error, depending on which byte is wrong."""
+    path = student[0]
+    rng = torch.Generator().manual_seed(seed)
+    legacy = torch.rand((), generator=rng) < 0.5
+    torch.save({"fc.bias": torch.zeros(8)}, path, _use_new_zipfile_serialization=not legacy)
+    data = bytearray(path.read_bytes())
+    for place in torch.randint(len(data), (20,), generator=rng):
+        data[place] = int(torch.randint(256, (), generator=rng))
+    path.write_bytes(data)
+    with pytest.raises(DataInvalid):  # even when the bytes still read: keys are missing
+        load(path, arch="baseline")
+
+
+def test_not_a_state_dict(tmp_path):
+    torch.save([1, 2, 3], tmp_path / "list.pt")
+    with pytest.raises(DataInvalid, match="expected a state_dict"):
+        load(tmp_path / "list.pt", arch="baseline")

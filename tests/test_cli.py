@@ -1,0 +1,145 @@
+"""Every script answers --help at once, and says in one line what went wrong."""
+
+import pkgutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import fer
+from fer import cli
+from fer.errors import DataInvalid, DataMissing, DeviceError, UserError
+
+HEAVY = ("torch", "torchvision", "cv2", "sklearn", "scipy", "matplotlib", "pandas", "accelerate", "av", "mss")
+
+
+def scripts():
+    """Modules of the package that run as ``python -m``."""
+    for module in pkgutil.walk_packages(fer.__path__, "fer."):
+        spec = module.module_finder.find_spec(module.name)
+        if spec.origin and "\nif __name__ == " in Path(spec.origin).read_text("utf-8"):
+            yield module.name
+
+
+SCRIPTS = sorted(scripts())
+
+
+def test_the_scripts_are_found():
+    assert {"fer.train", "fer.evaluate"} <= set(SCRIPTS)
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_help_answers_without_heavy_imports(script):
+    """Run as -m does, then see what was imported when it exited."""
+    code = (
+        "import atexit, runpy, sys\n"
+        f"atexit.register(lambda: print('\\nLOADED', *[m for m in {HEAVY} if m in sys.modules]))\n"
+        "sys.argv = ['script', '--help']\n"
+        f"runpy.run_module({script!r}, run_name='__main__')"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    assert f"python -m {script}" in run.stdout
+    assert run.stdout.rstrip().endswith("LOADED"), run.stdout.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("module", "arguments", "code", "said"),
+    [
+        ("fer.train", ["--no-such-option"], 2, "--no-such-option"),
+        ("fer.evaluate", ["--data", "imagenet"], 2, "imagenet"),
+        ("fer.evaluate", ["--model", "no/such/model"], 1, "No model at no/such/model"),
+        ("fer.train", ["--data", "ferplus", "--root", "no/such/data"], 1, "No FER+ found in no/such/data"),
+    ],
+)
+def test_mistakes_end_with_a_line_and_no_traceback(module, arguments, code, said, tmp_path):
+    command = [sys.executable, "-m", module, *arguments]
+    run = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert run.returncode == code
+    assert said in run.stderr
+    assert "Traceback" not in run.stderr + run.stdout
+    assert not list(tmp_path.iterdir())
+
+
+@dataclass
+class Options:
+    """Options of a script that exists only here."""
+
+    times: int = 1
+
+
+@pytest.fixture
+def script(monkeypatch):
+    """Function that makes a module ``fer.nothing`` with this main."""
+
+    def make(main):
+        module = type(sys)("fer.nothing")
+        module.main = main
+        monkeypatch.setitem(sys.modules, "fer.nothing", module)
+
+    return make
+
+
+@pytest.mark.parametrize(("result", "code"), [(None, 0), (0, 0), (1, 1), (3, 3)])
+def test_exit_code_is_what_main_returns(script, result, code):
+    script(lambda options: result)
+    with pytest.raises(SystemExit) as done:
+        cli.run("fer.nothing", Options, [])
+    assert (done.value.code or 0) == code
+
+
+def test_options_are_parsed(script):
+    script(lambda options: options.times)
+    with pytest.raises(SystemExit) as done:
+        cli.run("fer.nothing", Options, ["--times", "7"])
+    assert done.value.code == 7
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (UserError("three of four"), 1, "error: three of four"),
+        (DataMissing("no file"), 1, "error: no file"),
+        (DataInvalid("bad value"), 1, "error: bad value"),
+        (DeviceError("no camera"), 1, "error: no camera"),
+        (PermissionError(13, "Permission denied", "/x"), 1, "Permission denied: '/x'"),
+        (KeyboardInterrupt(), 130, "stopped"),
+    ],
+)
+def test_errors_become_messages(script, error, code, said, capsys):
+    def main(options):
+        raise error
+
+    script(main)
+    with pytest.raises(SystemExit) as done:
+        cli.run("fer.nothing", Options, [])
+    assert done.value.code == code
+    assert said in capsys.readouterr().err
+
+
+def test_a_fault_of_the_code_keeps_its_traceback(script):
+    script(lambda options: options.no_such_field)
+    with pytest.raises(AttributeError):
+        cli.run("fer.nothing", Options, [])
+
+
+def test_errors_are_of_the_kinds_that_callers_know():
+    assert issubclass(DataMissing, FileNotFoundError)
+    assert issubclass(DataInvalid, ValueError)
+    assert issubclass(DeviceError, OSError)
+
+
+def test_warns_of_the_other_package_called_fer(tmp_path, script, monkeypatch, capsys):
+    script(lambda options: None)
+    with pytest.raises(SystemExit):
+        cli.run("fer.nothing", Options, [])
+    assert "another package" not in capsys.readouterr().err
+    folder = tmp_path / "fer-25.10.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: fer\nVersion: 25.10\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(SystemExit):
+        cli.run("fer.nothing", Options, [])
+    assert "another package called fer (25.10)" in capsys.readouterr().err

@@ -1,0 +1,143 @@
+"""The networks: sizes, names, what is trained."""
+
+import copy
+import urllib.error
+
+import pytest
+import torch
+import torch.nn.functional as F
+from helpers import SIZE, small_net
+
+from fer.errors import DataInvalid, DataMissing
+from fer.model import BaselineCNN, EmotionNet, build, count_multiply_adds, count_parameters
+from fer.preprocess import Preprocess
+
+
+def test_baseline_is_the_students_network():
+    """Its state_dict must load with strict keys, so names and shapes are fixed."""
+    shapes = {name: tuple(value.shape) for name, value in BaselineCNN().state_dict().items()}
+    assert shapes == {
+        "conv1.weight": (12, 3, 3, 3),
+        "conv1.bias": (12,),
+        "conv2.weight": (12, 12, 3, 3),
+        "conv2.bias": (12,),
+        "conv3.weight": (24, 12, 3, 3),
+        "conv3.bias": (24,),
+        "conv4.weight": (24, 24, 3, 3),
+        "conv4.bias": (24,),
+        "conv5.weight": (24, 24, 3, 3),
+        "conv5.bias": (24,),
+        "fc.weight": (8, 24 * 14 * 14),
+        "fc.bias": (8,),
+    }
+    assert count_parameters(BaselineCNN()) == 52_316
+
+
+def test_baseline_computes_relu_then_pooling():
+    """The documented order; the code pools first, which must not change a number."""
+    torch.manual_seed(0)
+    model, x = BaselineCNN(), torch.rand(2, 3, 224, 224) * 255
+    y = x
+    for conv in (model.conv1, model.conv2, model.conv3, model.conv4):
+        y = F.max_pool2d(F.relu(conv(y)), 2)
+    y = model.fc(F.relu(model.conv5(y)).reshape(2, -1))
+    torch.testing.assert_close(model(x), y)
+
+
+@pytest.mark.parametrize("size", [112, 208, 448])
+def test_baseline_refuses_another_image_size(size):
+    """Eight images of 112 hold as many numbers as two of 224: they must not pass for them."""
+    with pytest.raises(RuntimeError):
+        BaselineCNN()(torch.zeros(8, 3, size, size))
+
+
+def test_emotion_net_is_compact():
+    model = build("emotion_net")
+    assert model.preprocess == Preprocess(size=48, channels=1, scaling="image")
+    assert count_parameters(model) <= 5_000_000
+    assert 100e6 < count_multiply_adds(model) <= 350e6
+    assert model.training  # counting puts the mode back
+
+
+def test_emotion_net_stem_keeps_the_resolution():
+    model = EmotionNet()
+    assert model.stem(torch.zeros(1, 1, 48, 48)).shape == (1, 32, 48, 48)
+
+
+@pytest.mark.parametrize("size", [16, 47, 48, 64])
+def test_emotion_net_takes_other_sizes(size):
+    assert EmotionNet(widths=(8, 16, 16)).eval()(torch.zeros(2, 1, size, size)).shape == (2, 8)
+
+
+@pytest.mark.parametrize("name", ["baseline", "emotion_net", "resnet18"])
+@pytest.mark.parametrize("classes", [2, 7, 8])
+def test_any_number_of_classes(name, classes):
+    model = build(name, num_classes=classes).eval()
+    image = torch.zeros(2, 3, 60, 60, dtype=torch.uint8)
+    with torch.no_grad():
+        assert model(model.preprocess(image)).shape == (2, classes)
+
+
+def test_unknown_name_is_refused():
+    with pytest.raises(DataInvalid, match="baseline, emotion_net, resnet18"):
+        build("vgg")
+
+
+def test_a_network_carries_how_to_build_it_again():
+    model = small_net(num_classes=5)
+    again = build(model.arch, model.num_classes, model.preprocess, **model.options)
+    again.load_state_dict(model.state_dict())
+
+
+def test_multiply_adds_by_hand():
+    model = build("baseline")
+    convolutions = [(224, 3, 12), (112, 12, 12), (56, 12, 24), (28, 24, 24), (14, 24, 24)]
+    by_hand = sum(side * side * 9 * before * after for side, before, after in convolutions) + 24 * 14 * 14 * 8
+    assert count_multiply_adds(model) == by_hand
+
+
+def frozen_resnet():
+    torch.manual_seed(0)
+    return build("resnet18", frozen=True, preprocess=Preprocess(size=32, channels=3))
+
+
+def test_frozen_resnet_trains_its_last_layer_alone():
+    model = frozen_resnet().train()
+    assert [n for n, p in model.named_parameters() if p.requires_grad] == ["fc.weight", "fc.bias"]
+    before = copy.deepcopy(model.state_dict())
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    F.cross_entropy(model(torch.randn(4, 3, 32, 32)), torch.arange(4)).backward()
+    optimizer.step()
+    changed = [name for name, value in model.state_dict().items() if not torch.equal(value, before[name])]
+    assert changed == ["fc.weight", "fc.bias"]  # batch statistics neither
+
+
+def test_a_copy_of_a_frozen_resnet_has_a_mode_of_its_own():
+    """The running mean of the weights is a deep copy; it must not switch the original instead of itself."""
+    model = frozen_resnet().train()
+    twin = copy.deepcopy(model).eval()
+    assert model.training
+    assert model.fc.training
+    assert not twin.training
+    assert not twin.bn1.training
+    assert not model.bn1.training
+
+
+def test_pretrained_weights_offline(monkeypatch):
+    def refuse(*args, **kwargs):
+        raise urllib.error.URLError("Name or service not known")
+
+    monkeypatch.setattr("torch.hub.download_url_to_file", refuse)
+    monkeypatch.setattr("torch.hub.get_dir", lambda: "/nowhere")
+    monkeypatch.setattr("torch.hub.os.makedirs", lambda *args, **kwargs: None)
+    with pytest.raises(DataMissing, match=r"save https://.*resnet18.*\.pth there"):
+        build("resnet18", pretrained=True)
+
+
+def test_gates_scale_channels_by_at_most_one():
+    block = small_net().blocks[0].body[-1].eval()
+    x = torch.rand(2, 8, SIZE, SIZE)
+    ratio = (block(x) / x).flatten(2)
+    assert ratio.min() > 0
+    assert ratio.max() < 1
+    assert (ratio.amax(2) - ratio.amin(2)).max() < 1e-6  # one gate a channel
