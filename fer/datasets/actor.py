@@ -42,6 +42,7 @@ _BEARING = {
     "sadness": (-3, -6, 3), "surprise": (0, 4, 0), "fear": (4, 3, -2), "disgust": (6, 1, 3), "anger": (0, -4, 0),
     "contempt": (-5, 3, 3), "happiness": (2, 2, -3), "neutral": (0, 0, 0),
 }  # fmt: skip
+_FIRST = {"sadness": 1, "disgust": 1, "anger": 1}  # the variant of an expression that reads best from afar
 _ONSET, _OFFSET = 0.5, 0.45  # seconds in which an expression comes and goes
 _BLINK_EVERY, _BLINK = 2.9, 0.26  # seconds
 
@@ -147,7 +148,7 @@ class Actor:
         strength = min(_smooth(since / (_ONSET * ease)), _smooth((length - since) / (_OFFSET * ease)))
         p = self._phase[face]
         living = strength * (1 - 0.05 * (1 + math.sin(2.3 * time_s + p[6])) / 2)
-        variant = turn // len(EMOTIONS)
+        variant = _FIRST.get(name, 0) + turn // len(EMOTIONS)
         au = expression(label, living, variant).closing_eyes(self._blink(face, time_s))
         yaw, pitch, roll = _BEARING[name]
         pose = Pose(

@@ -86,8 +86,8 @@ PROTOTYPES: dict[str, tuple[ActionUnits, ...]] = {
         ActionUnits(au9=1.0, au10=1.0, au15=0.5, au4=0.5, au6=0.5, au7=0.5, au25=0.7, au16=0.3),
     ),
     "anger": (
-        ActionUnits(au4=1.0, au5=0.6, au7=0.9, au23=1.0, au17=0.4),
-        ActionUnits(au4=1.0, au5=0.7, au7=0.8, au10=0.6, au16=0.6, au20=0.25, au25=1.0, au26=0.2, au9=0.3),
+        ActionUnits(au4=1.0, au5=0.45, au7=0.9, au23=1.0, au17=0.5),
+        ActionUnits(au4=1.0, au5=0.4, au7=0.9, au10=0.7, au16=0.8, au20=0.25, au25=1.0, au26=0.35, au9=0.4),
     ),
     "contempt": (
         ActionUnits(au12=0.85, au14=1.0, side=1.0),

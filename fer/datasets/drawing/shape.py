@@ -138,11 +138,11 @@ def _brow(who: Identity, au: ActionUnits, side: int) -> np.ndarray:
     brow[:, 0] *= who.face_width
     brow[:, 1] = brow[:, 1] * who.brow_height
     together = au.au4 * (1 - 0.9 * au.au1)  # in 1+4 the brows meet without going down
-    brow[:, 1] -= 0.155 * au.au1 * np.array([1.0, 0.62, 0.22, 0.0, -0.05])
-    brow[:, 1] += 0.05 * au.au1 * (1 - au.au2) * np.array([0.0, 0.0, 0.3, 0.8, 1.0])
+    brow[:, 1] -= 0.18 * au.au1 * np.array([1.0, 0.68, 0.25, 0.0, -0.08])
+    brow[:, 1] += 0.075 * au.au1 * (1 - au.au2) * np.array([0.0, 0.0, 0.3, 0.8, 1.0])
     brow[:, 1] -= 0.16 * au.au2 * np.array([0.1, 0.4, 0.8, 1.0, 0.75])
-    brow[:, 1] += 0.13 * together * np.array([1.0, 0.85, 0.5, 0.15, -0.05])
-    brow[:, 0] -= 0.055 * au.au4 * np.array([1.0, 0.75, 0.4, 0.15, 0.0])
+    brow[:, 1] += 0.185 * together * np.array([1.0, 0.9, 0.6, 0.22, -0.06])
+    brow[:, 0] -= 0.072 * au.au4 * np.array([1.0, 0.75, 0.4, 0.15, 0.0])
     brow[:, 1] += 0.075 * au.au9 * np.array([1.0, 0.85, 0.55, 0.3, 0.1])
     return brow if side > 0 else (brow * (-1, 1))[::-1]
 
@@ -152,9 +152,17 @@ def _eye(who: Identity, au: ActionUnits, side: int, gaze: tuple[float, float]) -
     middle, half = 0.435 * who.eye_gap * who.face_width, 0.225 * who.eye_size
     u = _SAMPLES * side  # -1 at the nose, 1 at the ear
     line = 0.022 - (0.028 + who.eye_slant) * (u + 1) / 2
-    rise = 0.108 * who.eye_size + 0.06 * au.au5 - 0.03 * au.au7 - 0.028 * au.au6 - 0.022 * au.au9
+    together = au.au4 * (1 - au.au1)
+    rise = (
+        0.108 * who.eye_size
+        + 0.06 * au.au5
+        - 0.03 * au.au7
+        - 0.028 * au.au6
+        - 0.022 * au.au9
+        - 0.024 * together
+    )
     fall = 0.078 * who.eye_size + 0.008 * au.au5 - 0.034 * au.au7 - 0.036 * au.au6 - 0.025 * au.au9
-    droop = (0.035 * au.au1 * (1 - au.au2) + 0.012 * who.age) * np.clip(u + 0.2, 0, 1)
+    droop = (0.05 * au.au1 * (1 - au.au2) + 0.012 * who.age) * np.clip(u + 0.2, 0, 1)
     top = np.maximum(1 - np.abs(u + 0.08 * (1 - u**2)) ** 2.3, 0) ** 0.86
     low = np.maximum(1 - np.abs(u - 0.12 * (1 - u**2)) ** 2.2, 0)
     lower = line + fall * low
@@ -182,7 +190,7 @@ def _mouth(who: Identity, au: ActionUnits, drop: float) -> Mouth:
     raised = np.array(au.halves("au10"))
     width = 0.355 * who.mouth_width + 0.135 * smile + 0.04 * dimple + 0.12 * au.au20
     width = width - 0.045 * au.au23 - 0.1 * au.au26 * (1 - au.au20) * (1 - smile) - 0.02 * au.au17
-    lift = 0.012 + 0.135 * smile + 0.025 * dimple - 0.12 * au.au15 - 0.03 * au.au20 - 0.12 * drop
+    lift = 0.012 + 0.135 * smile + 0.025 * dimple - 0.155 * au.au15 - 0.03 * au.au20 - 0.12 * drop
     both = _SAMPLES > 0  # picks the half of the mouth that a sample lies on
     t = np.abs(_SAMPLES)
     x = _SAMPLES * np.where(both, width[1], width[0])
