@@ -644,7 +644,7 @@ def evil(tar: Path, name: str, type: bytes = tarfile.REGTYPE, link: str = "") ->
     [
         ("../evil", tarfile.REGTYPE),
         ("train_set/../../evil", tarfile.REGTYPE),
-        ("/tmp/evil", tarfile.REGTYPE),
+        ("/evil", tarfile.REGTYPE),
         ("C:/evil", tarfile.REGTYPE),
         ("train_set\\..\\..\\evil", tarfile.REGTYPE),
         ("../evil/", tarfile.DIRTYPE),
