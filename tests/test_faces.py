@@ -1,0 +1,167 @@
+"""Detection and the crop. Faces are drawn ones; how real ones are found is measured by benchmarks/detection.py."""
+
+import cv2
+import numpy as np
+import pytest
+
+from fer.datasets.actor import Actor
+from fer.errors import DataInvalid, DataMissing
+from fer.faces import FaceDetector, crop
+
+
+@pytest.fixture(scope="module")
+def scene():
+    """A frame (480, 640, 3) with one face in its middle."""
+    return Actor((640, 480)).frame(0.0)
+
+
+@pytest.fixture(scope="module")
+def face(scene):
+    """The box of that face."""
+    (box,) = FaceDetector()(scene)
+    return box
+
+
+@pytest.fixture(scope="module")
+def thorough():
+    return FaceDetector(thorough=True)
+
+
+def overlap(a, b):
+    """Intersection over union of two boxes."""
+    left, top = max(a[0], b[0]), max(a[1], b[1])
+    right, bottom = min(a[0] + a[2], b[0] + b[2]), min(a[1] + a[3], b[1] + b[3])
+    shared = max(0, right - left) * max(0, bottom - top)
+    return shared / (a[2] * a[3] + b[2] * b[3] - shared)
+
+
+def test_boxes_are_pixels_of_the_frame_however_it_was_downscaled(scene, face):
+    large = cv2.resize(scene, None, fx=3, fy=3, interpolation=cv2.INTER_LINEAR)
+    (box,) = FaceDetector()(large)
+    assert box.dtype == np.int32
+    assert overlap(box / 3, face) > 0.8
+    middle = face[:2] + face[2:] / 2
+    assert abs(middle - (320, 240)).max() < 80
+
+
+def test_grey_and_colour_frames_give_the_same_boxes(scene, face):
+    grey = cv2.cvtColor(scene, cv2.COLOR_BGR2GRAY)
+    np.testing.assert_array_equal(FaceDetector()(grey), [face])
+
+
+@pytest.mark.parametrize("mode", [{}, {"thorough": True}])
+def test_the_largest_face_comes_first(scene, mode):
+    small = cv2.resize(scene, None, fx=0.6, fy=0.6, interpolation=cv2.INTER_AREA)
+    wide = np.full((480, 1024, 3), scene[0, 0], np.uint8)
+    wide[:288, :384], wide[:, 384:] = small, scene
+    boxes = FaceDetector(max_side=1024, **mode)(wide)
+    assert len(boxes) == 2
+    assert boxes[0, 2] > 1.3 * boxes[1, 2]
+    assert boxes[0, 0] > 384 > boxes[1, 0]
+
+
+@pytest.mark.parametrize("mode", [{}, {"thorough": True}])
+def test_nothing_is_found_where_no_face_is(mode):
+    detector = FaceDetector(**mode)
+    rng = np.random.default_rng(0)
+    pictures = [np.full((240, 320, 3), shade, np.uint8) for shade in (0, 128, 255)]
+    pictures += [rng.integers(0, 256, (240, 320, 3), np.uint8)]
+    page = np.full((240, 320), 255, np.uint8)
+    for row in range(15, 240, 20):
+        cv2.putText(page, "Nobody can be seen on this page.", (5, row), cv2.FONT_HERSHEY_SIMPLEX, 0.5, 0)
+    for picture in [*pictures, page]:
+        boxes = detector(picture)
+        assert boxes.shape == (0, 4)
+        assert boxes.dtype == np.int32
+
+
+def test_thorough_finds_a_face_that_fills_the_picture(scene, face, thorough):
+    tight = crop(scene, face, -0.1)
+    assert len(FaceDetector()(tight)) == 0
+    (box,) = thorough(tight)
+    assert overlap(box, (0, 0, *tight.shape[:2])) > 0.7
+
+
+def test_thorough_finds_a_face_in_a_tiny_picture(scene, face, thorough):
+    tiny = cv2.resize(crop(scene, face, 0.1), (22, 22), interpolation=cv2.INTER_AREA)
+    assert len(FaceDetector()(tiny)) == 0
+    (box,) = thorough(tiny)
+    assert overlap(box, (2, 2, 18, 18)) > 0.5
+
+
+def test_thorough_and_fast_agree_on_geometry(scene, face, thorough):
+    """The classifier's crop depends on it."""
+    (box,) = thorough(scene)
+    assert overlap(box, face) > 0.75
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        np.zeros((9, 9, 4), np.uint8),
+        np.zeros((9, 9, 3), np.float32),
+        np.zeros(9, np.uint8),
+        np.zeros((0, 5, 3), np.uint8),
+    ],
+)
+def test_other_frames_are_refused(frame):
+    with pytest.raises(DataInvalid, match=r"expected uint8, BGR \(H, W, 3\) or grey"):
+        FaceDetector()(frame)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 500), (500, 1), (23, 23)])
+def test_pictures_too_small_for_a_face_have_none(size, thorough):
+    frame = np.zeros((*size, 3), np.uint8)
+    assert len(FaceDetector()(frame)) == len(thorough(frame)) == 0
+
+
+def test_an_opencv_without_cascades_says_which_to_install(monkeypatch):
+    """OpenCV 5 has no CascadeClassifier."""
+    monkeypatch.delattr(cv2, "CascadeClassifier")
+    with pytest.raises(DataMissing, match="opencv-python<5"):
+        FaceDetector()
+
+
+def test_missing_cascade_files_say_which_to_install(monkeypatch, tmp_path):
+    monkeypatch.setattr(cv2.data, "haarcascades", str(tmp_path))
+    with pytest.raises(DataMissing, match="haarcascade_frontalface_default"):
+        FaceDetector()
+
+
+def numbered(rows=10, columns=10):
+    """A grey frame whose pixel in row y and column x is 10 y + x."""
+    return np.add.outer(10 * np.arange(rows), np.arange(columns)).astype(np.uint8)
+
+
+def test_crop_inside_is_a_cut():
+    np.testing.assert_array_equal(crop(numbered(), (2, 3, 4, 4)), numbered()[3:7, 2:6])
+
+
+def test_crop_grows_by_the_margin_on_each_side():
+    np.testing.assert_array_equal(crop(numbered(), (3, 3, 4, 4), 0.25), numbered()[2:8, 2:8])
+    np.testing.assert_array_equal(crop(numbered(), (2, 2, 4, 4), -0.25), numbered()[3:5, 3:5])
+
+
+def test_crop_at_the_border_is_padded_not_shifted():
+    expected = [[0, 0, 0, 1], [0, 0, 0, 1], [0, 0, 0, 1], [10, 10, 10, 11]]
+    np.testing.assert_array_equal(crop(numbered(), (-2, -2, 4, 4)), expected)
+    expected = [[88, 89, 89, 89], [98, 99, 99, 99], [98, 99, 99, 99], [98, 99, 99, 99]]
+    np.testing.assert_array_equal(crop(numbered(), (8, 8, 4, 4)), expected)
+
+
+def test_crop_of_an_oblong_box_is_square_around_its_middle():
+    np.testing.assert_array_equal(crop(numbered(), (4, 2, 2, 6)), numbered()[2:8, 2:8])
+
+
+def test_crop_keeps_channels_and_is_a_copy():
+    frame = np.zeros((20, 30, 3), np.uint8)
+    face = crop(frame, (5, 5, 10, 10), 0.1)
+    assert face.shape == (12, 12, 3)
+    face[:] = 9
+    assert not frame.any()
+
+
+@pytest.mark.parametrize("box", [(2, 2, 0, 5), (2, 2, 5, -1), (50, 2, 4, 4), (2, -9, 4, 4)])
+def test_crop_of_nothing_is_refused(box):
+    with pytest.raises(DataInvalid, match="holds nothing of a frame of 10x10"):
+        crop(numbered(), box)
