@@ -1,0 +1,152 @@
+"""From photo to label: how often the whole chain (find, crop, classify) names photos rightly.
+
+python -m benchmarks.whole_chain --photos DIR --labels DIR/labels.csv --model models/emotion_net
+
+The table of labels has the columns image (below --photos) and emotion. In a
+photo with several boxes the largest counts, as in ``python -m fer.predict``.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+
+@dataclass
+class ChainOptions:
+    """Score a model on photos, with its own detection."""
+
+    photos: Path
+    """Folder of photos."""
+    labels: Path
+    """CSV with the columns image and emotion."""
+    model: Path | None = None
+    """Folder of a trained model. By default models/emotion_net, or models/baseline_cnn where that is missing."""
+    detector: Literal["thorough", "fast"] = "thorough"
+    """As for photos in fer.predict, or as in the live demos."""
+    prior: Literal["training", "uniform"] = "training"
+    """Expect emotions as often as in training, or all equally often."""
+    out: Path | None = None
+    """Where the numbers go; by default benchmarks/results/whole_chain-MODEL.json."""
+
+
+if __name__ == "__main__":
+    from fer import cli
+
+    cli.run("benchmarks.whole_chain", ChainOptions)
+
+import csv
+import json
+
+import numpy as np
+from tqdm import tqdm
+
+from fer.bulk import File, analyse
+from fer.errors import DataInvalid, DataMissing
+from fer.faces import FaceDetector
+from fer.files import replacing
+from fer.labels import EMOTIONS, index
+from fer.predictor import EmotionPredictor, default_model
+
+FREQUENT = ("neutral", "happiness", "sadness", "surprise", "anger")
+"""Emotions with enough photos for a recall of their own."""
+
+
+def main(options: ChainOptions) -> None:
+    """Print the table and write the JSON."""
+    model = options.model or default_model()
+    truths = read_labels(options.labels)
+    files = [File(options.photos / name, Path(name)) for name in truths]
+    missing = [file.path for file in files if not file.path.is_file()]
+    if missing:
+        raise DataMissing(
+            f"{len(missing)} photos of {options.labels} are not there, the first is {missing[0]}. "
+            "Does --photos name their folder?"
+        )
+    predictor = EmotionPredictor(model, prior=options.prior)
+    detector = FaceDetector(thorough=options.detector == "thorough")
+    pictures = list(tqdm(analyse(files, predictor, detector, detector), total=len(files), disable=None))
+    broken = [picture.error for picture in pictures if picture.error]
+    if broken:
+        raise DataInvalid(f"{len(broken)} photos cannot be read; first: {broken[0]}")
+    named = [int(p.faces[0].probabilities.argmax()) if p.faces else -1 for p in pictures]
+    result = {
+        "model": model.name,
+        "detector": options.detector,
+        "prior": options.prior,
+        **score(np.array(list(truths.values())), np.array(named)),
+    }
+    print(table(result))
+    out = options.out or Path(__file__).parent / "results" / f"whole_chain-{model.name}.json"
+    with replacing(out) as temporary:
+        temporary.write_text(json.dumps(result, indent=1) + "\n")
+
+
+def read_labels(path: Path) -> dict[str, int]:
+    """Return the class index of each photo's name.
+
+    Raises:
+        DataMissing: there is no such table.
+        DataInvalid: a column is missing, or an emotion is unknown.
+    """
+    if not path.is_file():
+        raise DataMissing(f"There is no table {path}; --labels names a CSV with the columns image, emotion.")
+    with path.open(newline="", encoding="utf-8") as table:
+        reader = csv.DictReader(table)
+        if not {"image", "emotion"} <= set(reader.fieldnames or ()):
+            raise DataInvalid(f"{path} has the columns {reader.fieldnames}; expected image, emotion.")
+        try:
+            return {row["image"]: index(row["emotion"]) for row in reader}
+        except ValueError as error:
+            raise DataInvalid(f"{path}: {error}") from error
+
+
+def score(truths: np.ndarray, named: np.ndarray) -> dict:
+    """Score class indices (N,) against the true ones; -1 stands for a photo in which no face was found."""
+    found = named >= 0
+    recalls = {
+        name: {
+            "n": int((truths == k).sum()),
+            "where_found": _share(named[(truths == k) & found] == k),
+            "of_all": _share(named[truths == k] == k),
+        }
+        for k, name in enumerate(EMOTIONS)
+        if (truths == k).any()
+    }
+    return {
+        "n": len(truths),
+        "without_face": _share(~found),
+        **{
+            way: {
+                "accuracy": _share(hits),
+                "balanced": float(np.mean([recalls[name][way] for name in FREQUENT if name in recalls])),
+            }
+            for way, hits in (
+                ("where_found", named[found] == truths[found]),
+                ("of_all", named == truths),
+            )
+        },
+        "recall": recalls,
+    }
+
+
+def _share(hits: np.ndarray) -> float:
+    return float(hits.mean()) if len(hits) else 0.0
+
+
+def table(result: dict) -> str:
+    """Return the numbers as a Markdown table."""
+    found, every = result["where_found"], result["of_all"]
+    lines = [
+        f"{result['model']}, {result['detector']} detection: {result['n']} photos, "
+        f"no face found in {result['without_face']:.1%}",
+        "",
+        "| | n | where a face was found | of all photos (a missed face is a mistake) |",
+        "|---|---|---|---|",
+        f"| accuracy | {result['n']} | {found['accuracy']:.3f} | {every['accuracy']:.3f} |",
+        f"| balanced over {', '.join(FREQUENT)} | | {found['balanced']:.3f} | {every['balanced']:.3f} |",
+    ]
+    for name, recall in result["recall"].items():
+        lines.append(
+            f"| recall of {name} | {recall['n']} | {recall['where_found']:.3f} | {recall['of_all']:.3f} |"
+        )
+    return "\n".join(lines)

@@ -1,0 +1,268 @@
+"""The script, from the command line's options to the table."""
+
+import csv
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from video_support import write_video
+
+from fer import bulk, checkpoint
+from fer.datasets.actor import Actor
+from fer.errors import DataInvalid, DataMissing
+from fer.labels import EMOTIONS
+from fer.model import build
+from fer.predict import COLUMNS, PredictOptions, main
+
+HEADER = "path,frame,face,x,y,w,h,emotion,confidence,neutral,happiness,sadness,surprise,fear,disgust,anger,contempt"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """A tiny untrained network."""
+    folder = tmp_path_factory.mktemp("model")
+    torch.manual_seed(0)
+    net = build("emotion_net", widths=(16, 16))
+    checkpoint.save(folder, net, {"crop_margin": 0.1, "temperature": 1.0})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def scene():
+    """A frame (240, 320, 3) with one face."""
+    return Actor((320, 240)).frame(0.0)
+
+
+def predict(model, *paths, **options):
+    """Run the script into OUT.csv beside the first path; return its exit code and rows."""
+    out = options.pop("csv", paths[0].parent / "OUT.csv")
+    code = main(PredictOptions(paths=paths, csv=out, model=model, **options))
+    with out.open(newline="", encoding="utf-8") as table:
+        return code, list(csv.DictReader(table))
+
+
+def save(path, image):
+    """Write an image, BGR or grey; return its path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), image)
+    return path
+
+
+def test_the_table_has_the_documented_columns():
+    assert ",".join(COLUMNS) == HEADER
+
+
+def test_a_photo_with_a_face(tmp_path, model, scene):
+    photo = save(tmp_path / "a.png", scene)
+    code, rows = predict(model, photo, threshold=0.0)
+    assert code == 0
+    (row,) = rows
+    assert (row["path"], row["frame"], row["face"]) == (str(photo), "", "0")
+    x, y, w, h = (int(row[k]) for k in "xywh")
+    assert abs(x + w / 2 - 160) < 40 and abs(y + h / 2 - 120) < 40
+    probabilities = [float(row[name]) for name in EMOTIONS]
+    assert sum(probabilities) == pytest.approx(1, abs=1e-3)
+    assert row["emotion"] == EMOTIONS[int(np.argmax(probabilities))]
+    assert float(row["confidence"]) == max(probabilities)
+
+
+def test_below_the_threshold_a_face_is_uncertain(tmp_path, model, scene):
+    _, rows = predict(model, save(tmp_path / "a.png", scene), threshold=1.0)
+    assert rows[0]["emotion"] == "uncertain"
+
+
+def test_nothing_disappears_silently(tmp_path, model, scene, capsys):
+    """A face, no face, and every kind of broken file, in one run that goes on."""
+    folder = tmp_path / "in"
+    save(folder / "b" / "face.png", scene)
+    save(folder / "a_plain.png", np.full((100, 100, 3), 200, np.uint8))
+    (folder / "c_empty.jpg").touch()
+    (folder / "d_text.jpg").write_text("no picture")
+    (folder / "e_cut.jpg").write_bytes(cv2.imencode(".jpg", scene)[1].tobytes()[:2000])
+    (folder / "f_text.mp4").write_text("no video")
+    (folder / "g_phone.HEIC").write_bytes(bytes(100))
+    (folder / "notes.txt").write_text("ignored, and counted")
+    (folder / "._a_plain.png").write_bytes(b"ignored too")
+    code, rows = predict(model, folder)
+    assert code == 0
+    found = {Path(row["path"]).name: row for row in rows}
+    assert len(rows) == len(found) == 7
+    assert found["face.png"]["x"]
+    assert [v for k, v in found["a_plain.png"].items() if k != "path"] == [""] * 16
+    broken = ["c_empty.jpg", "d_text.jpg", "e_cut.jpg", "f_text.mp4", "g_phone.HEIC"]
+    printed = capsys.readouterr()
+    for name in broken:
+        filled = {k: v for k, v in found[name].items() if v}
+        assert filled == {"path": str(folder / name), "emotion": "error"}
+        assert f"{name}: " in printed.err
+    assert "2 pictures, 1 faces" in printed.out
+    assert "5 files not readable" in printed.out
+    assert "2 other files ignored" in printed.out
+    assert not (tmp_path / "OUT.csv.part").exists()
+
+
+def test_all_broken_is_exit_code_1(tmp_path, model):
+    (tmp_path / "a.jpg").touch()
+    code, rows = predict(model, tmp_path / "a.jpg")
+    assert code == 1
+    assert [row["emotion"] for row in rows] == ["error"]
+
+
+def test_a_missing_path_is_an_error_before_work_starts(tmp_path, model, scene):
+    photo = save(tmp_path / "a.png", scene)
+    with pytest.raises(DataMissing, match="no file or folder"):
+        predict(model, photo, tmp_path / "absent.png")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.png"]
+
+
+def test_a_folder_without_pictures_is_an_error(tmp_path, model):
+    (tmp_path / "in").mkdir()
+    with pytest.raises(DataMissing, match="Found no photo or video"):
+        predict(model, tmp_path / "in")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"threshold": 2}, {"frame_step": 0}, {"every_seconds": -1}, {"batch_size": 0}, {"csv": Path(".")}],
+)
+def test_senseless_options_are_refused(tmp_path, model, scene, options):
+    with pytest.raises(DataInvalid, match="--"):
+        predict(model, save(tmp_path / "a.png", scene), **options)
+
+
+def test_whole_image_takes_the_picture_as_the_face(tmp_path, model):
+    face = save(tmp_path / "face.png", np.full((48, 48), 90, np.uint8))
+    _, rows = predict(model, face, whole_image=True)
+    assert [rows[0][k] for k in "xywh"] == ["0", "0", "48", "48"]
+    assert rows[0]["confidence"]
+
+
+def test_exif_rotation_moves_the_box(tmp_path, model, scene):
+    """A phone stores the upright photo lying on its side."""
+    upright = predict(model, save(tmp_path / "a.png", scene))[1][0]
+    lying, exif = Image.fromarray(np.rot90(scene)[:, :, ::-1]), Image.Exif()
+    exif[0x0112] = 6
+    lying.save(tmp_path / "b.png", exif=exif)
+    rotated = predict(model, tmp_path / "b.png")[1][0]
+    assert {k: v for k, v in rotated.items() if k != "path"} == {
+        k: v for k, v in upright.items() if k != "path"
+    }
+
+
+def test_videos_have_frame_numbers(tmp_path, model):
+    video = write_video(tmp_path / "a.mp4", frames=6, rate=10)
+    for options, frames in {
+        (): "012345",
+        (("frame_step", 4),): "04",
+        (("every_seconds", 0.3),): "03",
+    }.items():
+        _, rows = predict(model, video, whole_image=True, **dict(options))
+        assert "".join(row["frame"] for row in rows) == frames
+
+
+def test_faces_of_several_pictures_share_a_forward_pass(tmp_path, model, monkeypatch):
+    sizes = []
+    classify = bulk.EmotionPredictor.classify_crops
+
+    def counted(self, crops):
+        sizes.append(len(crops))
+        return classify(self, crops)
+
+    monkeypatch.setattr(bulk.EmotionPredictor, "classify_crops", counted)
+    rng = np.random.default_rng(0)
+    for number in range(5):
+        save(tmp_path / "in" / f"{number}.png", rng.integers(0, 256, (48, 48), np.uint8))
+    _, together = predict(model, tmp_path / "in", whole_image=True, batch_size=4)
+    assert sizes == [4, 1]
+    _, alone = predict(model, tmp_path / "in", whole_image=True, batch_size=1)
+    assert [row["path"] for row in together] == [str(tmp_path / "in" / f"{n}.png") for n in range(5)]
+    for a, b in zip(together, alone, strict=True):
+        assert [float(a[e]) for e in EMOTIONS] == pytest.approx([float(b[e]) for e in EMOTIONS], abs=2e-4)
+
+
+def test_drawn_copies_mirror_the_folder(tmp_path, model, scene):
+    photos = tmp_path / "photos"
+    save(photos / "a.png", scene)
+    save(photos / "below" / "b.gif.bmp", scene)
+    Image.fromarray(scene).save(photos / "below" / "c.gif")
+    write_video(photos / "v.avi")
+    before = {p: p.read_bytes() for p in photos.rglob("*") if p.is_file()}
+    drawn = photos / "drawn"
+    predict(model, photos, save_annotated=drawn)
+    _, rows = predict(model, photos, save_annotated=drawn)  # the copies are not taken for photos
+    assert {row["path"] for row in rows} == {str(p) for p in before}
+    assert {str(p.relative_to(drawn)) for p in drawn.rglob("*") if p.is_file()} == {
+        "a.png",
+        "below/b.gif.bmp",
+        "below/c.gif.png",
+        "v.mp4",
+    }
+    copy = cv2.imread(str(drawn / "a.png"))
+    assert copy.shape == scene.shape
+    assert (copy != scene).any()
+    assert {p: p.read_bytes() for p in before} == before
+    assert cv2.VideoCapture(str(drawn / "v.mp4")).read()[0]
+
+
+def test_drawn_copies_never_replace_photos_or_each_other(tmp_path, model, scene):
+    one, two = save(tmp_path / "1" / "a.png", scene), save(tmp_path / "2" / "a.png", scene)
+    with pytest.raises(DataInvalid, match="would overwrite"):
+        predict(model, one, save_annotated=one.parent)
+    predict(model, one, two, save_annotated=tmp_path / "drawn", csv=tmp_path / "OUT.csv")
+    assert sorted(p.name for p in (tmp_path / "drawn").iterdir()) == ["a-2.png", "a.png"]
+
+
+def test_stopped_it_leaves_what_was_done(tmp_path, model, scene, monkeypatch, capsys):
+    for name in ("a", "b", "c"):
+        save(tmp_path / "in" / f"{name}.png", scene)
+    read = bulk.read_image
+
+    def interrupted(path):
+        if path.name == "c.png":
+            raise KeyboardInterrupt
+        return read(path)
+
+    monkeypatch.setattr(bulk, "read_image", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        predict(model, tmp_path / "in", batch_size=1)
+    assert not (tmp_path / "OUT.csv").exists()
+    with (tmp_path / "OUT.csv.part").open() as table:
+        assert [Path(row["path"]).name for row in csv.DictReader(table)] == ["a.png", "b.png"]
+    assert "OUT.csv.part" in capsys.readouterr().err
+
+
+def test_the_command_line_from_end_to_end(tmp_path, model, scene):
+    photo = save(tmp_path / "a.png", scene)
+    command = [
+        sys.executable,
+        "-m",
+        "fer.predict",
+        photo,
+        "--csv",
+        tmp_path / "o" / "OUT.csv",
+        "--model",
+        model,
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "o" / "OUT.csv").read_text().startswith(HEADER + "\n" + str(photo))
+    none = subprocess.run(command[:3] + command[4:], capture_output=True, text=True, check=False)
+    assert none.returncode == 2
+
+
+def test_help_answers_without_the_heavy_libraries():
+    code = (
+        "import sys, runpy; sys.argv = ['predict', '--help']\n"
+        "try:\n    runpy.run_module('fer.predict', run_name='__main__')\n"
+        "except SystemExit as end:\n    assert not end.code\n"
+        "assert not {'torch', 'cv2', 'av'} & set(sys.modules)"
+    )
+    assert (
+        "PATH"
+        in subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    )
