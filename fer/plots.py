@@ -4,7 +4,8 @@ The only file that imports matplotlib. Emotions keep their colours of ``fer.labe
 colour alone: bars and rows are named, cells hold their numbers, lines differ in dashes and markers.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import io
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -21,6 +22,10 @@ PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#9
 
 DASHES = ("-", "--", "-.", ":")
 HATCHES = ("", "///", "...", "xxx", "\\\\\\", "ooo", "+++")
+
+LOSSES = ("train_loss", "valid_loss")
+RATES = ("train_accuracy", "valid_accuracy", "valid_macro_f1")
+"""Columns of history.csv that are drawn together."""
 
 IBUG_LINES = (
     *(range(0, 17), range(17, 22), range(22, 27), range(27, 31), range(31, 36)),
@@ -71,7 +76,8 @@ def class_counts(
     ax.set_xlim(1, 4 * max(max(values) for values in counts.values()))
     ax.set_xlabel("faces (logarithmic scale)")
     if len(counts) > 1:
-        handles = ax.legend(loc="lower right", fontsize=8).legend_handles
+        place = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.13), "ncols": len(counts)}
+        handles = ax.legend(**place, fontsize=8, frameon=False).legend_handles
         handles[0].set_facecolor(FAINT)  # the first series has no colour of its own
     return _bare(ax)
 
@@ -103,6 +109,7 @@ def face(image: Picture, ax: Axes | None = None) -> Axes:
     """One picture, without ticks."""
     ax = ax or axes(size=(2.2, 2.2))
     ax.imshow(_picture(image))
+    ax.autoscale(False)  # what is drawn upon it does not change its frame
     return _no_ticks(ax)
 
 
@@ -181,9 +188,7 @@ def feature_maps(maps: np.ndarray, ax: Axes | None = None, columns: int = 6) -> 
     return face_grid({f"{columns * r + 1}-{columns * r + len(row)}": row for r, row in enumerate(rows)}, ax)
 
 
-def curves(
-    history: History, names: Sequence[str] = ("train_loss", "valid_loss"), ax: Axes | None = None
-) -> Axes:
+def curves(history: History, names: Sequence[str] = LOSSES, ax: Axes | None = None) -> Axes:
     """Columns of history.csv over the epochs; the chosen epoch is marked."""
     ax = ax or axes(size=(5, 3))
     epochs = history.column("epoch")
@@ -210,6 +215,29 @@ def curves(
     ax.set_ylim(0, 1 if not any("loss" in name for name in names) else None)
     ax.legend(fontsize=8)
     return _bare(ax)
+
+
+def live_curves() -> Callable[[History], None]:
+    """Return an ``on_epoch`` for ``fer.train.fit`` that draws loss and scores anew under a notebook's cell."""
+    from IPython.display import DisplayHandle, Image
+
+    handle = DisplayHandle()
+    shown = False
+
+    def draw(history: History) -> None:
+        nonlocal shown
+        figure = Figure(
+            figsize=(9, 2.8), layout="constrained"
+        )  # without pyplot, which would show it once more
+        left, right = figure.subplots(1, 2)
+        curves(history, LOSSES, left)
+        curves(history, RATES, right)
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png", dpi=100)
+        (handle.update if shown else handle.display)(Image(buffer.getvalue()))
+        shown = True
+
+    return draw
 
 
 def heat(image: Picture, strength: np.ndarray, ax: Axes | None = None) -> Axes:

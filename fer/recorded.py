@@ -2,6 +2,7 @@
 
 import json
 import zipfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +15,7 @@ from fer.evaluate import METRICS
 from fer.history import History
 from fer.probabilities import to_probabilities
 
-PREFERRED = ("ferplus-test", "ferplus-valid")
+PREFERRED = ("ferplus-test", "affectnet8-val", "ferplus-valid")
 """Which recorded predictions to look at first: those on faces that chose nothing."""
 
 
@@ -76,10 +77,8 @@ class RecordedModel:
     @property
     def sets(self) -> list[str]:
         """Sets and splits whose predictions are recorded, e.g. ``"ferplus-test"``; preferred ones first."""
-        found = sorted(
-            file.stem.removeprefix("predictions-") for file in self.folder.glob("predictions-*.npz")
-        )
-        return sorted(found, key=lambda name: PREFERRED.index(name) if name in PREFERRED else len(PREFERRED))
+        files = self.folder.glob("predictions-*.npz")
+        return sorted((file.stem.removeprefix("predictions-") for file in files), key=_rank)
 
     def predictions(self, name: str) -> RecordedPredictions:
         """Return the recorded predictions on one of ``sets``.
@@ -112,3 +111,22 @@ def recorded_models(folder: str | Path = "models") -> list[RecordedModel]:
     """Return the models in a folder that have weights, scores and a card, by name; none if there is no such folder."""
     cards = sorted(Path(folder).glob(f"*/{checkpoint.CARD}"))
     return [RecordedModel(card.parent) for card in cards if (card.parent / METRICS).is_file()]
+
+
+def preferred_set(models: Iterable[RecordedModel]) -> str:
+    """Return the set and split to look at, of those on which any of the models has recorded predictions.
+
+    Raises:
+        DataMissing: there are none.
+    """
+    sets = {name for model in models for name in model.sets}
+    if not sets:
+        raise DataMissing(
+            "No model with recorded predictions was found. `python -m fer.train --data sample --out models/mine` "
+            "makes one in minutes; models/README.md says how the shipped ones were made."
+        )
+    return min(sets, key=_rank)
+
+
+def _rank(name: str) -> tuple[int, str]:
+    return (PREFERRED.index(name) if name in PREFERRED else len(PREFERRED), name)

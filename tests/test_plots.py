@@ -76,7 +76,7 @@ def test_every_figure_is_tested():
         for name, value in vars(plots).items()
         if getattr(value, "__module__", "") == "fer.plots" and not name.startswith("_")
     }
-    assert functions == {*FIGURES, "axes", "colour", "timeline"}
+    assert functions == {*FIGURES, "axes", "colour", "live_curves", "timeline"}
 
 
 def test_matplotlib_is_imported_by_plots_alone():
@@ -154,6 +154,22 @@ def test_curves_mark_the_chosen_epoch(ax):
         "valid loss",
         "chosen: epoch 2",
     ]
+
+
+def test_live_curves_are_shown_once_and_then_replaced(monkeypatch):
+    calls = []
+    monkeypatch.setattr(
+        "IPython.display.DisplayHandle.display", lambda _, image: calls.append(("new", image.data))
+    )
+    monkeypatch.setattr(
+        "IPython.display.DisplayHandle.update", lambda _, image: calls.append(("again", image.data))
+    )
+    columns = ("epoch", "train_loss", "valid_loss", "train_accuracy", "valid_accuracy", "valid_macro_f1")
+    history, draw = History([dict.fromkeys(columns, 1)], 1), plots.live_curves()
+    draw(history)
+    draw(history)
+    assert [how for how, _ in calls] == ["new", "again"]
+    assert all(data.startswith(b"\x89PNG") for _, data in calls)
 
 
 def test_reliability_leaves_empty_bins_out(ax):

@@ -7,7 +7,7 @@ from fer.evaluate import Predictions, record
 from fer.history import History
 from fer.model import build
 from fer.probabilities import to_probabilities
-from fer.recorded import recorded_models
+from fer.recorded import preferred_set, recorded_models
 from fer.scores import score
 
 RNG = np.random.default_rng(0)
@@ -47,7 +47,16 @@ def test_the_temperature_can_be_taken_back(folder):
 
 
 def test_test_faces_come_first(folder):
-    assert recorded_models(folder)[0].sets == ["ferplus-test", "ferplus-valid", "affectnet8-val"]
+    assert recorded_models(folder)[0].sets == ["ferplus-test", "affectnet8-val", "ferplus-valid"]
+
+
+def test_the_set_to_look_at_is_the_one_that_chose_nothing(folder):
+    models = recorded_models(folder)
+    assert preferred_set(models) == "ferplus-test"
+    (models[0].folder / "predictions-ferplus-test.npz").unlink()
+    assert preferred_set(models) == "affectnet8-val"
+    with pytest.raises(DataMissing, match=r"python -m fer\.train"):
+        preferred_set([])
 
 
 def test_missing_and_damaged_predictions_are_told(folder):
