@@ -41,7 +41,7 @@ def x_display():
     server.wait(10)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def wait_until():
     """Function that polls ``check()`` until it gives something, and returns that."""
 

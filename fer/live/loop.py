@@ -40,6 +40,7 @@ KEYS = (
 )
 OPENING_S = 40.0  # Windows may take half a minute to open a camera
 SILENCE_S = 10.0  # without a frame for so long, a live source is gone
+SLOW_S = 0.1  # between two frames; a picture shown for longer is drawn again when its faces are found
 STALE_S = 1.0  # faces found longer ago are not shown: they may have left
 NOTICE_S = 6.0
 
@@ -93,6 +94,8 @@ class Player:
         self._times: deque[float] = deque(maxlen=60)
         self._message, self._message_until = overlay.NOTICE, 0.0
         self._frame: Frame | None = None
+        self._analysis: Analysis | None = None  # the newest that was drawn
+        self._first = 0  # number of the first frame of this source
         self._fallback: Source | None = None
         self._capture: Capture | None = None
         self._worker: Worker | None = None
@@ -142,6 +145,8 @@ class Player:
                 self._present(frame)
             elif not self._capture.alive:
                 break
+            elif self._capture.silent_s > SLOW_S and self._worker.latest is not self._analysis:
+                self._redraw()  # the next frame is not soon, and its faces are known now
 
     def _wait_for_model(self) -> None:
         splash = np.full((540, 960, 3), 24, np.uint8)
@@ -155,8 +160,8 @@ class Player:
 
     def _open(self, source: Source) -> Capture:
         after_s = self._frame.time_s if self._frame else 0.0
-        after_index = self._frame.index + 1 if self._frame else 0
-        return Capture(source, True, True, after_s=after_s, after_index=after_index)
+        self._first = self._frame.index + 1 if self._frame else 0
+        return Capture(source, True, True, after_s=after_s, after_index=self._first)
 
     def _next_frame(self) -> Frame | None:
         """Return the newest frame not shown yet, or None after a moment without one.
@@ -193,11 +198,11 @@ class Player:
         """Draw and show one frame, and hand it to the analysis."""
         ready = self._worker.ready
         self._worker.offer(frame)
-        analysis = self._worker.finish() if self.view.blur and ready else self._worker.latest
-        if analysis is not None and frame.time_s - analysis.frame.time_s > STALE_S:
-            analysis = None
-        if analysis is not None:
-            analysis = analysis.moved_to(frame.image)
+        # A photo is looked at for long, and a face that must be hidden may not be seen for a moment: both wait.
+        wait = ready and (self.view.blur or self.source.stills)
+        if wait:
+            self._worker.finish()
+        analysis = self._newest_analysis(frame)
         if ready:
             self._count()
         else:
@@ -208,6 +213,13 @@ class Player:
             self._record(frame, analysis, status)
         if self.shown % 15 == 1:
             self.source.exclude(self.display.rectangle())
+
+    def _newest_analysis(self, frame: Frame) -> Analysis | None:
+        """The newest analysis, its faces moved to where they are in ``frame``; None where it tells nothing of it."""
+        latest = self._analysis = self._worker.latest
+        if latest is None or latest.frame.index < self._first or frame.time_s - latest.frame.time_s > STALE_S:
+            return None
+        return latest.moved_to(frame.image)
 
     def _size(self, frame: Frame) -> tuple[int, int]:
         return self.display.size((frame.image.shape[1], frame.image.shape[0]))
@@ -242,8 +254,7 @@ class Player:
 
     def _redraw(self) -> None:
         if self._frame is not None and self.display.visible:
-            latest = self._worker.latest if self._worker else None
-            analysis = latest.moved_to(self._frame.image) if latest else None
+            analysis = self._newest_analysis(self._frame)
             status = self._status(analysis, self._frame)
             self.display.show(self._drawn(self._frame, analysis, status, self._size(self._frame)))
 
@@ -290,10 +301,11 @@ class Player:
     def _snapshot(self) -> None:
         if self._frame is None:
             return
-        latest = self._worker.latest
-        analysis = latest.moved_to(self._frame.image) if latest else None
         picture = self._drawn(
-            self._frame, analysis, overlay.Status(), (self._frame.image.shape[1], self._frame.image.shape[0])
+            self._frame,
+            self._newest_analysis(self._frame),
+            overlay.Status(),
+            (self._frame.image.shape[1], self._frame.image.shape[0]),
         )
         path = self._new_path("snapshot", ".png")
         try:

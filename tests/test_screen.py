@@ -1,0 +1,170 @@
+"""python -m fer.screen on real, virtual screens."""
+
+import csv
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from live_support import ROOT, Program
+
+from fer import screen
+from fer.errors import DeviceError
+from fer.live import sources
+
+SHOWN = """
+import cv2, sys
+from live_support import *
+from fer.live.environment import prepare
+prepare()
+cv2.namedWindow("picture", cv2.WINDOW_NORMAL | cv2.WINDOW_GUI_NORMAL)
+cv2.resizeWindow("picture", 640, 480)
+cv2.moveWindow("picture", {left}, {top})
+cv2.imshow("picture", picture(({emotion!r}, 200, 150)))
+while True:
+    cv2.waitKey(50)
+    print("shown")
+"""
+STUB = """
+import sys
+from live_support import ColourPredictor
+from fer import cli
+from fer.live import app
+app.load_predictor = lambda options: ColourPredictor()
+sys.argv = ["screen", *{arguments!r}]
+cli.run("fer.screen", __import__("fer.screen").screen.ScreenOptions)
+"""
+
+
+@pytest.fixture(scope="module")
+def two_monitors(x_display, tmp_path_factory, wait_until):
+    """The display with its 1280x800 shared by two monitors, and a face shown on the right one."""
+    environ = {**os.environ, "DISPLAY": x_display}
+    for monitor in ("left 640/169x800/212+0+0 screen", "right 640/169x800/212+640+0 none"):
+        subprocess.run(["xrandr", "--setmonitor", *monitor.split()], env=environ, check=True, timeout=20)
+    folder = tmp_path_factory.mktemp("picture")
+    with Program(SHOWN.format(left=640, top=100, emotion="sadness"), folder, x_display) as program:
+        wait_until(lambda: "shown" in program.printed)
+        yield x_display
+    for name in ("right", "left"):
+        subprocess.run(["xrandr", "--delmonitor", name], env=environ, check=True, timeout=20)
+
+
+def run(display, folder, *arguments):
+    """Run the script with the stub; return (exit code, what it printed)."""
+    with Program(STUB.format(arguments=arguments), folder, display) as program:
+        return program.wait(), program.printed
+
+
+def rows_of(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_both_monitors_are_listed(two_monitors, tmp_path):
+    status, printed = run(two_monitors, tmp_path, "--list-monitors")
+    assert status == 0
+    assert printed.splitlines() == ["0  0,0,1280,800  (all together)", "1  0,0,640,800", "2  640,0,640,800"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "left"),
+    [(["--monitor", "2"], 200), (["--monitor", "0"], 840), (["--region", "700,150,500,400"], 140)],
+)
+def test_a_face_shown_on_the_screen_is_found_where_it_is(two_monitors, tmp_path, arguments, left):
+    status, printed = run(
+        two_monitors, tmp_path, *arguments, "--no-window", "--max-frames", "20", "--csv", "o.csv"
+    )
+    assert status == 0, printed
+    rows = rows_of(tmp_path / "o.csv")
+    assert {row["emotion"] for row in rows} == {"sadness"}
+    assert abs(int(rows[-1]["x"]) - left) <= 3 and abs(int(rows[-1]["w"]) - 120) <= 3
+
+
+def test_the_other_monitor_has_no_face(two_monitors, tmp_path):
+    status, _ = run(
+        two_monitors, tmp_path, "--monitor", "1", "--no-window", "--max-frames", "10", "--csv", "o.csv"
+    )
+    assert status == 0 and rows_of(tmp_path / "o.csv") == []
+
+
+def test_its_own_window_is_not_looked_at(two_monitors, tmp_path):
+    """The window, at the left, shows the face of the right again: that copy must not be found."""
+    arguments = ["--monitor", "0", "--max-frames", "90", "--csv", "o.csv", "--save", "o.mp4"]
+    status, printed = run(two_monitors, tmp_path, *arguments)
+    assert status == 0, printed
+    late = [row for row in rows_of(tmp_path / "o.csv") if int(row["frame"]) > 60]
+    assert all(int(row["x"]) >= 0 for row in late)
+    assert max(sum(row["frame"] == other["frame"] for other in late) for row in late) == 1 if late else True
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--monitor", "7"], ["no monitor 7", "--list-monitors"]),
+        (["--region", "900,700,640,480"], ["not inside the desktop", "0,0,1280,800"]),
+        (["--region=-5,0,100,100"], ["not inside the desktop"]),
+    ],
+)
+def test_what_is_not_there_ends_with_1_and_a_message(x_display, tmp_path, arguments, words):
+    status, printed = run(x_display, tmp_path, *arguments, "--no-window")
+    assert status == 1 and "Traceback" not in printed
+    assert all(word in printed for word in words), printed
+
+
+@pytest.mark.parametrize(
+    ("environ", "word"), [({}, "no screen here"), ({"WAYLAND_DISPLAY": "w", "DISPLAY": ":1"}, "Wayland")]
+)
+def test_without_a_screen_it_says_why(tmp_path, environ, word):
+    code = STUB.format(arguments=["--no-window"])
+    with Program(code, tmp_path, **environ) as program:
+        assert program.wait() == 1
+        assert word in program.printed and "Traceback" not in program.printed
+
+
+def test_a_monitor_that_goes_away_is_an_error_that_says_so(x_display, monkeypatch):
+    monkeypatch.setenv("DISPLAY", x_display)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    source = sources.Screen(region=(0, 0, 64, 48))
+    frames = iter(source)
+    assert next(frames)[0].shape == (48, 64, 3)
+    frames.gi_frame.f_locals["area"]["left"] = 5000  # as if the desktop had become smaller
+    with pytest.raises(DeviceError, match="cannot be captured any more"):
+        for _ in range(3):
+            next(frames)
+
+
+@pytest.mark.parametrize("text", ["1,2,3", "a,b,c,d", "0,0,0,10", "", "1.5,2,3,4"])
+def test_a_region_that_is_none_ends_with_2(text):
+    with pytest.raises(ValueError, match=r"whole numbers|positive"):
+        screen.parse_region(text)
+    command = [sys.executable, "-m", "fer.screen", f"--region={text}"]
+    assert subprocess.run(command, cwd=ROOT, capture_output=True, timeout=60, check=False).returncode == 2
+
+
+def test_regions_may_begin_left_of_the_main_monitor():
+    assert screen.parse_region("-1920,-200,640,480") == (-1920, -200, 640, 480)
+
+
+def test_the_region_is_drawn_with_the_mouse(x_display, tmp_path, wait_until):
+    code = """
+from fer.live.environment import prepare
+prepare()
+from fer.screen import select_region
+print(select_region(0))
+"""
+    with Program(code, tmp_path, x_display) as program:
+        wait_until(lambda: program.focus("Draw the region"))
+        for step in (
+            ["mousemove", "150", "150"],
+            ["mousedown", "1"],
+            ["mousemove", "450", "300"],
+            ["mouseup", "1"],
+        ):
+            program.xdotool(*step, "sleep", "0.3")
+        program.xdotool("key", "Return")
+        assert program.wait() == 0, program.printed
+        left, top, width, height = eval(program.printed.splitlines()[-1])
+    # The picture of the 1280x800 desktop is shown at three quarters of its size.
+    assert np.allclose((left, top, width, height), (200, 200, 400, 200), atol=6)

@@ -1,0 +1,185 @@
+"""python -m fer.webcam, as a user types it."""
+
+import os
+import re
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+from live_support import ROOT, Program, film, picture, write_video
+
+from fer import webcam
+from fer.labels import COLOURS, EMOTIONS
+
+MODULES = ("torch", "cv2", "av", "mss", "matplotlib", "sklearn", "fer.live.loop")
+
+
+def run(*arguments, cwd=None, code=None, **environ):
+    """Run the script without a display; return (exit code, stdout, stderr)."""
+    env = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")}
+    command = [sys.executable, "-c", code] if code else [sys.executable, "-m", "fer.webcam"]
+    env |= {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}", **environ}
+    done = subprocess.run(
+        [*command, *arguments], cwd=cwd, env=env, capture_output=True, text=True, timeout=120, check=False
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.mark.parametrize("module", ["fer.webcam", "fer.screen"])
+def test_help_answers_before_anything_heavy_is_imported(module):
+    code = f"""
+import runpy, sys
+sys.argv = [{module!r}, "--help"]
+try:
+    runpy.run_module({module!r}, run_name="__main__")
+except SystemExit as end:
+    assert not end.code, end.code
+print([name for name in {MODULES} if name in sys.modules])
+"""
+    status, printed, _ = run(code=code)
+    assert status == 0
+    assert printed.rstrip().endswith("[]")
+    for option in ("--model", "--save", "--csv", "--timeline", "--no-window", "--max-frames"):
+        assert option in printed
+
+
+def test_the_demos_import_neither_scikit_learn_nor_matplotlib_nor_torch():
+    code = (
+        f"import sys, fer.live.app, fer.live.sources; print([n for n in {MODULES[:6]} if n in sys.modules])"
+    )
+    status, printed, errors = run(code=code)
+    assert status == 0, errors
+    assert set(eval(printed)) <= {"cv2", "av"}
+
+
+@pytest.mark.parametrize(("library", "home"), [("mss", "live/sources.py"), ("matplotlib", "plots.py")])
+def test_these_libraries_are_imported_in_one_place(library, home):
+    importing = {
+        path.relative_to(ROOT / "fer").as_posix()
+        for path in (ROOT / "fer").rglob("*.py")
+        if re.search(rf"^\s*(import|from) {library}\b", path.read_text(), re.MULTILINE)
+    }
+    assert importing <= {home}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (
+            ["--source", "9", "--no-window"],
+            ["error: Camera 9 did not open", "Cameras found", "--source sample"],
+        ),
+        (["--source", "missing.mp4", "--no-window"], ["missing.mp4", "no such file"]),
+        (["--source", "empty.mp4", "--no-window"], ["empty.mp4", "no pictures"]),
+        (["--source", "folder", "--no-window"], ["folder", "holds no pictures"]),
+        (["--source", "sample"], ["DISPLAY is not set", "--no-window"]),
+        (["--source", "sample", "--no-window", "--save", "out.avi"], ["out.avi", ".mp4"]),
+        (["--source", "sample", "--no-window", "--model", "nothing"], ["nothing"]),
+    ],
+)
+def test_what_cannot_be_done_ends_with_1_and_a_message(tmp_path, arguments, words):
+    (tmp_path / "empty.mp4").touch()
+    (tmp_path / "folder").mkdir()
+    status, _, errors = run(*arguments, cwd=tmp_path)
+    assert status == 1
+    assert "Traceback" not in errors
+    assert all(word in errors for word in words), errors
+
+
+def test_a_mistyped_option_ends_with_2():
+    assert run("--sorce", "0")[0] == 2
+
+
+def test_cameras_are_listed(tmp_path):
+    status, printed, _ = run("--list-cameras", cwd=tmp_path)
+    assert (status, printed) == (1, "no camera found\n") or printed[0].isdecimal()
+
+
+STUB = """
+from live_support import ColourPredictor
+from fer import cli
+from fer.live import app
+app.load_predictor = lambda options: ColourPredictor()
+cli.run("fer.webcam", __import__("fer.webcam").webcam.WebcamOptions)
+"""
+
+
+def test_a_video_goes_through_the_same_code_as_a_camera(tmp_path):
+    write_video(tmp_path / "talk.avi", film(25, "surprise"))
+    status, printed, errors = run(
+        *("--source", "talk.avi", "--no-window", "--save", "out.mp4", "--csv", "out.csv", "--summary"),
+        cwd=tmp_path,
+        code=STUB,
+    )
+    assert status == 0, errors
+    assert "wrote out.mp4" in printed and "surprise" in printed
+    assert len((tmp_path / "out.csv").read_text().splitlines()) == 26
+    assert cv2.VideoCapture(str(tmp_path / "out.mp4")).read()[0]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.csv", "out.mp4", "talk.avi"]
+
+
+def test_nothing_is_written_unless_asked(tmp_path):
+    write_video(tmp_path / "talk.avi", film(5))
+    assert run("--source", "talk.avi", "--no-window", cwd=tmp_path, code=STUB)[0] == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["talk.avi"]
+
+
+def test_the_demo_is_a_window_or_files_that_it_names(capsys):
+    options = webcam.WebcamOptions(demo=True)
+    shown = webcam.demo_options(options, problem="")
+    assert (shown.source, shown.no_window, shown.save) == ("sample", False, None)
+    filed = webcam.demo_options(options, problem="no display")
+    assert filed.no_window and [path.name for path in (filed.save, filed.csv, filed.timeline)] == [
+        "demo.mp4",
+        "demo.csv",
+        "demo.png",
+    ]
+    assert "outputs" in capsys.readouterr().out
+
+
+WINDOW = """
+import sys
+sys.argv = ["webcam", "--source", "photos", "--fps", "0.02"]
+exec({stub!r})
+"""
+
+
+@pytest.mark.parametrize("emotion", ["happiness", "anger"])
+def test_the_window_on_a_real_screen_shows_the_box_and_the_label(x_display, tmp_path, wait_until, emotion):
+    (tmp_path / "photos").mkdir()
+    face = picture((emotion, 250, 220), size=(640, 480))
+    cv2.imwrite(str(tmp_path / "photos" / "face.png"), face)
+    with Program(WINDOW.format(stub=STUB), tmp_path, x_display) as program:
+        colour = np.array(COLOURS[emotion][::-1])
+
+        def labelled():
+            """Whether a label stands above the face, which is shown 1.5 times as large."""
+            above = screenshot(x_display)[280:324, 394:534]
+            return (np.abs(above.astype(int) - colour) < 10).all(-1).mean() > 0.4
+
+        number = wait_until(program.focus, 60)
+        wait_until(labelled, 60)
+        screen = screenshot(x_display)[:720, :960]
+        rows, columns = np.nonzero((np.abs(screen.astype(int) - colour) < 10).all(-1))
+        # The box: from (375, 330) on, 180 pixels wide and high, with its line, and the label above.
+        assert 350 <= columns.min() <= 376 and 275 <= rows.min() <= 325
+        others = [name for name in EMOTIONS if name != emotion]
+        for name in others:  # no other emotion's colour covers more than its short bar and the timeline
+            share = (np.abs(screen.astype(int) - np.array(COLOURS[name][::-1])) < 6).all(-1).mean()
+            assert share < 0.002, name
+        program.xdotool("windowfocus", number)
+        program.xdotool("key", "h")
+        yellow = np.array(COLOURS["happiness"][::-1])  # the names of the keys
+        wait_until(lambda: (np.abs(screenshot(x_display)[100:600, 100:340] - yellow) < 10).all(-1).sum() > 50)
+        program.xdotool("key", "q")
+        assert program.wait() == 0, program.printed
+
+
+def screenshot(display):
+    """The whole virtual screen, BGR."""
+    import mss
+
+    with mss.MSS(display=display) as screen:
+        return np.asarray(screen.grab(screen.monitors[0]))[..., :3].copy()
