@@ -16,7 +16,7 @@ class Options:
 
     out: Annotated[Path, tyro.conf.Positional]
     """folder to make; it gets train_set/ and val_set/"""
-    per_class: int = 120
+    per_class: int = 100
     """training pictures of each emotion; a quarter as many are drawn for validation"""
     seed: int = 0
     """the same seed gives the same pictures, bit for bit"""
@@ -53,7 +53,7 @@ class DrawnFaces(AffectNet8):
         root: folder of the drawn tree.
         split: "train" or "val"; no person occurs in both.
         per_class: training pictures of each emotion, and a quarter as many for
-            validation; None takes what is there, or draws 120.
+            validation; None takes what is there, or draws 100.
         seed: the same seed gives the same pictures, bit for bit; None takes
             what is there, or draws with 0.
         transform: applied to the image.

@@ -113,13 +113,14 @@ class Canvas:
             self.blend(area, self.mask(points, area, blur), colour, opacity)
 
     def lines(
-        self, mask: np.ndarray, strokes: list[np.ndarray], width: float, value: tuple | int, area: tuple
+        self, mask: np.ndarray, strokes: np.ndarray, width: float, value: tuple | int, area: tuple
     ) -> None:
-        """Draw many polylines of one width (units) into ``mask`` or a colour picture of ``area``."""
+        """Draw polylines (count, points, 2) of one width (units) into ``mask`` or a colour picture of ``area``."""
         rows, columns = area
-        ends = np.cumsum([len(s) for s in strokes])[:-1]
-        points = np.split(self.pixels(np.concatenate(strokes), (columns.start, rows.start)), ends)
-        cv2.polylines(mask, points, False, value, max(1, round(width * self.scale)), cv2.LINE_AA, _SHIFT)
+        points = self.pixels(strokes, (columns.start, rows.start))
+        cv2.polylines(
+            mask, list(points), False, value, max(1, round(width * self.scale)), cv2.LINE_AA, _SHIFT
+        )
 
     def disc(
         self, mask: np.ndarray, centre: np.ndarray, radius: float, value: tuple | int, area: tuple

@@ -66,11 +66,9 @@ def paint_brow(canvas: Canvas, brow: np.ndarray, side: int, who: Identity, light
     up = np.stack([along[:, 1], -along[:, 0]], 1) * side
     lean = np.minimum(0.55 + 1.2 * t, 0.94)[:, None]
     grown = (up * (1 - lean) + along * lean) * (0.04 + 0.035 * t)[:, None]
-    hairs = []
-    for lane in (-0.42, -0.16, 0.1):
-        root = spine + up * (thick * lane)[:, None]
-        hairs += list(np.stack([root, root + grown], 1)[:-1])
-    canvas.lines(body, hairs, 0.0145, 225, area)
+    roots = [spine + up * (thick * lane)[:, None] for lane in (-0.42, -0.16, 0.1)]
+    hairs = np.stack([np.stack([root, root + grown], 1)[:-1] for root in roots])
+    canvas.lines(body, hairs.reshape(-1, 2, 2), 0.0145, 225, area)
     colour = (_bgr(who.hair) * 0.62 + _INK * 0.3) * light.tint
     canvas.blend(area, canvas.soften(body, 0.007), np.clip(colour, 0, 255), 0.92)
 
@@ -147,7 +145,7 @@ def _paint_hole(canvas: Canvas, shape: FaceShape, au: ActionUnits, tint: np.ndar
     for place in np.array([-0.62, -0.4, -0.2, 0.0, 0.2, 0.4, 0.62]) * min(1.0, 0.36 / half):
         x = m.inner_top[12, 0] + place * half
         lines.append(np.array([[x, m.inner_top[12, 1] - 0.12], [x, m.inner_bottom[12, 1] + 0.1]]))
-    canvas.lines(gaps, lines, 0.008, 255, area)
+    canvas.lines(gaps, np.stack(lines), 0.008, 255, area)
     gaps = cv2.min(canvas.soften(gaps, 0.004), teeth)
     mix(inside, gaps, np.array([70, 80, 110]) * tint, 0.35)
     rim = ribbon((m.inner_top + m.top) / 2, np.full(25, 0.09))
@@ -158,7 +156,7 @@ def _paint_hole(canvas: Canvas, shape: FaceShape, au: ActionUnits, tint: np.ndar
 
 
 def folds(shape: FaceShape, who: Identity, au: ActionUnits) -> Iterator[tuple[np.ndarray, float, float]]:
-    """Yield every fold of the skin: its line (N, 2), width in units, and depth (0-1)."""
+    """Yield every fold of the skin: points of its line (N, 2), width in units, and depth (up to 1; none below 0)."""
     age = who.age
     frown = au.au4 * (1 - 0.45 * au.au1) + 0.7 * au.au9
     for side, brow, eye in zip((-1, 1), shape.brows, shape.eyes, strict=True):
@@ -169,62 +167,58 @@ def folds(shape: FaceShape, who: Identity, au: ActionUnits) -> Iterator[tuple[np
         start, end = fold(shape, side)
         bulge = (start + end) / 2 + s * (0.045 + 0.03 * smile, -0.03)
         depth = 0.06 + 0.32 * age + 0.34 * smile + 0.28 * au.au9 + 0.22 * raised + 0.1 * au.au20
-        yield spline(np.stack([start, bulge, end]), 8), 0.045, depth
+        yield np.stack([start, bulge, end]), 0.045, depth
         corner = shape.mouth.top[-1 if side > 0 else 0]
         pit = corner + s * np.array([[0.03, -0.06], [0.06, -0.005], [0.03, 0.06]])
-        yield spline(pit, 6), 0.035, 0.62 * dimple + 0.1 * smile + 0.2 * au.au23
+        yield pit, 0.035, 0.62 * dimple + 0.1 * smile + 0.2 * au.au23
         sag = corner + s * np.array([[0.01, 0.02], [0.035, 0.1], [0.03, 0.2]])
-        yield spline(sag, 6), 0.035, 0.36 * au.au15 + 0.3 * age - 0.3 * smile
+        yield sag, 0.035, 0.36 * au.au15 + 0.3 * age - 0.3 * smile
         furrow = np.stack(
             [inner + s * (-0.075, -0.06), inner + s * (-0.088, 0.03), inner + s * (-0.07, 0.12)]
         )
-        yield spline(furrow, 6), 0.036, 0.85 * frown + 0.2 * age
+        yield furrow, 0.036, 0.85 * frown + 0.2 * age
         tail = eye.outer
         for rise, reach in ((-0.1, 0.17), (-0.01, 0.2), (0.08, 0.18)):
             ray = tail + s * np.array(
                 [[0.05, 0.45 * rise], [0.12, 0.8 * rise + 0.01], [reach, 1.1 * rise + 0.03]]
             )
-            yield spline(ray, 4), 0.02, (0.3 + 0.4 * age) * au.au6 + 0.42 * age - 0.1
-        pouch = (
-            eye.lower[4:21]
-            + vec(0, 0.055)
-            + np.stack([np.zeros(17), 0.025 * np.sin(np.linspace(0, np.pi, 17))], 1)
-        )
+            yield ray, 0.02, (0.3 + 0.4 * age) * au.au6 + 0.42 * age - 0.1
+        pouch = eye.lower[4:21:4] + np.array([[0, 0.055], [0, 0.073], [0, 0.08], [0, 0.073], [0, 0.055]])
         yield pouch, 0.028, 0.12 + 0.4 * au.au6 + 0.35 * au.au7 + 0.38 * age
         for low in (0.0, 0.085):
             scrunch = np.array([[0.03, 0.03], [0.075, 0.075], [0.12, 0.17]]) + vec(0, low)
-            yield spline(scrunch * s, 5), 0.024, 0.8 * au.au9
+            yield scrunch * s, 0.024, 0.8 * au.au9
     for y in (-0.085, -0.005):
         arch = np.array([[-0.085, y - 0.02], [0, y], [0.085, y - 0.02]])
-        yield spline(arch, 5), 0.026, 0.75 * au.au9
+        yield arch, 0.026, 0.75 * au.au9
     outer, mid = au.au2, au.au1
     lifted = 0.07 * max(outer, mid)
     for row, y in enumerate((-0.55, -0.68, -0.8)):
         reach = 0.22 + 0.36 * max(outer, 0.75 * age)
-        x = np.linspace(-reach, reach, 17)
+        x = np.linspace(-reach, reach, 9)
         dent = 0.05 * (mid - outer) * np.cos(np.pi * x / reach / 1.2)
         line = np.stack([x, y - lifted * 0.6 - dent + 0.012 * np.sin(9 * x + row)], 1)
         yield line, 0.028, 0.5 * max(outer, 0.85 * mid) + 0.34 * age - 0.06 * row - 0.08
     low = shape.mouth.bottom[12, 1] + 0.09
-    x = np.linspace(-0.15, 0.15, 9)
+    x = np.linspace(-0.15, 0.15, 5)
     yield np.stack([x, low + 0.6 * x**2], 1), 0.045, 0.1 + 0.5 * au.au17 + 0.15 * au.au15
 
 
 # How much of each colour (B, G, R) a fold of full depth leaves: skin glows red in its creases.
-_FOLD_TABLE = np.stack([255 - np.arange(256) * share for share in (0.66, 0.6, 0.46)], 1)[None].astype(
-    np.uint8
-)
+_FOLD_TABLE = (255 - np.arange(256)[None, :, None] * (0.66, 0.6, 0.46)).astype(np.uint8)
 
 
 def press_folds(canvas: Canvas, shape: FaceShape, who: Identity, au: ActionUnits) -> None:
     """Darken the skin along its folds."""
     mask = np.zeros(canvas.image.shape[:2], np.uint8)
-    whole = (slice(0, canvas.height), slice(0, canvas.width))
     pressed = [f for f in folds(shape, who, au) if f[2] > 0.05]
-    for line, width, depth in sorted(pressed, key=lambda f: f[2]):
+    for points, width, depth in sorted(pressed, key=lambda f: f[2]):  # the deepest on top
+        line = spline(points, 5)
         outline = canvas.pixels(ribbon(line, taper(len(line), width)))
         cv2.fillPoly(mask, [outline], round(255 * min(depth, 1.0)), cv2.LINE_AA, 5)
-    area = canvas.box(np.array([[-1.0, -1.0], [1.0, shape.jaw[8, 1]]])) or whole
+    area = canvas.box(np.array([[-1.0, -1.0], [1.0, shape.jaw[8, 1]]]))
+    if area is None:
+        return
     mask = canvas.soften(mask[area], 0.013)
     part = canvas.image[area]
     cv2.multiply(part, cv2.LUT(cv2.merge([mask] * 3), _FOLD_TABLE), part, 1 / 255)

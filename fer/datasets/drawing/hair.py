@@ -94,10 +94,8 @@ def paint_hair(canvas: Canvas, who: Identity, light: Light, rng: np.random.Gener
         _curl(canvas, mask, strips, base, rng)
         return canvas.soften(mask, 0.012)
     thin = 0.016 if who.hairstyle != "buzz" else 0.012
-    strands, wisps = [], []
-    for outer, inner in strips:
-        strands += list(_strands(outer, inner, who.hairstyle, 170, rng))
-        wisps += list(_strands(outer, inner, who.hairstyle, 16, rng, wisps=True))
+    strands = np.concatenate([_strands(*strip, who.hairstyle, 170, rng) for strip in strips])
+    wisps = np.concatenate([_strands(*strip, who.hairstyle, 16, rng, wisps=True) for strip in strips])
     for k, tone in enumerate((0.6, 0.88, 1.16, 0.74, 1.34, 1.0)):
         colour = tuple(np.clip(base * tone + 6 * tone, 0, 255).tolist())
         canvas.lines(canvas.image, strands[k::6], thin, colour, whole)
@@ -155,7 +153,11 @@ def _wind(canvas: Canvas, base: np.ndarray, thin: float, rng: np.random.Generato
         path = _BUN + radius * np.stack([np.cos(angle), np.sin(angle)], 1)
         tone = rng.uniform(0.7, 1.25) * (1.1 - 0.9 * (path[5, 1] - _BUN[1]))
         canvas.lines(
-            canvas.image, [path], 2.2 * thin, tuple(np.clip((base + 7) * tone, 0, 255).tolist()), _all(canvas)
+            canvas.image,
+            path[None],
+            2.2 * thin,
+            tuple(np.clip((base + 7) * tone, 0, 255).tolist()),
+            _all(canvas),
         )
 
 

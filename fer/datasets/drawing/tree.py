@@ -174,7 +174,7 @@ def read_settings(root: Path) -> dict[str, int] | None:
     return found if isinstance(found, dict) else None
 
 
-def write_tree(out: str | Path, per_class: int = 120, seed: int = 0) -> Path:
+def write_tree(out: str | Path, per_class: int = 100, seed: int = 0) -> Path:
     """Draw ``train_set`` and ``val_set`` in AffectNet8's layout, 224x224 JPEGs with annotations.
 
     The tree is made under another name and renamed when it is whole. A tree
