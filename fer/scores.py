@@ -72,7 +72,7 @@ def score(probabilities: np.ndarray, labels: np.ndarray, resamples: int = RESAMP
         seed: of the bootstrap.
 
     Raises:
-        DataInvalid: there are no samples, or shapes or labels do not fit.
+        DataInvalid: there are no samples, shapes or labels do not fit, or there is a NaN.
     """
     probabilities, labels = np.asarray(probabilities, np.float64), np.asarray(labels)
     if probabilities.ndim != 2 or labels.shape != probabilities.shape[:1] or not len(labels):
@@ -80,7 +80,12 @@ def score(probabilities: np.ndarray, labels: np.ndarray, resamples: int = RESAMP
             f"Found probabilities {probabilities.shape} and labels {labels.shape}; "
             "expected (N, classes) and (N,) with at least one sample."
         )
-    classes = probabilities.shape[1]
+    classes, broken = probabilities.shape[1], ~np.isfinite(probabilities).all(1)
+    if broken.any():
+        raise DataInvalid(
+            f"{broken.sum()} of {len(labels)} rows of probabilities are no numbers; the network's weights have "
+            "probably overflowed. Train again with a lower --lr or --clip."
+        )
     if labels.min() < 0 or labels.max() >= classes:
         raise DataInvalid(f"Found labels {labels.min()} to {labels.max()}; expected 0 to {classes - 1}.")
 

@@ -1,7 +1,8 @@
 """Train a network, choose its best epoch on validation data, and save it with its card.
 
     python -m fer.train --data ferplus --root dataset/ferplus --model baseline --out models/mine
-    accelerate launch --num_processes 2 -m fer.train …          the same on several processes
+    torchrun --nproc_per_node 2 -m fer.train …        the same on several processes, with GPUs or without
+    accelerate launch --num_processes 2 -m fer.train …               the same on several GPUs or machines
 
 Stopped in the middle, the same command with ``--resume`` goes on to the same
 weights as an unbroken run. Every random choice follows from the seed, the
@@ -118,7 +119,6 @@ if __name__ == "__main__":
 from collections.abc import Callable
 
 import torch
-from accelerate import PartialState
 from torch import nn
 from torch.utils.data import Dataset
 
@@ -129,7 +129,7 @@ from fer.history import History
 from fer.memory import keep_freed_memory
 from fer.model import ARCHITECTURES, build
 from fer.preprocess import Preprocess
-from fer.trainer import Stopped, Trainer
+from fer.trainer import Stopped, Trainer, processes
 
 __all__ = ["History", "Stopped", "TrainConfig", "fit", "main", "new_model", "training_splits"]
 
@@ -201,10 +201,11 @@ def main(config: TrainConfig) -> None:
         raise DataInvalid("--precision fp16 needs a GPU, and none was found: use bf16 or no.")
     keep_freed_memory()
     config.out = config.out or Path("models") / f"{config.model}-{config.data}"
-    train, valid = training_splits(config)
+    with processes().main_process_first():  # it may have an index to build, or the sample to draw
+        train, valid = training_splits(config)
     model = new_model(config)
     history = fit(model, train, valid, config)
-    if PartialState().is_main_process:
+    if processes().is_main_process:
         predictions = predict(model, valid, config.batch_size, config.flip)
         card = calibrate(checkpoint.read_card(config.out), predictions)
         card["seconds"] = round(history.column("seconds").sum())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 import torch.nn.functional as F
-from accelerate import Accelerator
+from accelerate import Accelerator, PartialState
 from accelerate.state import AcceleratorState
 from accelerate.utils import broadcast, gather_object
 from torch import Tensor, nn
@@ -55,6 +56,7 @@ class Trainer:
             raise DataInvalid(
                 f"A {type(model).__name__} cannot be saved with a card: make it with fer.model.build."
             )
+        processes()
         AcceleratorState._reset_state()  # several runs in one notebook may differ in precision
         self.accelerator = Accelerator(mixed_precision=config.precision)
         self.config, self.train, self.valid = config, train, valid
@@ -139,7 +141,7 @@ class Trainer:
                 self._stop()
             if (step + 1) % self.config.save_steps == 0 and step + 1 < total:
                 self._save_state()
-        train_loss, train_accuracy = self._train_totals()
+        train_loss, train_accuracy = (self._all_totals() / len(self.train)).tolist()
         seconds = time.perf_counter() - began
         predictions = self._validate()
         self.epoch, self.seen = self.epoch + 1, 0
@@ -255,7 +257,7 @@ class Trainer:
 
     def _choose(self, row: dict[str, float]) -> None:
         value = row["valid_" + self.config.metric] * (-1 if self.config.metric == "loss" else 1)
-        if self.best_weights is not None and not value > self.best_score:  # also when it is no number
+        if value <= self.best_score and self.best_weights is not None:
             return
         self.best_score, self.history.best_epoch = value, self.epoch
         for other in self.history.rows:
@@ -300,14 +302,14 @@ class Trainer:
 
     # State: enough to go on to the same weights.
 
-    def _train_totals(self) -> tuple[float, float]:
-        totals = self.accelerator.reduce(self.totals.float().to(self.accelerator.device), "sum")
-        return totals[0].item() / len(self.train), totals[1].item() / len(self.train)
+    def _all_totals(self) -> Tensor:
+        """Return sum of losses and hits of this epoch over all processes, float64 (2,)."""
+        return torch.tensor(gather_object([self.totals.tolist()]), dtype=torch.float64).sum(0)
 
     def _save_state(self) -> None:
         if not self.config.out:
             return
-        totals = self.accelerator.reduce(self.totals.float().to(self.accelerator.device), "sum").cpu()
+        totals = self._all_totals()
         if not self.accelerator.is_main_process:
             return
         state = {
@@ -351,7 +353,7 @@ class Trainer:
             self.accelerator.scaler.load_state_dict(state["scaler"])
         self.epoch, self.seen = state["epoch"], state["seen"]
         # The totals of all processes so far are carried by the first one.
-        self.totals = state["totals"].double() * self.accelerator.is_main_process
+        self.totals = state["totals"] * self.accelerator.is_main_process
         self.history = History(state["rows"], state["best_epoch"])
         self.best_score, self.best_weights = state["best_score"], state["best_weights"]
 
@@ -373,6 +375,17 @@ class Trainer:
             f"Stopped in epoch {self.epoch + 1} after {self.seen:,} of {len(self.train):,} faces. "
             + (f"Add --resume to go on from {out}." if out else "Without --out nothing was kept.")
         )
+
+
+def processes() -> PartialState:
+    """Return what this process knows of the others, after meeting them.
+
+    Without a GPU (Apple's cannot be shared), accelerate takes each process of
+    torchrun for the only one unless it is told to use the CPU.
+    """
+    gpu = torch.accelerator.current_accelerator(check_available=True)
+    several = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    return PartialState(cpu=several and (gpu is None or gpu.type == "mps"))
 
 
 def _mix(*numbers: int) -> int:
