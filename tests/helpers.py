@@ -25,6 +25,7 @@ class Spots(Dataset):
         rng = np.random.default_rng(seed)
         self.split, self.seen = split, []
         self.labels = np.arange(n) % len(EMOTIONS) if labels is None else np.asarray(labels)
+        n = len(self.labels)
         self.keys = [f"{split}/{i}" for i in range(n)]
         self.images = torch.from_numpy(rng.integers(0, 90, (n, 1, SIZE, SIZE), np.uint8))
         for image, label in zip(self.images, self.labels, strict=True):

@@ -1,0 +1,191 @@
+"""From a frame to named faces."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from helpers import SIZE, small_net
+from torch import nn
+
+from fer.checkpoint import save
+from fer.errors import DataInvalid, DataMissing
+from fer.labels import EMOTIONS
+from fer.model import ARCHITECTURES, build
+from fer.predictor import EmotionPredictor, FaceEmotion
+from fer.preprocess import Preprocess
+
+BOXES = np.array([[10, 10, 40, 40], [60, 20, 30, 30], [5, 60, 20, 20]])
+CARD = {"flip": False, "crop_margin": 0.0, "temperature": 1.0, "class_shares": [0.65] + [0.05] * 7}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    save(tmp_path / "model", small_net(), CARD)
+    return tmp_path / "model"
+
+
+def predictor(folder, **options):
+    return EmotionPredictor(folder, **{"detector": lambda frame: BOXES, **options})
+
+
+def picture(height=96, width=96):
+    return np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+
+
+def test_one_face_for_each_box(folder):
+    faces = predictor(folder)(picture())
+    assert [face.box for face in faces] == [tuple(box) for box in BOXES.tolist()]
+    for face in faces:
+        assert isinstance(face, FaceEmotion)
+        assert all(type(value) is int for value in face.box)
+        assert face.probabilities.dtype == np.float32
+        assert face.probabilities.shape == (8,)
+        assert face.probabilities.sum() == pytest.approx(1, abs=1e-6)
+        assert face.confidence == face.probabilities.max()
+        assert type(face.confidence) is float
+
+
+def test_each_face_gets_its_own_answer(folder):
+    """In one batch as alone."""
+    one, frame = predictor(folder), picture()
+    together = one(frame)
+    for face, box in zip(together, BOXES, strict=True):
+        (alone,) = one.classify(frame, box[None])
+        np.testing.assert_allclose(face.probabilities, alone.probabilities, atol=1e-6)
+    assert np.abs(together[0].probabilities - together[1].probabilities).max() > 1e-6
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_all_faces_of_a_frame_take_one_forward_pass(folder, flip):
+    one, passes = predictor(folder, flip=flip), []
+    one.model.register_forward_hook(lambda module, inputs, output: passes.append(len(inputs[0])))
+    one(picture())
+    assert passes == [6 if flip else 3]
+
+
+def test_no_face(folder):
+    one = predictor(folder, detector=lambda frame: np.zeros((0, 4), int))
+    assert one(picture()) == []
+    assert one.classify_crops([]).shape == (0, 8)
+
+
+def test_an_empty_wall_has_no_face(folder):
+    """With the detector that is used by default."""
+    assert EmotionPredictor(folder)(np.full((120, 160, 3), 90, np.uint8)) == []
+
+
+class Channel(nn.Module):
+    """Happiness for red, fear for blue, neutral for green: (N, 3, H, W) to logits (N, 8)."""
+
+    def __init__(self, num_classes=8):
+        super().__init__()
+        self.gain = nn.Parameter(torch.tensor(1.0))
+
+    def forward(self, x):
+        logits = torch.zeros(len(x), 8)
+        logits[:, [1, 0, 4]] = self.gain * x.mean((2, 3)) / 20
+        return logits
+
+
+@pytest.fixture
+def colours(tmp_path, monkeypatch):
+    preprocess = Preprocess(size=8, channels=3, scaling="raw")
+    monkeypatch.setitem(ARCHITECTURES, "channel", (Channel, preprocess))
+    save(tmp_path / "channel", build("channel"), CARD)
+    return tmp_path / "channel"
+
+
+@pytest.mark.parametrize(("bgr", "emotion"), [((0, 0, 250), "happiness"), ((250, 0, 0), "fear")])
+def test_frames_are_bgr_and_the_network_sees_rgb(colours, bgr, emotion):
+    frame = np.empty((96, 96, 3), np.uint8)
+    frame[:] = bgr
+    assert {face.emotion for face in predictor(colours)(frame)} == {emotion}
+
+
+def test_grey_frames(folder):
+    frame = picture()[:, :, 0]
+    coloured = np.repeat(frame[:, :, None], 3, 2)
+    for a, b in zip(predictor(folder)(frame), predictor(folder)(coloured), strict=True):
+        np.testing.assert_allclose(a.probabilities, b.probabilities, atol=1e-4)
+
+
+@pytest.mark.parametrize(("margin", "side"), [(0.0, 40), (0.25, 60), (-0.1, 32)])
+def test_margin_of_the_card_is_used(tmp_path, margin, side):
+    save(tmp_path, small_net(), CARD | {"crop_margin": margin})
+    one, seen = predictor(tmp_path), []
+    original = one.model.preprocess
+    one.model.preprocess = lambda image: seen.append(tuple(image.shape)) or original(image)
+    one.classify(picture(), BOXES[:1])
+    assert seen == [(3, side, side)]
+
+
+def test_boxes_over_the_border(folder):
+    (face,) = predictor(folder).classify(picture(), np.array([[-10, 80, 40, 40]]))
+    assert face.box == (-10, 80, 40, 40)
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.5, 1.0])
+def test_below_the_threshold_a_face_is_uncertain(colours, threshold):
+    """A quarter of full red: exp(x / 20) against seven times 1."""
+    frame = np.zeros((96, 96, 3), np.uint8)
+    frame[:, :, 2] = 38
+    confidence = np.exp(1.9) / (np.exp(1.9) + 7)
+    (face, *_) = predictor(colours, threshold=threshold)(frame)
+    assert face.confidence == pytest.approx(confidence, rel=1e-4)
+    assert face.emotion == ("uncertain" if confidence < threshold else "happiness")
+
+
+def test_a_confidence_at_the_threshold_is_enough():
+    probabilities = np.array([0.25, 0.75, 0, 0, 0, 0, 0, 0], np.float32)
+    assert FaceEmotion.name((0, 0, 1, 1), probabilities, 0.75).emotion == "happiness"
+
+
+def test_temperature_and_flip_of_the_card_are_used(tmp_path):
+    save(tmp_path / "sharp", small_net(), CARD)
+    save(tmp_path / "soft", small_net(), CARD | {"temperature": 2.0, "flip": True})
+    frame = picture()
+    sharp, soft = predictor(tmp_path / "sharp", flip=True)(frame), predictor(tmp_path / "soft")(frame)
+    for a, b in zip(sharp, soft, strict=True):
+        expected = np.sqrt(a.probabilities) / np.sqrt(a.probabilities).sum()
+        np.testing.assert_allclose(b.probabilities, expected, atol=1e-5)
+
+
+def test_uniform_prior(folder):
+    learned, even = predictor(folder)(picture()), predictor(folder, prior="uniform")(picture())
+    for a, b in zip(learned, even, strict=True):
+        expected = a.probabilities / CARD["class_shares"]
+        np.testing.assert_allclose(b.probabilities, expected / expected.sum(), atol=1e-5)
+
+
+def test_networks_of_seven_classes_never_say_contempt(tmp_path):
+    save(tmp_path, small_net(num_classes=7), CARD)
+    for face in predictor(tmp_path)(picture()):
+        assert face.probabilities.shape == (8,)
+        assert face.probabilities[EMOTIONS.index("contempt")] == 0
+        assert face.probabilities.sum() == pytest.approx(1, abs=1e-6)
+
+
+def test_crops_of_any_size(folder):
+    one = predictor(folder)
+    crops = [picture(SIZE, SIZE), picture(50, 50), picture(SIZE, SIZE)[:, :, 0]]
+    assert one.classify_crops(crops).shape == (3, 8)
+
+
+@pytest.mark.parametrize("threshold", [-0.1, 1.1])
+def test_threshold_is_a_probability(folder, threshold):
+    with pytest.raises(DataInvalid, match="0 to 1"):
+        predictor(folder, threshold=threshold)
+
+
+def test_no_such_model(tmp_path):
+    with pytest.raises(DataMissing):
+        EmotionPredictor(tmp_path / "nothing")
+
+
+def test_demos_need_no_training_libraries():
+    heavy = "('sklearn', 'scipy', 'matplotlib', 'pandas', 'accelerate', 'fer.datasets.ferplus')"
+    code = f"import sys, fer.predictor; print([name for name in {heavy} if name in sys.modules])"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"

@@ -1,0 +1,707 @@
+"""Training: what is learned, what is chosen, what is kept, and going on after a stop."""
+
+import copy
+import csv
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from accelerate import Accelerator
+from helpers import SIZE, PlainNetwork, Spots, plain_network, small_net, votes, write_ferplus
+from torch import nn
+from two_processes import PLAIN, data
+
+from fer import train as training
+from fer import trainer
+from fer.batches import epoch_order
+from fer.checkpoint import load
+from fer.errors import DataInvalid, DataMissing
+from fer.evaluate import Predictions, predict
+from fer.history import History
+from fer.labels import EMOTIONS
+from fer.train import Stopped, TrainConfig, fit
+
+TESTS = Path(__file__).parent
+QUICK = {"epochs": 2, "batch_size": 16, "augment": "none", "lr": 0.01, "ema": 0.0}
+
+
+def run(model, config=None, train=None, valid=None, on_epoch=None, **options):
+    """Fit on spots; options override the quick configuration."""
+    config = config or TrainConfig(**(QUICK | options))
+    return fit(model, train or Spots(48), valid or Spots(16, "valid", seed=1), config, on_epoch)
+
+
+def same(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def untimed(history):
+    return [
+        {k: v for k, v in row.items() if k not in ("seconds", "images_per_second")} for row in history.rows
+    ]
+
+
+# Learning.
+
+
+class Stripes(Spots):
+    """Stripes across or along, of four widths: a network that looks at the mean over all places can tell them."""
+
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        for image, label in zip(self.images, self.labels, strict=True):
+            bright = torch.arange(SIZE) // (1, 2, 4, 8)[label % 4] % 2 == 0
+            image[0, bright if label < 4 else slice(None), slice(None) if label < 4 else bright] = 255
+
+
+def test_a_simple_problem_is_learned(tmp_path):
+    model = small_net()
+    train, valid = Stripes(48), Stripes(16, "valid", seed=1)
+    history = run(model, train=train, valid=valid, epochs=10, batch_size=8, ema=0.9, lr=0.03, out=tmp_path)
+    assert history.rows[-1]["train_loss"] < 0.8 < history.rows[0]["train_loss"]
+    assert max(history.column("valid_macro_f1")) > 0.9
+    scores = predict(model, Stripes(80, "test", seed=2)).score()
+    assert scores.accuracy > 0.9
+    assert not model.training
+
+
+def test_the_seed_decides_everything():
+    first, second = small_net(), small_net()
+    options = {"augment": "strong", "mix": "both", "seed": 3}
+    assert untimed(run(first, **options)) == untimed(run(second, **options))
+    assert same(first.state_dict(), second.state_dict())
+    other = small_net()
+    run(other, **options | {"seed": 4})
+    assert not same(first.state_dict(), other.state_dict())
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "adam", "sgd"])
+@pytest.mark.parametrize("schedule", ["cosine", "one_cycle", "constant"])
+def test_optimizers_and_schedules(optimizer, schedule):
+    history = run(plain_network(), optimizer=optimizer, schedule=schedule, epochs=5)
+    assert history.rows[-1]["train_loss"] < history.rows[0]["train_loss"]
+    rates = history.column("lr")
+    assert rates.max() <= 0.01 + 1e-12
+    assert rates[-1] == pytest.approx(0.01 if schedule == "constant" else 0, abs=1e-6)
+
+
+@pytest.mark.parametrize("steps", [2, 10, 100])  # torch's OneCycleLR divides by zero for 10
+@pytest.mark.parametrize("schedule", ["cosine", "one_cycle"])
+def test_learning_rate_rises_and_falls(steps, schedule):
+    config = TrainConfig(schedule=schedule, lr=1.0, warmup=0.2)
+    optimizer = torch.optim.SGD(plain_network().parameters(), 1.0)
+    scheduler, rates = trainer.optim.schedule(optimizer, config, steps), []
+    for _ in range(steps):
+        rates.append(scheduler.get_last_lr()[0])
+        optimizer.step()
+        scheduler.step()
+    top = int(np.argmax(rates))
+    assert 0.5 < rates[top] <= 1
+    assert top <= 0.2 * steps
+    assert all(np.diff(rates[: top + 1]) > 0)
+    assert all(np.diff(rates[top:]) < 0)
+    assert scheduler.get_last_lr()[0] == pytest.approx(0, abs=1e-12)
+
+
+def test_biases_and_normalisation_do_not_decay():
+    config = TrainConfig(weight_decay=0.1)
+    decaying, free = trainer.optim.optimizer(small_net(), config).param_groups
+    assert {p.ndim for p in decaying["params"]} == {2, 4}
+    assert {p.ndim for p in free["params"]} == {1}
+    assert (decaying["weight_decay"], free["weight_decay"]) == (0.1, 0)
+
+
+@pytest.mark.parametrize("mix", ["mixup", "cutmix", "both"])
+def test_blending_runs_and_is_seeded(mix):
+    plain, mixed = run(plain_network()), run(plain_network(), mix=mix)
+    assert np.isfinite(mixed.column("train_loss")).all()
+    assert untimed(mixed) != untimed(plain)
+    assert untimed(mixed) == untimed(run(plain_network(), mix=mix))
+
+
+def test_blending_soft_labels():
+    assert np.isfinite(run(plain_network(), mix="both", train=Soft()).column("train_loss")).all()
+
+
+@pytest.mark.parametrize("parts", [2, 3, 16, 99])
+def test_accumulating_gives_the_same_weights(parts):
+    whole, cut = plain_network(), plain_network()
+    run(whole, train=Spots(45))
+    run(cut, train=Spots(45), accumulate=parts)
+    torch.testing.assert_close(cut.state_dict(), whole.state_dict(), rtol=1e-4, atol=1e-5)
+
+
+def test_a_frozen_resnet_keeps_its_features_and_statistics(tmp_path):
+    """Also in the running mean of the weights, which is what gets scored and saved."""
+    preprocess = trainer.checkpoint.Preprocess(size=32, channels=3)
+    model = trainer.checkpoint.models.build("resnet18", frozen=True, preprocess=preprocess)
+    before = copy.deepcopy(model.state_dict())
+    history = run(model, ema=0.9, epochs=1, metric="loss", out=tmp_path)
+    loaded, card = load(tmp_path)
+    changed = [name for name, value in loaded.state_dict().items() if not torch.equal(value, before[name])]
+    assert changed == ["fc.weight", "fc.bias"]
+    assert card["options"] == {"frozen": True}
+    nll = predict(loaded, Spots(16, "valid", seed=1)).score(resamples=0).nll
+    assert nll == pytest.approx(history.rows[0]["valid_loss"], rel=1e-4)
+
+
+# The loss, by hand: a network whose answer is the same for every face, and a learning rate of 0.
+
+BIAS = torch.tensor([1.0, 0.5, 0.0, -0.5, 0.2, -1.0, 0.3, -0.2])
+SKEWED = np.repeat(np.arange(8), [20, 10, 6, 4, 3, 2, 2, 1])
+
+
+class Constant(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.bias, self.preprocess = nn.Parameter(BIAS.clone()), PlainNetwork().preprocess
+
+    def forward(self, x):
+        return self.bias + 0 * x.flatten(1)[:, :1]
+
+
+class Soft(Spots):
+    """Each face has three quarters of its label and a quarter of the next one."""
+
+    def __getitem__(self, i):
+        image, label = super().__getitem__(i)
+        return image, 0.75 * F.one_hot(torch.tensor(label), 8) + 0.25 * F.one_hot(
+            torch.tensor((label + 1) % 8), 8
+        )
+
+
+def first_loss(train, **options):
+    return run(Constant(), train=train, epochs=1, lr=0.0, **options).rows[0]["train_loss"]
+
+
+def nll(labels, logits=BIAS):
+    return -torch.log_softmax(logits, 0)[torch.as_tensor(labels)]
+
+
+def test_plain_loss_is_a_mean_over_samples():
+    assert first_loss(Spots(labels=SKEWED)) == pytest.approx(nll(SKEWED).mean().item(), rel=1e-5)
+
+
+def test_class_weights_count_each_class_alike():
+    per_class = nll(range(8)).mean().item()
+    assert first_loss(Spots(labels=SKEWED), imbalance="class_weights") == pytest.approx(per_class, rel=1e-5)
+
+
+def test_logit_adjustment_adds_the_prior_while_learning():
+    prior = torch.tensor(np.bincount(SKEWED) / len(SKEWED)).log()
+    expected = nll(SKEWED, BIAS + prior).mean().item()
+    assert first_loss(Spots(labels=SKEWED), imbalance="logit_adjustment") == pytest.approx(expected, rel=1e-5)
+
+
+def test_balanced_sampling_shows_rare_classes_as_often():
+    train = Spots(labels=np.repeat([0, 7], [760, 40]))
+    run(Constant(), train=train, epochs=1, imbalance="balanced_sampling")
+    assert len(train.seen) == 800
+    assert 330 < sum(train.labels[i] == 7 for i in train.seen) < 470
+
+
+def test_soft_labels_and_smoothing():
+    train = Soft(16)
+    soft = (0.75 * nll(train.labels) + 0.25 * nll((train.labels + 1) % 8)).mean().item()
+    assert first_loss(train) == pytest.approx(soft, rel=1e-5)
+    smooth = 0.9 * soft + 0.1 * nll(range(8)).mean().item()
+    assert first_loss(train, label_smoothing=0.1) == pytest.approx(smooth, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("imbalance", "even"),
+    [("none", False), ("class_weights", True), ("balanced_sampling", True), ("logit_adjustment", True)],
+)
+def test_card_tells_which_shares_were_learned(tmp_path, imbalance, even):
+    run(small_net(), train=Spots(labels=SKEWED), epochs=1, imbalance=imbalance, out=tmp_path)
+    shares = np.full(8, 1 / 8) if even else np.bincount(SKEWED) / len(SKEWED)
+    assert load(tmp_path)[1]["class_shares"] == pytest.approx(shares, abs=1e-6)
+
+
+# The running mean of the weights.
+
+
+def test_running_mean_by_hand():
+    """One step an epoch, so that the weights of each step can be kept."""
+    model, steps = plain_network(), []
+    options = {
+        "epochs": 4,
+        "batch_size": 48,
+        "metric": "loss",
+        "schedule": "constant",
+        "lr": 0.003,
+        "clip": 0.0,
+    }
+    history = run(
+        model, ema=0.25, on_epoch=lambda _: steps.append(copy.deepcopy(model.state_dict())), **options
+    )
+    assert history.best_epoch == 4
+    mean = steps[0]
+    for count, weights in enumerate(steps[1:], 1):
+        decay = min(0.25, (1 + count) / (10 + count))
+        mean = {name: decay * mean[name] + (1 - decay) * weights[name] for name in mean}
+    torch.testing.assert_close(model.state_dict(), mean)
+
+
+class Spy(PlainNetwork):
+    """Notes for each forward pass whether it was training, and in what precision."""
+
+    def __init__(self, notes):
+        super().__init__()
+        self.note = notes.append
+
+    def forward(self, x):
+        out = super().forward(x)
+        self.note((self.training, out.dtype))
+        return out
+
+
+def test_training_in_bf16_scores_in_fp32():
+    notes = []
+    model = Spy(notes)
+    run(model, ema=0.9, precision="bf16")
+    assert set(notes) == {(True, torch.bfloat16), (False, torch.float32)}
+    notes.clear()
+    x = model.preprocess(Spots(4).images)
+    assert model(x).dtype == torch.float32
+    assert notes == [(False, torch.float32)]
+    fresh = PlainNetwork()
+    fresh.load_state_dict(model.state_dict())
+    torch.testing.assert_close(model(x), fresh(x))
+
+
+def test_fits_in_one_process_may_differ_in_precision():
+    """As cells of a notebook do, with an Accelerator of the caller's around, too."""
+    Accelerator()
+    for precision in ("no", "bf16", "no"):
+        notes = []
+        model = Spy(notes)
+        run(model, precision=precision)
+        run(model, precision=precision)  # going on with the same network
+        assert {dtype for training, dtype in notes if training} == {
+            torch.bfloat16 if precision == "bf16" else torch.float32
+        }
+
+
+# The choice of the epoch.
+
+
+def scripted(monkeypatch, answers):
+    """Let validation give these logits, one set an epoch."""
+    labels = np.arange(8)
+    queue = [Predictions([f"valid/{i}" for i in range(8)], np.asarray(a, float), labels) for a in answers]
+    monkeypatch.setattr(trainer, "predict", lambda *args, **kwargs: queue.pop(0))
+    return Spots(8, "valid")
+
+
+def answer(right, confidence):
+    """So many of eight named rightly, each with a logit of this height."""
+    named = np.where(np.arange(8) < right, np.arange(8), (np.arange(8) + 1) % 8)
+    return confidence * np.eye(8)[named]
+
+
+BAD, GOOD, SURE, OK = answer(2, 1.0), answer(6, 9.0), answer(4, 1.0), answer(5, 5.0)
+
+
+@pytest.mark.parametrize(
+    ("metric", "best"), [("macro_f1", 2), ("accuracy", 2), ("balanced_accuracy", 2), ("loss", 3)]
+)
+def test_best_epoch_by_the_chosen_metric_not_the_last(monkeypatch, tmp_path, metric, best):
+    """Epoch 2 names most faces rightly, but is so sure of the others that epoch 3 has a lower loss."""
+    valid = scripted(monkeypatch, [BAD, GOOD, SURE, OK])
+    model, weights = small_net(), []
+    keep = lambda _: weights.append(copy.deepcopy(model.state_dict()))  # noqa: E731
+    history = run(model, valid=valid, epochs=4, metric=metric, out=tmp_path, on_epoch=keep)
+    assert history.best_epoch == best
+    assert same(model.state_dict(), weights[best - 1])
+    loaded, card = load(tmp_path)
+    assert same(loaded.state_dict(), weights[best - 1])
+    assert (card["epoch"], card["epochs"]) == (best, 4)
+    assert list(history.column("chosen")) == [int(epoch == best) for epoch in (1, 2, 3, 4)]
+    assert History.load(tmp_path / "history.csv").best_epoch == best
+
+
+def test_a_tie_goes_to_the_earlier_epoch(monkeypatch):
+    assert run(plain_network(), valid=scripted(monkeypatch, [BAD, GOOD, GOOD]), epochs=3).best_epoch == 2
+
+
+def test_a_network_that_gives_no_numbers_is_not_chosen(monkeypatch):
+    with pytest.raises(DataInvalid, match="8 of 8 rows of probabilities are no numbers"):
+        run(plain_network(), valid=scripted(monkeypatch, [BAD, np.full((8, 8), np.nan)]))
+
+
+def test_early_stop_waits_for_its_patience(monkeypatch):
+    valid = scripted(monkeypatch, [BAD, OK, SURE, GOOD, BAD, SURE, GOOD, GOOD])
+    history = run(plain_network(), valid=valid, epochs=8, patience=2)
+    assert (history.best_epoch, len(history.rows)) == (4, 6)
+
+
+# What is written.
+
+
+def test_files_of_a_run(tmp_path):
+    seen = []
+    history = run(small_net(), epochs=3, out=tmp_path, on_epoch=lambda h: seen.append(len(h.rows)))
+    assert seen == [1, 2, 3]
+    assert sorted(os.listdir(tmp_path)) == ["card.json", "history.csv", "model.safetensors"]
+    with (tmp_path / "history.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["epoch"]) for row in rows] == [1, 2, 3]
+    assert float(rows[-1]["valid_macro_f1"]) == pytest.approx(history.rows[-1]["valid_macro_f1"], rel=1e-5)
+    card = json.loads((tmp_path / "card.json").read_text())
+    wanted = {"arch", "emotions", "preprocess", "crop_margin", "temperature", "train_data", "train_size"}
+    assert wanted | {"config", "seed", "git", "versions"} <= set(card)
+    assert (card["arch"], card["train_data"], card["train_size"]) == ("emotion_net", "spots", 48)
+    assert not any(str(tmp_path) in str(value) for value in card.values())  # no paths of this machine
+
+
+def test_card_describes_the_network_given_not_the_one_configured(tmp_path):
+    """In a notebook the network is made by hand; TrainConfig.model keeps its default."""
+    run(small_net(num_classes=8), out=tmp_path)
+    assert TrainConfig().model == "baseline"
+    assert load(tmp_path)[1]["arch"] == "emotion_net"
+
+
+def test_networks_of_other_makers_can_be_trained_but_not_saved(tmp_path):
+    run(plain_network())
+    with pytest.raises(DataInvalid, match=r"fer\.model\.build"):
+        run(plain_network(), out=tmp_path)
+
+
+def test_seven_classes(tmp_path):
+    train, valid = (Spots(labels=np.arange(28) % 7, split=split) for split in ("train", "valid"))
+    options = QUICK | {"imbalance": "logit_adjustment", "mix": "both", "out": tmp_path}
+    fit(small_net(num_classes=7), train, valid, TrainConfig(**options))
+    assert load(tmp_path)[1]["emotions"] == list(EMOTIONS[:7])
+
+
+def test_a_trained_model_is_not_overwritten(tmp_path):
+    run(small_net(), out=tmp_path)
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    with pytest.raises(DataInvalid, match="already holds a trained model"):
+        run(small_net(), out=tmp_path)
+    assert before == {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+
+
+def test_overwriting_takes_the_old_scores_away(tmp_path):
+    """They would stand beside weights that they are not of."""
+    run(small_net(), out=tmp_path)
+    for name in ("metrics.json", "predictions-toy-test.npz", "notes.txt"):
+        (tmp_path / name).write_text("{}")
+    run(small_net(), out=str(tmp_path), overwrite=True)
+    assert sorted(os.listdir(tmp_path)) == ["card.json", "history.csv", "model.safetensors", "notes.txt"]
+
+
+# Stopping and going on.
+
+
+class Interrupting(Spots):
+    """Sends this process a signal when a certain number of faces has been read."""
+
+    def __init__(self, after, number, n=48):
+        super().__init__(n)
+        self.after, self.number = after, number
+
+    def __getitem__(self, i):
+        item = super().__getitem__(i)
+        if len(self.seen) == self.after:
+            os.kill(os.getpid(), self.number)
+        return item
+
+
+FULL = {
+    "epochs": 3,
+    "augment": "strong",
+    "mix": "both",
+    "ema": 0.9,
+    "precision": "bf16",
+    "schedule": "one_cycle",
+    "batch_size": 16,
+    "accumulate": 2,
+}
+
+
+@pytest.mark.parametrize(
+    ("after", "number", "where"),
+    [
+        (5, signal.SIGINT, "epoch 1 after 16 of 48"),
+        (48 + 20, signal.SIGTERM, "epoch 2 after 32 of 48"),
+        (48, signal.SIGINT, "epoch 1 after 48 of 48"),
+        (3 * 48, signal.SIGTERM, "epoch 3 after 48 of 48"),
+    ],
+)
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_resumed_is_the_same_as_unbroken(tmp_path, after, number, where, optimizer):
+    """To the last bit, wherever it was stopped: weights, running mean, best epoch, history."""
+    options = FULL | {"optimizer": optimizer}
+    unbroken = small_net()
+    history = run(unbroken, out=tmp_path / "unbroken", **options)
+    handlers = [signal.getsignal(kind) for kind in (signal.SIGINT, signal.SIGTERM)]
+    with pytest.raises(Stopped, match=where):
+        run(small_net(), train=Interrupting(after, number), out=tmp_path / "cut", **options)
+    assert handlers == [signal.getsignal(kind) for kind in (signal.SIGINT, signal.SIGTERM)]
+
+    model = small_net()
+    with torch.no_grad():
+        model.head[1].bias.fill_(99)  # what it starts from must not matter
+    again = run(model, out=tmp_path / "cut", resume=True, **options)
+    assert same(model.state_dict(), unbroken.state_dict())
+    assert untimed(again) == untimed(history)
+    weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("unbroken", "cut")]
+    assert weights[0] == weights[1]
+    assert not (tmp_path / "cut" / "state.pt").exists()
+
+
+def test_killed_without_warning_it_goes_on_from_the_last_saving(tmp_path):
+    """No signal handler runs: the state saved every so many steps is all there is."""
+
+    class Killed(Spots):
+        def __getitem__(self, i):
+            if len(self.seen) == 48 + 40:
+                raise MemoryError
+            return super().__getitem__(i)
+
+    unbroken, resumed = small_net(), small_net()
+    run(unbroken, out=tmp_path / "unbroken", **FULL)
+    with pytest.raises(MemoryError):
+        run(small_net(), train=Killed(48), out=tmp_path / "cut", save_steps=1, **FULL)
+    train = Spots(48)
+    run(resumed, train=train, out=tmp_path / "cut", resume=True, **FULL)
+    assert len(train.seen) == 16 + 48  # two steps of epoch 2 were kept
+    assert same(resumed.state_dict(), unbroken.state_dict())
+
+
+def test_stopped_without_a_folder_the_network_is_still_usable():
+    notes = []
+    model = Spy(notes)
+    with pytest.raises(Stopped, match="nothing was kept"):
+        run(model, train=Interrupting(5, signal.SIGINT), precision="bf16")
+    assert model(model.preprocess(Spots(4).images)).dtype == torch.float32
+    assert not model.training
+
+
+def test_a_second_signal_acts_as_usual():
+    class Impatient(Interrupting):
+        def __getitem__(self, i):
+            item = super().__getitem__(i)
+            if len(self.seen) == self.after + 1:
+                os.kill(os.getpid(), self.number)
+            return item
+
+    with pytest.raises(KeyboardInterrupt):
+        run(plain_network(), train=Impatient(5, signal.SIGINT))
+
+
+@pytest.fixture
+def stopped(tmp_path):
+    """A folder with an unfinished run."""
+    with pytest.raises(Stopped):
+        run(small_net(), train=Interrupting(20, signal.SIGINT), out=tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("change", [{"lr": 0.02}, {"epochs": 9}, {"seed": 5}, {"augment": "light"}])
+def test_resuming_with_other_options_is_refused(stopped, change):
+    (name, value), *_ = change.items()
+    with pytest.raises(DataInvalid, match=f"{name} was .*, is {value}"):
+        run(small_net(), out=stopped, resume=True, **change)
+
+
+def test_resuming_with_other_data_is_refused(stopped):
+    with pytest.raises(DataInvalid, match="train_size was 48, is 40"):
+        run(small_net(), train=Spots(40), out=stopped, resume=True)
+
+
+@pytest.mark.parametrize("change", [{"workers": 1}, {"save_steps": 3}, {"accumulate": 1}])
+def test_options_that_do_not_matter_may_change(stopped, change):
+    assert len(run(small_net(), out=stopped, resume=True, **change).rows) == 2
+
+
+def test_an_unfinished_run_is_not_started_over_unasked(stopped):
+    with pytest.raises(DataInvalid, match=r"unfinished run \(state\.pt\).*--resume"):
+        run(small_net(), out=stopped)
+
+
+def test_nothing_to_resume(tmp_path):
+    with pytest.raises(DataMissing, match="Nothing to resume"):
+        run(small_net(), out=tmp_path, resume=True)
+
+
+def test_a_damaged_state(stopped):
+    file = stopped / "state.pt"
+    file.write_bytes(file.read_bytes()[:1000])
+    with pytest.raises(DataInvalid, match="damaged"):
+        run(small_net(), out=stopped, resume=True)
+
+
+# What cannot go well.
+
+
+class Breaking(PlainNetwork):
+    """Gives no numbers from the third batch on."""
+
+    calls = 0
+
+    def forward(self, x):
+        self.calls += self.training
+        return super().forward(x) * (math.nan if self.calls >= 3 else 1)
+
+
+def test_a_loss_that_is_no_number_names_the_batch():
+    first = [f"train/{i}" for i in epoch_order(Spots(48).labels, 0, 0)[32:35]]
+    with pytest.raises(
+        DataInvalid, match=f"loss is nan at epoch 1, batch 3, which begins with {', '.join(first)}"
+    ):
+        run(Breaking())
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"epochs": 0},
+        {"batch_size": 0},
+        {"accumulate": 0},
+        {"save_steps": 0},
+        {"lr": -1.0},
+        {"ema": 1.0},
+        {"warmup": 1.5},
+        {"label_smoothing": 2.0},
+        {"patience": 0},
+        {"imbalance": "balanced"},
+        {"augment": "weak"},
+        {"metric": "f1"},
+    ],
+)
+def test_options_out_of_range_are_refused(options):
+    (name,) = options
+    with pytest.raises(DataInvalid, match=f"{name.replace('_', '.')}.*expected"):
+        run(plain_network(), **options)
+
+
+@pytest.mark.parametrize(("train", "valid"), [(0, 8), (8, 0)])
+def test_no_faces(train, valid):
+    with pytest.raises(DataInvalid, match="expected some of both"):
+        fit(plain_network(), Spots(train), Spots(valid), TrainConfig(**QUICK))
+
+
+# The script.
+
+
+@pytest.fixture
+def ferplus(tmp_path):
+    rows = [votes(**{name: 10}) for name in EMOTIONS] * 2
+    return write_ferplus(tmp_path / "data", {"train": rows, "valid": rows[:8]})
+
+
+def test_script_trains_calibrates_and_records(ferplus, tmp_path, capsys):
+    out = tmp_path / "model"
+    config = TrainConfig(data="ferplus", root=ferplus, out=out, epochs=1, batch_size=8, augment="none")
+    training.main(config)
+    files = ["card.json", "history.csv", "metrics.json", "model.safetensors", "predictions-ferplus-valid.npz"]
+    assert sorted(os.listdir(out)) == files
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert {name: entry["n"] for name, entry in metrics.items()} == {"ferplus-valid": 8}
+    assert load(out)[1]["temperature"] != 1
+    assert "macro_f1" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"size": 48}, {"pretrained": True}, {"model": "emotion_net", "frozen": True}, {"epochs": 0}],
+)
+def test_script_refuses_options_that_do_not_fit(ferplus, tmp_path, options):
+    with pytest.raises(DataInvalid):
+        training.main(TrainConfig(data="ferplus", root=ferplus, out=tmp_path / "model", **options))
+    assert not (tmp_path / "model").exists()
+
+
+def test_ctrl_c_and_resume_in_a_process_of_its_own(ferplus, tmp_path):
+    """Stopped, it exits with 1 and one line; the same command with --resume ends at the same weights."""
+    options = {"data": "ferplus", "root": ferplus, "epochs": 6, "batch_size": 8, "save_steps": 1}
+    words = [word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", str(value))]
+    command = [sys.executable, "-m", "fer.train", *words, "--out", str(tmp_path / "cut")]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
+        while not (tmp_path / "cut" / "state.pt").exists() and process.poll() is None:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        said = process.communicate()[1]
+    assert process.returncode == 1, said
+    assert "error: Stopped in epoch" in said
+    assert "Add --resume to go on" in said
+    assert "Traceback" not in said
+    training.main(TrainConfig(**options, out=tmp_path / "cut", resume=True))
+    training.main(TrainConfig(**options, out=tmp_path / "unbroken"))
+    cut, unbroken = (load(tmp_path / name) for name in ("cut", "unbroken"))
+    assert same(cut[0].state_dict(), unbroken[0].state_dict())
+    assert cut[1]["weights_sha256"] == unbroken[1]["weights_sha256"]
+    assert cut[1]["temperature"] == unbroken[1]["temperature"]
+
+
+# Two processes.
+
+
+@pytest.fixture(scope="module")
+def launched(tmp_path_factory):
+    """The files of two_processes.py, run once by two processes together."""
+    out = tmp_path_factory.mktemp("launched")
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    done = subprocess.run(
+        [*command, str(TESTS / "two_processes.py"), str(out)],
+        env=os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return out
+
+
+def results(launched, name):
+    return [torch.load(launched / f"{name}-{rank}.pt", weights_only=True) for rank in (0, 1)]
+
+
+def test_two_processes_see_each_sample_once_an_epoch(launched):
+    seen = [result["seen"] for result in results(launched, "plain")]
+    for epoch in (0, 1):
+        halves = [part[epoch * len(part) // 2 : (epoch + 1) * len(part) // 2] for part in seen]
+        assert Counter(halves[0] + halves[1]) == dict.fromkeys(range(45), 1)
+        assert abs(len(halves[0]) - len(halves[1])) <= 1 * 6  # one face of each batch at most
+
+
+def test_two_processes_learn_what_one_learns(launched):
+    model = plain_network()
+    history = fit(model, *data(), TrainConfig(**PLAIN))
+    first, second = results(launched, "plain")
+    assert same(first["weights"], second["weights"])
+    torch.testing.assert_close(first["weights"], model.state_dict(), rtol=1e-4, atol=1e-5)
+    for theirs, ours in zip(first["rows"], history.rows, strict=True):
+        for name in set(ours) - {"seconds", "images_per_second"}:
+            assert theirs[name] == pytest.approx(ours[name], rel=1e-3), name
+
+
+def test_metrics_of_two_processes_are_those_of_the_saved_model(launched):
+    """Batch statistics differ between processes; those that are saved must be those that are scored."""
+    model, card = load(launched / "shared")
+    first, second = results(launched, "shared")
+    assert same(first, second)
+    assert same(first, model.state_dict())
+    assert card["processes"] == 2
+    history = History.load(launched / "shared" / "history.csv")
+    scores = predict(model, data()[1]).score(resamples=0)
+    row = history.rows[history.best_epoch - 1]
+    assert row["valid_loss"] == pytest.approx(scores.nll, rel=1e-4)
+    assert row["valid_accuracy"] == pytest.approx(scores.accuracy, rel=1e-4)
+
+
+def test_size_of_the_tiny_world():
+    assert Spots(1)[0][0].shape == (1, SIZE, SIZE)

@@ -1,0 +1,33 @@
+"""What test_train.py starts with ``torchrun --nproc_per_node 2``: two fits, their results as files."""
+
+import sys
+from pathlib import Path
+
+import torch
+from accelerate import PartialState
+from helpers import Spots, plain_network, small_net
+
+from fer.train import TrainConfig, fit
+
+PLAIN = {"epochs": 2, "batch_size": 8, "augment": "none", "ema": 0.9, "lr": 0.01, "metric": "loss"}
+SHARED = {"epochs": 2, "batch_size": 16, "augment": "light", "ema": 0.9, "lr": 0.01, "metric": "loss"}
+
+
+def data():
+    """45 faces in batches of 8: the last has 13, an odd number."""
+    return Spots(45), Spots(19, "valid", seed=1)
+
+
+def main(out: Path) -> None:
+    (train, valid), model = data(), plain_network()
+    history = fit(model, train, valid, TrainConfig(**PLAIN))
+    result = {"weights": model.state_dict(), "rows": history.rows, "seen": train.seen}
+    torch.save(result, out / f"plain-{PartialState().process_index}.pt")
+
+    model = small_net()  # its batch statistics differ between the processes
+    fit(model, *data(), TrainConfig(**SHARED, out=out / "shared"))
+    torch.save(model.state_dict(), out / f"shared-{PartialState().process_index}.pt")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
