@@ -166,7 +166,7 @@ class NotebookDisplay:
     @property
     def jpeg(self) -> bytes:
         """The picture shown now."""
-        return self._image.value
+        return bytes(self._image.value)  # ipywidgets keeps a memoryview
 
     def size(self, frame: tuple[int, int]) -> tuple[int, int]:
         """Draw at the width that is sent."""

@@ -27,13 +27,14 @@ class Session:
         self._thread.start()
 
     def wait(self, seconds: float | None = None) -> "Session":
-        """Wait until the demo has ended, or for ``seconds`` and then stop it.
+        """Wait until the demo has ended, or for ``seconds`` or an interrupt of the kernel, and then stop it.
 
         Raises:
             UserError: what ended it early.
         """
-        self._thread.join(seconds)
-        if self._thread.is_alive():
+        try:
+            self._thread.join(seconds)
+        finally:
             self.stop()
             self._thread.join()
         if self.error is not None:
