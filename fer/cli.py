@@ -10,6 +10,7 @@ Exit codes: 0 done, 1 could not do the work (a message on stderr), 2 bad usage,
 
 import importlib
 import importlib.metadata
+import os
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -31,6 +32,9 @@ def run(module: str, options: type, arguments: Sequence[str] | None = None) -> N
     try:
         script = importlib.import_module(module)
         sys.exit(script.main(parsed) or 0)
+    except BrokenPipeError:  # the reader, `head` say, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
     except (UserError, OSError) as error:  # a full disk or a forbidden folder is the user's to mend, too
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
