@@ -244,7 +244,7 @@ def heat(image: Picture, strength: np.ndarray, ax: Axes | None = None) -> Axes:
     """A picture under a map of strengths (H, W), 0 to 1, of its own size: bright where it counts (Grad-CAM)."""
     ax = ax or axes(size=(2.2, 2.2))
     ax.imshow(_picture(image).mean(2), cmap="gray", vmin=0, vmax=255)
-    ax.imshow(strength, cmap="inferno", vmin=0, vmax=1, alpha=0.15 + 0.5 * np.clip(strength, 0, 1))
+    ax.imshow(strength, cmap="inferno", vmin=0, vmax=1, alpha=0.65 * np.clip(strength, 0, 1))
     return _no_ticks(ax)
 
 
@@ -325,7 +325,7 @@ def reliability(
             confidence[some], accuracy[some], 12 + 240 * n[some] / n.sum(), color=PALETTE[k], alpha=0.7
         )
     ax.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", xlabel="confidence", ylabel="share that is right")
-    ax.legend(fontsize=8, loc="upper left")
+    ax.legend(fontsize=8, loc="lower right")
     return _bare(ax)
 
 
@@ -374,8 +374,9 @@ def comparison(
     ax.set_ylim(len(values) - 0.5, -0.5)
     ax.margins(x=0.18)
     ax.grid(axis="x", color=FAINT, linewidth=0.5)
+    ax.xaxis.set_major_locator(MaxNLocator(5))
     if percent:
-        ax.xaxis.set_major_formatter(PercentFormatter(1))
+        ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     return _bare(ax)
 
 
