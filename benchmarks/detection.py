@@ -5,7 +5,7 @@ python -m benchmarks.detection --photos DIR [--faceless DIR]
 DIR holds photos of one face each, which lies around the middle. Pictures without
 a face are made here: pages of text, noise of several grains, crops of
 scikit-learn's two sample photos; --faceless adds all pictures below a folder,
-whole and as three random crops each. The recorded numbers used the wallpapers
+whole and one random crop each. The recorded numbers used the wallpapers
 of these Debian packages (`apt-get download NAME`, `dpkg -x FILE DIR`):
 gnome-backgrounds, mate-backgrounds, plasma-workspace-wallpapers,
 lomiri-wallpapers-16.04, lomiri-wallpapers-20.04, ukui-wallpapers, sway-backgrounds.
@@ -142,14 +142,8 @@ def faceless(folder: Path | None) -> Iterator[np.ndarray]:
         yield page
         grain = rng.integers(0, 256, (4 + 3 * number, 4 + 3 * number, 3), np.uint8)
         yield cv2.resize(grain, (400, 400), interpolation=cv2.INTER_CUBIC)
-    pictures = [np.ascontiguousarray(image[:, :, ::-1]) for image in load_sample_images().images]
-    for file in collect([folder])[0] if folder else ():
-        try:
-            pictures.append(read_image(file.path))
-        except DataInvalid:
-            continue  # packages of wallpapers hold odd things; a picture less does not matter
     seen = set()
-    for picture in pictures:
+    for picture in _sample_photos(folder):
         small = cv2.resize(to_grey(picture), (8, 8), interpolation=cv2.INTER_AREA)
         key = (small > small.mean()).tobytes()
         if key in seen or min(picture.shape[:2]) < 200:
@@ -158,10 +152,19 @@ def faceless(folder: Path | None) -> Iterator[np.ndarray]:
         factor = min(1.0, WALLPAPER_SIDE / max(picture.shape[:2]))
         whole = cv2.resize(picture, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
         yield whole
-        for _ in range(3):
-            side = int(rng.integers(100, min(whole.shape[:2])))
-            y, x = (int(rng.integers(0, n - side + 1)) for n in whole.shape[:2])
-            yield np.ascontiguousarray(whole[y : y + side, x : x + side])
+        side = int(rng.integers(100, min(whole.shape[:2])))
+        y, x = (int(rng.integers(0, n - side + 1)) for n in whole.shape[:2])
+        yield np.ascontiguousarray(whole[y : y + side, x : x + side])
+
+
+def _sample_photos(folder: Path | None) -> Iterator[np.ndarray]:
+    for image in load_sample_images().images:
+        yield np.ascontiguousarray(image[:, :, ::-1])
+    for file in collect([folder])[0] if folder else ():
+        try:
+            yield read_image(file.path)
+        except DataInvalid:
+            continue  # packages of wallpapers hold odd things; a picture less does not matter
 
 
 def table(results: dict[str, dict[str, float]]) -> str:

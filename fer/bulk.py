@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from fer.errors import DataInvalid, DataMissing
-from fer.faces import crop
+from fer.faces import clip, crop
 from fer.images import PHOTOS, UNSUPPORTED, VIDEOS, read_image, read_video
 from fer.predictor import EmotionPredictor, FaceEmotion
 
@@ -151,6 +151,7 @@ def analyse(
             picture.image = image if keep_images else None
             held += sum(face.nbytes for face in faces) + keep_images * image.nbytes
             crops += faces
+            found = clip(found, image.shape)  # cropped whole, reported within the picture
         waiting.append(picture)
         boxes.append(found)
         if max(len(crops), len(waiting)) >= batch_size or held > HELD_BYTES:

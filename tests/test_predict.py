@@ -15,6 +15,7 @@ from video_support import write_video
 from fer import bulk, checkpoint
 from fer.datasets.actor import Actor
 from fer.errors import DataInvalid, DataMissing
+from fer.faces import FaceDetector, crop
 from fer.labels import EMOTIONS
 from fer.model import build
 from fer.predict import COLUMNS, PredictOptions, main
@@ -140,6 +141,17 @@ def test_whole_image_takes_the_picture_as_the_face(tmp_path, model):
     _, rows = predict(model, face, whole_image=True)
     assert [rows[0][k] for k in "xywh"] == ["0", "0", "48", "48"]
     assert rows[0]["confidence"]
+
+
+def test_boxes_stay_within_the_picture(tmp_path, model, scene):
+    """A face that the border cuts has a box that reaches over it; a table must not."""
+    (box,) = FaceDetector()(scene)
+    tight = crop(scene, box, -0.1)
+    assert FaceDetector(thorough=True)(tight).min() < 0
+    _, rows = predict(model, save(tmp_path / "a.png", tight))
+    x, y, w, h = (int(rows[0][k]) for k in "xywh")
+    assert min(x, y) >= 0
+    assert max(x + w, y + h) <= tight.shape[0]
 
 
 def test_exif_rotation_moves_the_box(tmp_path, model, scene):
