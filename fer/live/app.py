@@ -1,5 +1,6 @@
 """From a script's options to a running demo, and what it leaves behind."""
 
+import os
 import signal
 import sys
 import threading
@@ -56,7 +57,8 @@ def show(
 
     view = View(not options.no_bars, options.blur, bool(mirror), can_mirror=mirror is not None)
     player = Player(source, analyser, display, view, options.save, keep, options.max_frames)
-    print(overlay.NOTICE, file=sys.stderr)
+    if not display.visible:  # elsewhere it is written on the picture
+        print(overlay.NOTICE, file=sys.stderr)
     try:
         with _stop_on_terminate():
             player.run()
@@ -96,11 +98,16 @@ def check(options: LiveOptions) -> None:
 
 def load_predictor(options: LiveOptions) -> Predictor:
     """Load the model; torch is imported here, while the camera opens."""
+    import torch
+
     from fer.faces import FaceDetector
     from fer.predictor import EmotionPredictor
 
+    # Half of the cores think, the others read and draw. With all of them, torch's threads wait for each other
+    # whenever something is drawn: on two busy cores a face took 18 times as long.
+    torch.set_num_threads(max(1, (os.cpu_count() or 2) // 2))
     detector = FaceDetector(options.detection_size, min_size=SMALLEST_FACE)
-    return EmotionPredictor(options.model, options.threshold, detector)
+    return EmotionPredictor(options.model, options.threshold, detector, prior=options.prior)
 
 
 def _draw_timeline(tally: Tally, options: LiveOptions) -> None:

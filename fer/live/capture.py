@@ -77,6 +77,10 @@ class Capture:
         """Seconds since the source last gave a frame."""
         return time.monotonic() - self.last_read_s
 
+    def age_s(self, frame: Frame) -> float:
+        """Seconds since a frame of a live source was captured."""
+        return time.monotonic() - self._origin_s - frame.time_s
+
     def close(self) -> None:
         """Stop reading and let go of the device. A device that hangs inside its driver is left to the system."""
         with self._changed:

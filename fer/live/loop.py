@@ -336,6 +336,10 @@ class Player:
         analyser.detection_size = DETECTION_SIZES[int(np.clip(nearest + step, 0, len(DETECTION_SIZES) - 1))]
         self._say(f"faces are searched in {analyser.detection_size} pixels", 2.0)
 
+    def age_s(self, frame: Frame | None = None) -> float:
+        """Seconds since a frame of a live source, by default the one being shown, was captured."""
+        return self._capture.age_s(frame or self._frame)
+
     @property
     def written(self) -> list[Path]:
         """The files that were finished."""

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 
 @dataclass
@@ -31,6 +32,9 @@ class LiveOptions:
 
     threshold: float = 0.4
     """Below this probability a face is called uncertain."""
+
+    prior: Literal["training", "uniform"] = "training"
+    """Expect emotions as often as in training, or all equally often: that finds more of the rare ones."""
 
     smoothing: float = 0.4
     """Seconds over which a face's probabilities are averaged; 0 shows every frame's own, unsteady answer."""
