@@ -1,0 +1,148 @@
+"""Run the notebooks from top to bottom, in place.
+
+python notebooks/run.py            all of them
+python notebooks/run.py 01 05      these
+"""
+
+import ast
+import base64
+import io
+import os
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from PIL import Image
+
+FOLDER = Path(__file__).parent
+PARAMETERS = "parameters"
+LARGE = 150_000  # characters of base64
+BAR = re.compile(r"\d+%\|.*\||\d+ ?\w*/s|\?\w*/s")
+"""What a line of tqdm's looks like."""
+
+
+@dataclass
+class RunOptions:
+    """Run the notebooks from top to bottom, in place."""
+
+    notebooks: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
+    """How their names begin, e.g. 01 05; all by default"""
+    timeout: int = 1800
+    """seconds that one cell may take"""
+
+
+def execute(path: Path, values: Mapping[str, object] | None = None, timeout: int = 1800):
+    """Return a notebook with its outputs, run in its own folder; the file stays as it is.
+
+    Args:
+        path: the .ipynb.
+        values: instead of those in the cell tagged ``parameters``, by name.
+        timeout: seconds that one cell may take.
+
+    Raises:
+        KeyError: the notebook has no such parameter.
+        nbclient.exceptions.CellExecutionError: a cell failed.
+    """
+    import nbformat
+    from nbclient import NotebookClient
+
+    notebook = nbformat.read(path, as_version=4)
+    cell = next(cell for cell in notebook.cells if PARAMETERS in cell.metadata.get("tags", ()))
+    written = cell.source
+    cell.source = replace_parameters(written, values or {})
+    resources = {"metadata": {"path": str(path.parent)}}
+    NotebookClient(
+        notebook, timeout=timeout, kernel_name="python3", resources=resources, record_timing=False
+    ).execute()
+    cell.source = written
+    return notebook
+
+
+def replace_parameters(source: str, values: Mapping[str, object]) -> str:
+    """Return the source of a ``parameters`` cell with other values.
+
+    Raises:
+        KeyError: it does not set a name that is to be replaced.
+    """
+    known = parameters(source)
+    stale = sorted(set(values) - known)
+    if stale:
+        raise KeyError(
+            f"The notebook has no parameter {', '.join(stale)}; it has {', '.join(sorted(known))}."
+        )
+    return "\n".join([source, *(f"{name} = {value!r}" for name, value in values.items())])
+
+
+def parameters(source: str) -> set[str]:
+    """Return the names that a cell sets."""
+    assigned = [
+        target for node in ast.parse(source).body if isinstance(node, ast.Assign) for target in node.targets
+    ]
+    return {node.id for target in assigned for node in ast.walk(target) if isinstance(node, ast.Name)}
+
+
+def tidy(notebook) -> None:
+    """Make a notebook that was run fit to be kept.
+
+    Finished progress bars and widgets go: they are nothing without a running
+    kernel. Large pictures, which are photos, become JPEGs of a tenth of their size.
+    """
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            kept = [output for output in cell.outputs if not _is_bar(output) and not _is_widget(output)]
+            cell.outputs = kept
+            for output in kept:
+                _shrink(output.get("data", {}))
+    notebook.metadata.pop("widgets", None)
+
+
+def _is_bar(output) -> bool:
+    if output.output_type != "stream" or output.name != "stderr":
+        return False
+    lines = [line for line in re.split(r"[\r\n]", output.text) if line.strip()]
+    return all(BAR.search(line) for line in lines)
+
+
+def _is_widget(output) -> bool:
+    return "application/vnd.jupyter.widget-view+json" in output.get("data", {})
+
+
+def _shrink(data: dict) -> None:
+    if len(data.get("image/png", "")) > LARGE:
+        picture = Image.open(io.BytesIO(base64.b64decode(data.pop("image/png")))).convert("RGB")
+        buffer = io.BytesIO()
+        picture.save(buffer, "JPEG", quality=88, optimize=True)
+        data["image/jpeg"] = base64.b64encode(buffer.getvalue()).decode()
+
+
+def main(options: RunOptions) -> int | None:
+    """Run the notebooks that were asked for."""
+    import nbformat
+
+    os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")  # else kernels warn about frozen modules
+    paths = [
+        path for path in sorted(FOLDER.glob("*.ipynb")) if path.name.startswith(options.notebooks or ("",))
+    ]
+    if not paths:
+        names = ", ".join(path.name for path in sorted(FOLDER.glob("*.ipynb")))
+        print(
+            f"error: no notebook begins with {' or '.join(options.notebooks)}; there are {names}.",
+            file=sys.stderr,
+        )
+        return 1
+    for path in paths:
+        print(f"running {path.name} …", flush=True)
+        notebook = execute(path, timeout=options.timeout)
+        tidy(notebook)
+        temporary = path.with_name(f".{path.name}.tmp")
+        nbformat.write(notebook, temporary)
+        temporary.replace(path)
+    return None
+
+
+if __name__ == "__main__":
+    sys.exit(main(tyro.cli(RunOptions, prog="python notebooks/run.py")))
