@@ -51,7 +51,6 @@ def test_help_answers_without_heavy_imports(script):
         ("fer.train", ["--no-such-option"], 2, "--no-such-option"),
         ("fer.evaluate", ["--data", "imagenet"], 2, "imagenet"),
         ("fer.evaluate", ["--model", "no/such/model"], 1, "No model at no/such/model"),
-        ("fer.train", ["--data", "ferplus", "--root", "no/such/data"], 1, "No FER+ found in no/such/data"),
     ],
 )
 def test_mistakes_end_with_a_line_and_no_traceback(module, arguments, code, said, tmp_path):

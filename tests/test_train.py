@@ -432,16 +432,15 @@ FULL = {
 
 
 @pytest.mark.parametrize(
-    ("after", "number", "where"),
+    ("optimizer", "after", "number", "where"),
     [
-        (5, signal.SIGINT, "epoch 1 after 16 of 48"),
-        (48 + 20, signal.SIGTERM, "epoch 2 after 32 of 48"),
-        (48, signal.SIGINT, "epoch 1 after 48 of 48"),
-        (3 * 48, signal.SIGTERM, "epoch 3 after 48 of 48"),
+        ("adam", 5, signal.SIGINT, "epoch 1 after 16 of 48"),
+        ("adamw", 48 + 20, signal.SIGTERM, "epoch 2 after 32 of 48"),
+        ("sgd", 48, signal.SIGINT, "epoch 1 after 48 of 48"),
+        ("sgd", 3 * 48, signal.SIGTERM, "epoch 3 after 48 of 48"),
     ],
 )
-@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
-def test_resumed_is_the_same_as_unbroken(tmp_path, after, number, where, optimizer):
+def test_resumed_is_the_same_as_unbroken(tmp_path, optimizer, after, number, where):
     """To the last bit, wherever it was stopped: weights, running mean, best epoch, history."""
     options = FULL | {"optimizer": optimizer}
     unbroken = small_net()
@@ -675,7 +674,7 @@ def test_two_processes_see_each_sample_once_an_epoch(launched):
     for epoch in (0, 1):
         halves = [part[epoch * len(part) // 2 : (epoch + 1) * len(part) // 2] for part in seen]
         assert Counter(halves[0] + halves[1]) == dict.fromkeys(range(45), 1)
-        assert abs(len(halves[0]) - len(halves[1])) <= 1 * 6  # one face of each batch at most
+        assert abs(len(halves[0]) - len(halves[1])) <= 5  # one of each batch at most
 
 
 def test_two_processes_learn_what_one_learns(launched):
