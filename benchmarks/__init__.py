@@ -1,0 +1,1 @@
+"""Measurements: each prints a table and writes JSON. Never part of the test run."""

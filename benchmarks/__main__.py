@@ -1,0 +1,20 @@
+"""``make bench``: the benchmarks that need no photos, at a reduced size, into outputs/.
+
+The recorded tables come from the full-size commands in each benchmark's first lines.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+REDUCED = {
+    "live_speed": ["--seconds", "2", "--memory-frames", "0"],
+    "live_quality": ["--actors", "1", "--seconds", "2"],
+}
+
+Path("outputs").mkdir(exist_ok=True)
+for name, options in REDUCED.items():
+    print(f"\n{name} {' '.join(options)}\n", flush=True)
+    command = [sys.executable, "-m", f"benchmarks.{name}", *options, "--out", f"outputs/{name}.json"]
+    if code := subprocess.run(command, check=False).returncode:
+        sys.exit(code)
