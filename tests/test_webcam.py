@@ -114,7 +114,7 @@ def test_a_video_goes_through_the_same_code_as_a_camera(tmp_path):
         code=STUB,
     )
     assert status == 0, errors
-    assert "wrote out.mp4" in printed and "surprise" in printed
+    assert "wrote out.mp4\nwrote out.csv" in printed and "surprise" in printed
     assert len((tmp_path / "out.csv").read_text().splitlines()) == 26
     assert cv2.VideoCapture(str(tmp_path / "out.mp4")).read()[0]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.csv", "out.mp4", "talk.avi"]

@@ -65,12 +65,11 @@ def show(
     finally:
         if table:
             table.close()
-            player.written.append(table.path)
         if options.timeline:
             _draw_timeline(tally, options)
-            player.written.append(options.timeline)
-        for path in player.written:
-            print(f"wrote {path}")
+        for path in (*player.written, options.csv, options.timeline):
+            if path:
+                print(f"wrote {path}")
         if options.summary:
             print(tally.table())
     return player

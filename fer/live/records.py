@@ -30,7 +30,6 @@ class CsvWriter:
             raise DataInvalid(
                 f"{path} cannot be written ({error.strerror}). Choose another place."
             ) from error
-        self.path, self.rows = path, 0
         self._csv = csv.writer(self._file)
         self._csv.writerow(COLUMNS)
         self._file.flush()
@@ -50,7 +49,6 @@ class CsvWriter:
                         *(f"{share:.4f}" for share in face.probabilities),
                     )
                 )
-                self.rows += 1
         self._file.flush()
 
     def close(self) -> None:
