@@ -376,7 +376,7 @@ def comparison(
     ax.grid(axis="x", color=FAINT, linewidth=0.5)
     ax.xaxis.set_major_locator(MaxNLocator(5))
     if percent:
-        ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        ax.xaxis.set_major_formatter(PercentFormatter(1))
     return _bare(ax)
 
 
