@@ -53,7 +53,7 @@ from fer.live.capture import Frame
 from fer.live.options import LiveOptions
 from fer.predictor import EmotionPredictor, FaceEmotion
 
-SMOOTHING = (0.0, 0.2, 0.4, 0.8)
+SMOOTHING = (0.0, 0.1, 0.25, 0.5)
 FPS = 25
 
 

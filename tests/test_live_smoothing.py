@@ -22,9 +22,24 @@ def test_the_answer_after_a_second_does_not_depend_on_the_frame_rate(fps):
     smoother = Smoother(tau_s=0.5)
     smoother.update(shares(anger=0.9), 0.0)
     play(smoother, shares(fear=0.9), 1 / fps, 1.0, fps)
-    expected = 0.9 + np.exp(-1 / 0.5) * (shares(anger=0.9)[4] - 0.9)
-    assert smoother.probabilities[4] == pytest.approx(expected, abs=0.01)
+    before, after = np.log(shares(anger=0.9)), np.log(shares(fear=0.9))
+    expected = np.exp(after + np.exp(-1 / 0.5) * (before - after))
+    assert np.allclose(smoother.probabilities, expected / expected.sum(), atol=0.01)
     assert smoother.probabilities.sum() == pytest.approx(1, abs=1e-5)
+
+
+def test_frames_that_disagree_are_averaged_as_evidence_so_that_their_errors_cancel():
+    smoother = Smoother(tau_s=0.5)
+    for step in range(200):
+        smoother.update(shares(anger=0.6, **{"fear" if step % 2 else "disgust": 0.3}), step / 25)
+    assert smoother.emotion == "anger" and smoother.confidence > 0.6
+
+
+def test_one_frame_that_is_sure_of_the_opposite_changes_nothing():
+    smoother = Smoother()
+    play(smoother, shares(anger=0.9), 0, 2, 25)
+    smoother.update(shares(fear=0.9999), 2.0)
+    assert smoother.emotion == "anger"
 
 
 def test_the_first_frame_counts_fully():

@@ -95,7 +95,7 @@ class Analyser:
         self,
         predictor: Predictor,
         threshold: float = 0.4,
-        smoothing: float = 0.4,
+        smoothing: float = 0.25,
         detection_size: int = 320,
         stills: bool = False,
     ) -> None:

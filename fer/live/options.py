@@ -36,7 +36,7 @@ class LiveOptions:
     prior: Literal["training", "uniform"] = "training"
     """Expect emotions as often as in training, or all equally often: that finds more of the rare ones."""
 
-    smoothing: float = 0.4
+    smoothing: float = 0.25
     """Seconds over which a face's probabilities are averaged; 0 shows every frame's own, unsteady answer."""
 
     detection_size: int = 320

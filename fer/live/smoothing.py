@@ -6,13 +6,17 @@ from fer.labels import EMOTIONS, UNCERTAIN
 
 HISTORY_S = 30.0
 HISTORY_STEP_S = 0.25
+LEAST = 1e-3  # one frame that is sure of the opposite does not outweigh all others
 
 
 class Smoother:
     """The running answer for one face.
 
-    Probabilities are averaged with weights that fall by 1/e every ``tau_s``
-    seconds, so 15 and 60 frames a second look alike. The label changes only
+    Probabilities are averaged as evidence (their logarithms, then normalised
+    again), with weights that fall by 1/e every ``tau_s`` seconds, so 15 and 60
+    frames a second look alike. Averaged as they are, frames that disagree
+    would end below the threshold: errors of the evidence cancel, those of
+    probabilities flatten (benchmarks/live_quality.py). The label changes only
     when another emotion leads by ``lead``, so two that are nearly equal do not
     take turns; without any at ``threshold`` it is "uncertain", and it leaves
     that state only at half a ``lead`` above.
@@ -23,12 +27,13 @@ class Smoother:
         lead: by how much a new emotion must be more probable than the one shown.
     """
 
-    def __init__(self, tau_s: float = 0.4, threshold: float = 0.4, lead: float = 0.1) -> None:
+    def __init__(self, tau_s: float = 0.25, threshold: float = 0.4, lead: float = 0.1) -> None:
         self.tau_s, self.threshold = tau_s, threshold
         self.lead = lead if tau_s > 0 else 0.0
         self.probabilities = np.full(len(EMOTIONS), 1 / len(EMOTIONS), np.float32)
         self.emotion = ""  # before the first update
         self.history = History()
+        self._evidence = np.zeros(len(EMOTIONS))
         self._time_s = 0.0
 
     @property
@@ -40,12 +45,15 @@ class Smoother:
 
     def update(self, probabilities: np.ndarray, time_s: float) -> None:
         """Take in the probabilities (8,) of the frame at ``time_s``."""
+        evidence = np.log(np.maximum(probabilities, LEAST))
         if not self.emotion or self.tau_s <= 0:
-            share = 1.0
+            self._evidence, self.probabilities = evidence, np.asarray(probabilities, np.float32)
         else:
-            share = 1 - float(np.exp(-max(time_s - self._time_s, 0.0) / self.tau_s))
+            share = 1 - np.exp(-max(time_s - self._time_s, 0.0) / self.tau_s)
+            self._evidence = self._evidence + share * (evidence - self._evidence)
+            shares = np.exp(self._evidence)
+            self.probabilities = (shares / shares.sum()).astype(np.float32)
         self._time_s = time_s
-        self.probabilities = self.probabilities + np.float32(share) * (probabilities - self.probabilities)
         self.emotion = self._label()
         self.history.add(self.emotion, self.confidence, time_s)
 
