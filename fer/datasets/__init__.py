@@ -14,7 +14,7 @@ _HOME = {
     "open_split": "finding",
 }
 
-__all__ = list(_HOME)  # noqa: PLE0604
+__all__ = list(_HOME)
 
 
 def __getattr__(name: str) -> object:
