@@ -245,12 +245,20 @@ def _history(image: np.ndarray, face: LiveFace, u: float) -> None:
     x, y, w, h = face.box
     tall, top = max(4, round(10 * u)), y + h + round(6 * u)
     paint.panel(image, x, top, w, tall, round(3 * u), opacity=0.6)
-    edges = np.linspace(x, x + w, len(face.history) + 1).round().astype(int)
-    for left, right, shown in zip(edges, edges[1:], face.history, strict=False):
-        if shown is not None and right > left:
-            high = max(1, round(tall * shown[1]))
-            patch = image[max(0, top + tall - high) : max(0, top + tall), max(0, left) : max(0, right)]
-            patch[:] = paint.bgr(COLOURS[shown[0]])
+    # A picture of one pixel for each step and line, stretched to the width of the box.
+    shares = np.array([shown[1] if shown else 0.0 for shown in face.history])
+    colours = np.array(
+        [paint.bgr(COLOURS[shown[0]]) if shown else (0, 0, 0) for shown in face.history], np.uint8
+    )
+    lines = np.arange(tall, 0, -1)[:, None] <= np.maximum(np.rint(tall * shares), shares > 0)
+    strip = cv2.resize(
+        np.broadcast_to(colours, (tall, *colours.shape)), (w, tall), interpolation=cv2.INTER_NEAREST
+    )
+    filled = cv2.resize(lines.astype(np.uint8), (w, tall), interpolation=cv2.INTER_NEAREST).astype(bool)
+    left, up = max(x, 0), max(top, 0)
+    part = image[up : max(top + tall, 0), left : max(x + w, 0)]
+    cut = np.s_[up - top : up - top + part.shape[0], left - x : left - x + part.shape[1]]
+    np.copyto(part, strip[cut], where=filled[cut][..., None])
 
 
 def _pill(image: np.ndarray, text: str, x: int, middle: int, size: int, before: int = 0) -> None:
