@@ -1,5 +1,7 @@
 """What is drawn, where, and what is hidden."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -45,6 +47,14 @@ def test_faces_at_and_over_the_border_are_drawn_without_error(size, box):
         image, [face(box), face((50, 50, 40, 40), track=2)], overlay.Status(60, 5, 9, 75, True, message, keys)
     )
     assert image.any()
+
+
+def test_a_face_of_a_photo_has_no_history_to_draw():
+    image, without = np.zeros((2, 480, 640, 3), np.uint8)
+    drawn = face((200, 180, 140, 140))
+    overlay.draw_faces(image, [drawn], bars=False)
+    overlay.draw_faces(without, [replace(drawn, history=[])], bars=False)
+    assert image[330:].any() and not without[330:].any()
 
 
 def test_letters_grow_with_the_picture():

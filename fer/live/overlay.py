@@ -243,6 +243,8 @@ def _columns(image: np.ndarray, face: LiveFace, u: float) -> None:
 def _history(image: np.ndarray, face: LiveFace, u: float) -> None:
     """Draw the last half minute under the box: colour is the emotion, height its probability, right is now."""
     x, y, w, h = face.box
+    if not face.history or w < 1:
+        return  # a photo has none
     tall, top = max(4, round(10 * u)), y + h + round(6 * u)
     paint.panel(image, x, top, w, tall, round(3 * u), opacity=0.6)
     # A picture of one pixel for each step and line, stretched to the width of the box.
