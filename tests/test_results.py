@@ -61,7 +61,8 @@ def test_recorded_scores_follow_from_recorded_predictions(folder):
         with np.load(folder / f"predictions-{name}.npz", allow_pickle=False) as record:
             again = score(record["probabilities"], record["labels"], resamples=0)
             assert len(set(record["names"].tolist())) == recorded["n"]
-        for key in ("accuracy", "balanced_accuracy", "macro_f1", "ece", "confusion"):
+        assert recorded["confusion"] == again.confusion
+        for key in ("accuracy", "balanced_accuracy", "macro_f1", "ece"):
             assert recorded[key] == pytest.approx(getattr(again, key), abs=1e-9), (name, key)
 
 
