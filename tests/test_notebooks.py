@@ -1,0 +1,194 @@
+"""Every notebook runs from top to bottom, and is committed as somebody can read it without running it."""
+
+import ast
+import base64
+import io
+import re
+import sys
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from fer import checkpoint
+from fer.datasets.drawn import write_tree
+from fer.evaluate import Predictions, record
+from fer.history import History
+from fer.model import build
+
+FOLDER = Path(__file__).parent.parent / "notebooks"
+sys.path.insert(0, str(FOLDER))
+import run
+
+NAMES = (
+    "01_data_exploration",
+    "02_baseline_cnn_training",
+    "03_confusion_and_f1",
+    "04_resnet18_comparison",
+    "05_live_demo",
+)
+ABSOLUTE = re.compile(r"(?<![\w.:/~-])/(?:home|root|Users|tmp|work|var|mnt|opt|usr|private)/|[A-Z]:\\\\")
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """A few drawn faces, and two models of no skill with records on them."""
+    root = tmp_path_factory.mktemp("world")
+    write_tree(root / "data" / "drawn", per_class=8)
+    rng, labels = np.random.default_rng(0), np.arange(40) % 8
+    row = {"epoch": 1, "train_loss": 2.0, "valid_loss": 2.0, "train_accuracy": 0.1, "valid_accuracy": 0.1}
+    for name in ("one", "two"):
+        torch.manual_seed(0)
+        card = {
+            "arch": "emotion_net",
+            "options": {"widths": [4, 8]},
+            "train_data": "sample",
+            "train_size": 40,
+        }
+        checkpoint.save(root / "models" / name, build("emotion_net", widths=(4, 8)), card)
+        logits = rng.normal(size=(40, 8)).astype(np.float32)
+        record(
+            root / "models" / name,
+            "sample-val",
+            Predictions([f"val/{i}" for i in range(40)], logits, labels),
+            card,
+        )
+        History([row | {"valid_macro_f1": 0.1, "chosen": 1}], 1).save(root / "models" / name / "history.csv")
+    return root
+
+
+def small(name: str, world: Path) -> dict[str, object]:
+    """Parameters with which a notebook ends soon."""
+    data, models = str(world / "data"), str(world / "models")
+    return {
+        "01_data_exploration": {"DATA": data, "OPENED": 32},
+        "02_baseline_cnn_training": {
+            "DATA": data, "LIMIT": 64, "EPOCHS": 1, "IMBALANCE_EPOCHS": 1, "OUT": str(world / "trained"),
+        },
+        "03_confusion_and_f1": {"DATA": data, "LIMIT": 16, "MODELS": models},
+        "04_resnet18_comparison": {"MODELS": models, "REPEATS": 1},
+        "05_live_demo": {"MODEL": f"{models}/one", "FRAMES": 12, "CSV": str(world / "live.csv")},
+    }[name]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_runs_from_top_to_bottom(name, world):
+    notebook = run.execute(FOLDER / f"{name}.ipynb", small(name, world), timeout=300)
+    run.tidy(notebook)
+    noise = [output.text for cell in code_cells(notebook) for output in cell.outputs if is_stderr(output)]
+    assert not noise
+
+
+def test_all_notebooks_are_tested():
+    assert {path.stem for path in FOLDER.glob("*.ipynb")} == set(NAMES)
+
+
+@pytest.fixture(params=NAMES)
+def committed(request):
+    return nbformat.read(FOLDER / f"{request.param}.ipynb", as_version=4)
+
+
+def test_it_was_run_in_order_without_errors(committed):
+    assert [cell.execution_count for cell in code_cells(committed)] == list(
+        range(1, len(code_cells(committed)) + 1)
+    )
+    outputs = [output for cell in code_cells(committed) for output in cell.outputs]
+    assert outputs, "committed without outputs: make notebooks"
+    assert not [output for output in outputs if output.output_type == "error" or is_stderr(output)]
+    kinds = {kind for output in outputs for kind in output.get("data", {})}
+    assert kinds & {"image/png", "image/jpeg"}, "no figure"
+    assert "application/vnd.jupyter.widget-view+json" not in kinds and "widgets" not in committed.metadata
+
+
+def test_it_names_no_place_on_a_machine(committed):
+    texts = [cell.source for cell in committed.cells]
+    for cell in code_cells(committed):
+        for output in cell.outputs:
+            texts.append(output.get("text", ""))
+            texts += [text for kind, text in output.get("data", {}).items() if kind.startswith("text/")]
+    assert not [text for text in texts if ABSOLUTE.search(text)]
+
+
+def test_its_parameters_are_used(committed):
+    """A parameter that no cell reads any more would be set in vain."""
+    (cell,) = [cell for cell in committed.cells if run.PARAMETERS in cell.metadata.get("tags", ())]
+    later = "\n".join(c.source for c in code_cells(committed) if c is not cell)
+    read = {node.id for node in ast.walk(ast.parse(later)) if isinstance(node, ast.Name)}
+    assert run.parameters(cell.source) and run.parameters(cell.source) <= read
+
+
+def test_it_asks_a_question_and_says_what_it_needs(committed):
+    first = committed.cells[0].source
+    assert first.startswith("# ") and first.splitlines()[0].endswith("?")
+    assert "**Needs**" in first and "**Takes**" in first
+
+
+def test_a_sentence_stands_before_each_cell(committed):
+    kinds = [cell.cell_type for cell in committed.cells]
+    assert not [i for i in range(1, len(kinds)) if kinds[i - 1 : i + 1] == ["code", "code"]]
+    assert kinds[-1] == "markdown"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_is_small(name):
+    assert (FOLDER / f"{name}.ipynb").stat().st_size < 1_000_000
+
+
+def test_the_check_for_absolute_paths_finds_some_and_no_others():
+    assert ABSOLUTE.search("saved in /home/me/x.png") and ABSOLUTE.search("'/tmp/a'")
+    assert not ABSOLUTE.search("../outputs/tmp/x, https://example.org/home/x, 3/var/")
+
+
+def test_a_stale_parameter_is_refused(tmp_path):
+    with pytest.raises(KeyError, match="no parameter EPOCH; it has DATA, EPOCHS"):
+        run.replace_parameters("DATA, EPOCHS = 'x', 3", {"EPOCH": 1})
+    assert run.replace_parameters("A = 1  # one", {"A": None}) == "A = 1  # one\nA = None"
+
+
+def test_a_failing_cell_fails_the_run(tmp_path):
+    notebook = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_code_cell("A = 1"), nbformat.v4.new_code_cell("1 / A")]
+    )
+    notebook.cells[0].metadata["tags"] = ["parameters"]
+    nbformat.write(notebook, tmp_path / "x.ipynb")
+    with pytest.raises(Exception, match="ZeroDivisionError"):
+        run.execute(tmp_path / "x.ipynb", {"A": 0})
+
+
+def test_tidying_takes_bars_and_widgets_and_keeps_warnings():
+    bar = "\repoch 1/2:  50%|#####     | 2/4 [00:01<00:01,  2.00it/s]\r" + " " * 60 + "\r"
+    outputs = [
+        nbformat.v4.new_output("stream", name="stderr", text=bar),
+        nbformat.v4.new_output("stream", name="stderr", text="UserWarning: mind this"),
+        nbformat.v4.new_output(
+            "display_data", {"application/vnd.jupyter.widget-view+json": {}, "text/plain": "VBox()"}
+        ),
+    ]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("x", outputs=outputs)])
+    run.tidy(notebook)
+    assert [output.text for output in notebook.cells[0].outputs] == ["UserWarning: mind this"]
+
+
+def test_a_large_picture_becomes_a_jpeg():
+    noise = np.random.default_rng(0).integers(0, 256, (300, 300, 3), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(noise).save(buffer, "PNG")
+    output = nbformat.v4.new_output(
+        "display_data", {"image/png": base64.b64encode(buffer.getvalue()).decode()}
+    )
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("x", outputs=[output])])
+    run.tidy(notebook)
+    (kept,) = notebook.cells[0].outputs
+    assert list(kept.data) == ["image/jpeg"]
+    assert Image.open(io.BytesIO(base64.b64decode(kept.data["image/jpeg"]))).size == (300, 300)
+
+
+def code_cells(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def is_stderr(output) -> bool:
+    return output.output_type == "stream" and output.name == "stderr"
