@@ -105,8 +105,9 @@ def test_a_film_may_change_its_size_on_the_way(tmp_path):
     assert cv2.VideoCapture(str(tmp_path / "out.mp4")).get(cv2.CAP_PROP_FRAME_WIDTH) == 640
 
 
-@pytest.mark.parametrize("display", [None, Script()])
-def test_max_frames_are_shown_and_no_more_and_the_last_ones_are_in_the_table(tmp_path, display):
+@pytest.mark.parametrize("watched", [False, True])
+def test_max_frames_are_shown_and_no_more_and_the_last_ones_are_in_the_table(tmp_path, watched):
+    display = Script() if watched else None  # made here: its clock starts now
     camera = Live([picture(("fear", 200, 150))])
     player = play(camera, display, max_frames=12, csv=tmp_path / "out.csv")
     rows = rows_of(tmp_path / "out.csv")
