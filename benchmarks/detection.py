@@ -125,7 +125,7 @@ def is_the_face(box: np.ndarray, photo: np.ndarray) -> bool:
     """Whether a box is that of the one large face around the middle of a photo."""
     height, width = photo.shape[:2]
     x, y, w, h = box
-    return x < width / 2 < x + w and y < height / 2 < y + h and w > 0.3 * min(height, width)
+    return bool(x < width / 2 < x + w and y < height / 2 < y + h and w > 0.3 * min(height, width))
 
 
 def faceless(folder: Path | None) -> Iterator[np.ndarray]:
