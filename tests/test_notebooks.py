@@ -44,11 +44,11 @@ def world(tmp_path_factory):
         torch.manual_seed(0)
         card = {
             "arch": "emotion_net",
-            "options": {"widths": [4, 8]},
+            "options": {"widths": [8, 16]},
             "train_data": "sample",
             "train_size": 40,
         }
-        checkpoint.save(root / "models" / name, build("emotion_net", widths=(4, 8)), card)
+        checkpoint.save(root / "models" / name, build("emotion_net", widths=(8, 16)), card)
         logits = rng.normal(size=(40, 8)).astype(np.float32)
         record(
             root / "models" / name,
