@@ -1,6 +1,6 @@
 """The demo beside a notebook lets go of its source however it is ended."""
 
-import _thread
+import signal
 import threading
 import time
 
@@ -61,7 +61,7 @@ def test_an_interrupt_of_the_kernel_lets_go_of_the_camera(wait_until):
     camera = Camera()
     session = start(camera)
     wait_until(lambda: camera.frames)
-    threading.Timer(0.3, _thread.interrupt_main).start()
+    threading.Timer(0.3, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT)).start()
     with pytest.raises(KeyboardInterrupt):
         session.wait(30)
     wait_until(lambda: not camera.open)
