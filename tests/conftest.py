@@ -45,7 +45,7 @@ def x_display():
 def wait_until():
     """Function that polls ``check()`` until it gives something, and returns that."""
 
-    def wait(check, seconds=20.0):
+    def wait(check, seconds=90.0):
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             result = check()
