@@ -5,6 +5,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from typing import NoReturn
 
 from fer.errors import DataInvalid
 from fer.live import overlay
@@ -60,7 +61,7 @@ def show(
     if not display.visible:  # elsewhere it is written on the picture
         print(overlay.NOTICE, file=sys.stderr)
     try:
-        with _stop_on_terminate():
+        with _stop_on_terminate(player):
             player.run()
     finally:
         if table:
@@ -119,13 +120,21 @@ def _draw_timeline(tally: Tally, options: LiveOptions) -> None:
 class _stop_on_terminate:
     """While it lasts, `kill` and a closed terminal end the program as Ctrl-C does: with its files closed."""
 
+    def __init__(self, player: Player) -> None:
+        self.player = player
+
     def __enter__(self) -> None:
         self.before = {}
         if threading.current_thread() is threading.main_thread():
-            for name in ("SIGTERM", "SIGHUP"):
+            for name in ("SIGINT", "SIGTERM", "SIGHUP"):
                 if hasattr(signal, name):
                     number = getattr(signal, name)
-                    self.before[number] = signal.signal(number, signal.default_int_handler)
+                    self.before[number] = signal.signal(number, self._stop)
+
+    def _stop(self, number: int, frame: object) -> NoReturn:
+        # Python swallows an exception that comes in a finalizer; the mark is seen at the next frame.
+        self.player.stopped = True
+        raise KeyboardInterrupt
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self.before.items():

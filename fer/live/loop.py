@@ -96,6 +96,7 @@ class Player:
         self._frame: Frame | None = None
         self._analysis: Analysis | None = None  # the newest that was drawn
         self._first = 0  # number of the first frame of this source
+        self.stopped = False  # set from outside, e.g. by a signal: end at the next frame
         self._fallback: Source | None = None
         self._capture: Capture | None = None
         self._worker: Worker | None = None
@@ -356,7 +357,7 @@ class Player:
         self._times.append(time.monotonic())
 
     def _enough(self) -> bool:
-        return self.max_frames is not None and self.shown >= self.max_frames
+        return self.stopped or (self.max_frames is not None and self.shown >= self.max_frames)
 
     def _close(self) -> None:
         """Close everything, each even if another fails."""
