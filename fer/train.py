@@ -66,6 +66,8 @@ class TrainConfig:
     """Blend pairs of faces on half of the batches."""
     size: int | None = None
     """Side of the input in pixels, where the architecture leaves a choice."""
+    start_size: int | None = None
+    """Begin with faces of this side and grow to --size over 60 % of the epochs: cheaper (Tan and Le 2021)."""
     pretrained: bool = False
     """resnet18 only: start from ImageNet weights."""
     frozen: bool = False
@@ -98,7 +100,7 @@ class TrainConfig:
         ranges = {"lr": (0, math.inf), "ema": (0, 0.99999), "warmup": (0, 1), "label_smoothing": (0, 1)}
         ranges |= {"workers": (0, math.inf), "clip": (0, math.inf), "weight_decay": (0, math.inf)}
         ranges |= dict.fromkeys(("epochs", "batch_size", "accumulate", "save_steps"), (1, math.inf))
-        ranges |= dict.fromkeys(("size", "patience", "limit"), (1, math.inf))
+        ranges |= dict.fromkeys(("size", "start_size", "patience", "limit"), (1, math.inf))
         for name, (low, high) in ranges.items():
             value = getattr(self, name)
             if value is not None and not low <= value <= high:
@@ -193,8 +195,8 @@ def new_model(config: TrainConfig) -> nn.Module:
 def main(config: TrainConfig) -> None:
     """Train, fit the temperature on validation data, and record the validation scores."""
     config.check()
-    if config.model == "baseline" and config.size not in (None, 224):
-        raise DataInvalid(f"--size {config.size}: the baseline takes 224 alone. Leave --size out.")
+    if config.model == "baseline" and (config.size not in (None, 224) or config.start_size):
+        raise DataInvalid("--size, --start-size: the baseline takes 224 alone. Leave them out.")
     if config.model != "resnet18" and (config.pretrained or config.frozen):
         raise DataInvalid("--pretrained and --frozen are for --model resnet18: leave them out.")
     if config.precision == "fp16" and not torch.cuda.is_available():

@@ -204,6 +204,8 @@ class Trainer:
         if self.augment is not None:
             images = self.augment(images)
         x = self.model.preprocess(images)
+        if self._side() < x.shape[-1]:
+            x = F.interpolate(x, (self._side(), self._side()), mode="bilinear", antialias=True)
         top = labels if labels.ndim == 1 else labels.argmax(1)
         if self.mixers and torch.rand(()) < 0.5:
             x, labels = self.mixers[int(torch.randint(len(self.mixers), ()))](x, labels)
@@ -218,6 +220,13 @@ class Trainer:
             logits, labels, weight=weight, label_smoothing=config.label_smoothing, reduction="sum"
         )
         return loss, hits
+
+    def _side(self) -> int:
+        """Return the side of this epoch's faces: from ``start_size`` up to the full one, in steps of 8 pixels."""
+        full = self.model.preprocess.size
+        start = min(self.config.start_size or full, full)
+        grown = self.epoch / (0.6 * self.config.epochs)
+        return full if grown >= 1 else start + math.floor(grown * (full - start) / 8) * 8
 
     # Batches: one order an epoch, cut alike for any number of processes.
 

@@ -29,6 +29,7 @@ from fer.errors import DataInvalid, DataMissing
 from fer.evaluate import Predictions, predict
 from fer.history import History
 from fer.labels import EMOTIONS
+from fer.model import build
 from fer.train import Stopped, TrainConfig, fit
 
 TESTS = Path(__file__).parent
@@ -291,6 +292,14 @@ def test_fits_in_one_process_may_differ_in_precision():
         assert {dtype for training, dtype in notes if training} == {
             torch.bfloat16 if precision == "bf16" else torch.float32
         }
+
+
+def test_faces_grow_while_training_and_are_scored_at_full_size():
+    model, sides = build("emotion_net", widths=(8, 16)), []
+    model.stem.register_forward_hook(lambda net, x, y: sides.append((net.training, x[0].shape[-1])))
+    run(model, epochs=10, batch_size=48, start_size=32)
+    assert [side for training, side in sides if training] == [32] * 3 + [40] * 3 + [48] * 4
+    assert {side for training, side in sides if not training} == {48}
 
 
 # The choice of the epoch.
@@ -616,7 +625,13 @@ def test_script_trains_calibrates_and_records(ferplus, tmp_path, capsys):
 
 @pytest.mark.parametrize(
     "options",
-    [{"size": 48}, {"pretrained": True}, {"model": "emotion_net", "frozen": True}, {"epochs": 0}],
+    [
+        {"size": 48},
+        {"start_size": 112},
+        {"pretrained": True},
+        {"model": "emotion_net", "frozen": True},
+        {"epochs": 0},
+    ],
 )
 def test_script_refuses_options_that_do_not_fit(ferplus, tmp_path, options):
     with pytest.raises(DataInvalid):
