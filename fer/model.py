@@ -102,7 +102,8 @@ class SqueezeExcitation(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:  # noqa: D102
-        return x * self.gate(x.mean((2, 3)))[:, :, None, None]
+        gate = self.gate(x.mean((2, 3)))
+        return x * gate.view(-1, x.shape[1], 1, 1)  # not [:, :, None, None], which cv2.dnn misreads in ONNX
 
 
 def conv_bn(c_in: int, c_out: int, stride: int = 1, kernel: int = 3) -> nn.Sequential:

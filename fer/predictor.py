@@ -13,6 +13,7 @@ from fer.errors import DataInvalid
 from fer.faces import FaceDetector, crop
 from fer.labels import EMOTIONS, UNCERTAIN
 from fer.probabilities import class_shift, logits_of, to_probabilities
+from fer.runtime import fastest
 
 MODELS = Path(__file__).parent.parent / "models"
 DEFAULTS = ("emotion_net", "baseline_cnn")
@@ -53,6 +54,7 @@ class EmotionPredictor:
         detector: from frame to boxes (K, 4); ``FaceDetector()`` by default.
         flip: average each face with its mirror image; by default as the card says.
         prior: ``"training"`` or ``"uniform"``; see ``fer.probabilities.class_shift``.
+        runtime: ``"auto"`` runs the model's ``model.onnx`` where it can, ``"torch"`` the weights themselves.
 
     Raises:
         DataMissing, DataInvalid: as ``fer.checkpoint.load``.
@@ -65,11 +67,16 @@ class EmotionPredictor:
         detector: FaceDetector | None = None,
         flip: bool | None = None,
         prior: str = "training",
+        runtime: str = "auto",
     ) -> None:
         if not 0 <= threshold <= 1:
             raise DataInvalid(f"threshold={threshold}; expected a probability, 0 to 1.")
-        self.model, self.card = checkpoint.load(model or default_model())
+        if runtime not in ("auto", "torch"):
+            raise DataInvalid(f"runtime={runtime!r}; expected 'auto' or 'torch'.")
+        folder = Path(model or default_model())
+        self.model, self.card = checkpoint.load(folder)
         self.model.to(memory_format=torch.channels_last)
+        self.network = fastest(folder, self.model, self.card) if runtime == "auto" else self.model
         self.threshold = threshold
         self.detect = detector or FaceDetector()
         self.flip = self.card.get("flip", False) if flip is None else flip
@@ -94,7 +101,7 @@ class EmotionPredictor:
         if not crops:
             return np.zeros((0, len(EMOTIONS)), np.float32)
         inputs = torch.stack([self.model.preprocess(_to_tensor(face)) for face in crops])
-        logits = logits_of(self.model, inputs, self.flip).numpy()
+        logits = logits_of(self.network, inputs, self.flip).numpy()
         found = to_probabilities(logits, self.temperature, self.shift)
         probabilities = np.zeros((len(crops), len(EMOTIONS)), np.float32)
         probabilities[:, : found.shape[1]] = found  # a network of seven classes never says contempt

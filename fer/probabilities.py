@@ -1,16 +1,16 @@
 """From network input to calibrated probabilities: the same steps for scoring and for the demos."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from fer.errors import DataInvalid
 
 
 @torch.inference_mode()
-def logits_of(model: nn.Module, inputs: Tensor, flip: bool = False) -> Tensor:
+def logits_of(model: Callable[[Tensor], Tensor], inputs: Tensor, flip: bool = False) -> Tensor:
     """Return logits float32 (N, C) of preprocessed faces float32 (N, channels, size, size).
 
     With ``flip`` each row is the mean of the face's and its mirror image's.

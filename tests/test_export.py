@@ -1,0 +1,127 @@
+"""Export: ONNX that gives torch's numbers, and the predictor that runs it."""
+
+import json
+import shutil
+import sys
+
+import cv2
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from helpers import SIZE, small_net
+
+from fer import export as exporting
+from fer.checkpoint import load, read_card, save
+from fer.errors import DataInvalid
+from fer.export import export, largest_difference
+from fer.labels import EMOTIONS
+from fer.predictor import MODELS, EmotionPredictor
+from fer.runtime import INPUT, ONNX, OUTPUT, OnnxNetwork
+
+CARD = {"flip": True, "crop_margin": 0.1, "temperature": 1.5, "class_shares": [0.65] + [0.05] * 7}
+CROPS = list(np.random.default_rng(0).integers(0, 256, (3, 20, 20), np.uint8))
+
+
+def model_folder(path, scale=1.0):
+    """Save a small network whose logits differ from face to face."""
+    model = small_net()
+    with torch.no_grad():
+        model.head[1].weight.normal_(0, scale, generator=torch.Generator().manual_seed(1))
+    save(path, model, CARD)
+    return path
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    folder = model_folder(tmp_path_factory.mktemp("export") / "model")
+    export(folder, folder / ONNX)
+    return folder
+
+
+@pytest.fixture
+def folder(exported, tmp_path):
+    """A copy to be changed."""
+    return shutil.copytree(exported, tmp_path / "model")
+
+
+def test_other_programs_get_the_same_logits_and_the_notes(exported):
+    session = onnxruntime.InferenceSession(exported / ONNX)
+    faces = torch.randn(5, 1, SIZE, SIZE, generator=torch.Generator().manual_seed(2))
+    model, card = load(exported)
+    with torch.inference_mode():
+        expected = model(faces).numpy()
+    assert np.ptp(expected, axis=0).min() > 1e-3
+    np.testing.assert_allclose(session.run([OUTPUT], {INPUT: faces.numpy()})[0], expected, atol=1e-4)
+    notes = {k: json.loads(v) for k, v in session.get_modelmeta().custom_metadata_map.items()}
+    assert notes["fer.emotions"] == list(EMOTIONS)
+    assert notes["fer.preprocess"] == card["preprocess"]
+    assert notes["fer.weights_sha256"] == card["weights_sha256"]
+    assert (notes["fer.flip"], notes["fer.crop_margin"], notes["fer.temperature"]) == (True, 0.1, 1.5)
+
+
+def test_opencv_gets_the_same_logits(exported):
+    net = cv2.dnn.readNetFromONNX(str(exported / ONNX))
+    faces = torch.randn(2, 1, SIZE, SIZE, generator=torch.Generator().manual_seed(3))
+    net.setInput(faces.numpy())
+    np.testing.assert_allclose(net.forward(), OnnxNetwork(exported / ONNX)(faces).numpy(), atol=1e-4)
+
+
+def test_predictor_runs_it_with_the_same_result(exported):
+    fast, reference = EmotionPredictor(exported), EmotionPredictor(exported, runtime="torch")
+    assert isinstance(fast.network, OnnxNetwork)
+    assert reference.network is reference.model
+    expected = reference.classify_crops(CROPS)
+    assert np.ptp(expected, axis=0).max() > 1e-3
+    np.testing.assert_allclose(fast.classify_crops(CROPS), expected, atol=1e-5)
+
+
+def test_an_export_of_other_weights_is_not_used(folder):
+    model_folder(folder, scale=3.0)
+    with pytest.warns(UserWarning, match="other weights"):
+        predictor = EmotionPredictor(folder)
+    assert predictor.network is predictor.model
+
+
+def test_torch_runs_where_onnxruntime_is_missing(folder, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    predictor = EmotionPredictor(folder)
+    assert predictor.network is predictor.model
+
+
+def test_a_damaged_export_says_what_to_do(folder):
+    (folder / ONNX).write_bytes((folder / ONNX).read_bytes()[:500])
+    with pytest.raises(DataInvalid, match=r"fer\.export"):
+        EmotionPredictor(folder)
+
+
+def test_an_unknown_runtime(folder):
+    with pytest.raises(DataInvalid, match="expected 'auto' or 'torch'"):
+        EmotionPredictor(folder, runtime="tensorrt")
+
+
+def test_a_network_that_differs_is_not_written(folder, monkeypatch):
+    before = (folder / ONNX).read_bytes()
+    monkeypatch.setattr(exporting, "largest_difference", lambda *args: 0.01)
+    with pytest.raises(exporting.Different, match=r"0\.01"):
+        export(folder, folder / ONNX)
+    assert (folder / ONNX).read_bytes() == before
+
+
+def test_a_difference_is_found(exported):
+    model, _ = load(exported)
+    shape = (1, SIZE, SIZE)
+    assert largest_difference(model, OnnxNetwork(exported / ONNX), shape) < 1e-4
+    with torch.no_grad():
+        model.head[1].bias[3] += 0.25
+    assert largest_difference(model, OnnxNetwork(exported / ONNX), shape) == pytest.approx(0.25, abs=1e-4)
+
+
+def test_a_folder_is_no_file(exported, tmp_path):
+    with pytest.raises(DataInvalid, match="is a folder"):
+        export(exported, tmp_path)
+
+
+@pytest.mark.parametrize("file", sorted(MODELS.glob(f"*/{ONNX}")), ids=lambda file: file.parent.name)
+def test_shipped_exports_belong_to_the_shipped_weights(file):
+    assert OnnxNetwork(file).metadata["fer.weights_sha256"] == read_card(file.parent)["weights_sha256"]
