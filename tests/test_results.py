@@ -34,6 +34,7 @@ def test_table_has_one_row_for_each_model_and_reported_split(tmp_path):
     write_record(tmp_path, "two", 0.5)
     lines = results.table(tmp_path).splitlines()
     assert sum("| `one` |" in line for line in lines) == 2  # scores, recall; validation is not reported
+    assert any(line.startswith("| POSTER++ | 92.3 |") for line in lines)
     assert "| `one` | 52,316 | 10 | 81.2 (10.0–90.0) | 50.0 (10.0–90.0)" in "\n".join(lines)
 
 

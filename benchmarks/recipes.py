@@ -1,0 +1,122 @@
+"""Compare training recipes for EmotionNet on FER+ Valid: one thing changed at a time, several seeds.
+
+python -m benchmarks.recipes --recipes base majority_labels --seeds 0 1 2 --epochs 30
+
+A run is a folder of ``python -m fer.train``; finished ones are not repeated and
+a broken one is gone on with, so the same command can be stopped and started.
+Test is never opened here.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+BASE = {
+    **{
+        "data": "ferplus",
+        "model": "emotion_net",
+        "batch_size": 128,
+        "precision": "bf16",
+        "metric": "accuracy",
+    },
+    **{"optimizer": "sgd", "lr": 0.1, "weight_decay": 5e-4, "schedule": "one_cycle", "warmup": 0.2},
+    **{"augment": "strong", "mix": "mixup", "labels": "soft", "label_smoothing": 0.05, "start_size": 32},
+}
+"""What models/emotion_net was trained with."""
+
+RECIPES = {
+    "base": {},
+    "majority_labels": {"labels": "majority"},
+    "argmax_labels": {"labels": "argmax"},
+    "light_augmentation": {"augment": "light"},
+    "no_mixing": {"mix": "none"},
+    "cutmix_too": {"mix": "both"},
+    "no_smoothing": {"label_smoothing": 0.0},
+    "no_running_mean": {"ema": 0.0},
+    "full_size_throughout": {"start_size": None},
+    "adamw": {"optimizer": "adamw", "lr": 2e-3, "weight_decay": 0.05},
+    "balanced_sampling": {"imbalance": "balanced_sampling"},
+    "logit_adjustment": {"imbalance": "logit_adjustment"},
+}
+"""Name to what differs from ``BASE``."""
+
+
+@dataclass
+class RecipesOptions:
+    """Train every recipe with every seed and print their validation scores."""
+
+    root: Path = Path("dataset/ferplus")
+    """Where FER+ is."""
+    recipes: tuple[str, ...] = tuple(RECIPES)
+    """Which ones."""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """Each recipe is trained once with each."""
+    epochs: int = 30
+    """Passes over the training faces, the same for all."""
+    size: int = 48
+    """Side of the input; 32 halves the time of a quick look."""
+    limit: int | None = None
+    """Use only the first so many faces of each split."""
+    runs: Path = Path("outputs/recipes")
+    """Folder of the runs."""
+    out: Path = Path(__file__).parent / "results" / "recipes.json"
+    """Where the table goes as JSON."""
+
+
+if __name__ == "__main__":
+    from fer import cli
+
+    cli.run("benchmarks.recipes", RecipesOptions)
+
+import json
+
+import numpy as np
+import pandas as pd
+
+from fer import train
+from fer.errors import DataInvalid
+from fer.evaluate import METRICS
+from fer.files import replacing
+from fer.trainer import STATE
+
+SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "ece")
+
+
+def main(options: RecipesOptions) -> None:
+    """Run what is missing and print the table."""
+    unknown = set(options.recipes) - set(RECIPES)
+    if unknown:
+        raise DataInvalid(f"No recipe is called {', '.join(sorted(unknown))}; expected {', '.join(RECIPES)}.")
+    rows = []
+    for name in options.recipes:
+        for seed in options.seeds:
+            scores = run(name, seed, options)
+            rows.append({"recipe": name, "seed": seed, **{key: scores[key] for key in SCORES}})
+            print(table(rows), flush=True)
+    settings = {"epochs": options.epochs, "size": options.size, "limit": options.limit}
+    with replacing(options.out) as temporary:
+        temporary.write_text(json.dumps({**settings, "base": BASE, "runs": rows}, indent=1) + "\n", "utf-8")
+
+
+def run(name: str, seed: int, options: RecipesOptions) -> dict:
+    """Return the validation scores of one run, training what is left of it."""
+    out = options.runs / f"{name}-{options.size}px-{options.epochs}-epochs-seed-{seed}"
+    if (out / STATE).exists() or not (out / METRICS).exists():
+        changed = BASE | RECIPES[name]
+        if changed["start_size"] and changed["start_size"] >= options.size:
+            changed["start_size"] = None
+        config = train.TrainConfig(
+            **changed,
+            **{"root": options.root, "out": out, "epochs": options.epochs, "size": options.size},
+            **{"seed": seed, "limit": options.limit, "resume": (out / STATE).exists()},
+            overwrite=True,  # of a run that was broken before its first state
+        )
+        train.main(config)
+    return json.loads((out / METRICS).read_text("utf-8"))["ferplus-valid"]
+
+
+def table(rows: list[dict]) -> str:
+    """Return mean and, over several seeds, standard deviation of each score in percent, a row per recipe."""
+    frame = pd.DataFrame(rows).groupby("recipe", sort=False)[list(SCORES)]
+    mean, spread = frame.mean() * 100, frame.std() * 100
+    shown = mean.map("{:.1f}".format) + spread.map(lambda s: "" if np.isnan(s) else f" ± {s:.1f}")
+    return shown.assign(seeds=frame.size()).to_string()
