@@ -258,8 +258,8 @@ def test_faults_are_collected_counted_and_can_be_skipped(root, capsys, packed):
         with pytest.raises(ValueError) as caught:
             AffectNet8(place)
         message = str(caught.value)
-        assert "2 label outside 0-7" in message and "1 unreadable npy" in message
-        assert "1 image without its _exp.npy" in message and "1 annotation without its image" in message
+        assert "2 label outside 0-7" in message and "1 unreadable label file" in message
+        assert "1 image without its label file" in message and "1 annotation without its image" in message
         assert "annotations/10_exp.npy" in message and "found 8" in message and 'on_error="skip"' in message
     capsys.readouterr()
     faces = AffectNet8(place, on_error="skip")
@@ -307,7 +307,7 @@ def test_objects_are_never_unpickled(root):
     bomb[()] = Bomb(trap)
     for kind in ("exp", "lnd"):
         np.save(root / f"train_set/annotations/0_{kind}.npy", bomb, allow_pickle=True)
-    with pytest.raises(DataInvalid, match="1 unreadable npy"):
+    with pytest.raises(DataInvalid, match="1 unreadable label file"):
         AffectNet8(root)
     with pytest.raises(npy.NpyError, match="never loaded"):
         npy.numbers((root / "train_set/annotations/0_lnd.npy").read_bytes())

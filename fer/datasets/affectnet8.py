@@ -30,18 +30,17 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
-from fer.datasets import npy
 from fer.datasets.affectnet8_index import (
     BROKEN,
     NO_IMAGE,
     NO_LABEL,
     PUBLISHED,
-    SPLITS,
     Problem,
     count_by_kind,
+    count_others,
     open_index,
 )
-from fer.datasets.affectnet8_locate import locate
+from fer.datasets.affectnet8_locate import locate, splits
 from fer.datasets.splits import representative
 from fer.errors import DataInvalid, DataMissing
 from fer.files import replacing
@@ -84,12 +83,18 @@ class AffectNet8(Dataset):
     beside a tar, which is read in place) and made anew when files were added
     or removed, or watched ones changed.
 
+    Other releases of AffectNet open the same way: class folders
+    (``class_folders``), the tables of 2017 (``affectnet2017``), AffectNet+
+    (``affectnet_plus``). ``name`` and ``title`` say which one it is. Their
+    codes 8 to 10 are no emotions: such faces are left out, and counted in a
+    printed line.
+
     Args:
         root: the folder that holds ``train_set/`` and ``val_set/``, one of
             these, ``extracted_train_tar/`` or the folder that holds it, a
             folder with ``images/`` and ``annotations/``, ``train_set.tar``, or
-            the folder that holds it.
-        split: ``"train"`` or ``"val"`` (``"valid"`` is the same).
+            the folder that holds it; or another release.
+        split: ``"train"`` or ``"val"`` (``"valid"`` is the same); class folders may have ``"test"``.
         transform: applied to the image, e.g. ``Preprocess()``.
         limit: keep so many faces: one of each class first, then in proportion
             to the classes, chosen by a hash of the key. The same copy gives the
@@ -105,14 +110,13 @@ class AffectNet8(Dataset):
         ids: int64 (N,), the numbers in the file names.
         keys: N names such as ``"train/42"``.
         problems: what was wrong with the faces that were left out.
+        excluded: how many more were left out because their label is no emotion, by its name.
 
     Raises:
         DataMissing: there is no such split under ``root``, or faces lack their label or image.
         DataInvalid: a wrong argument, faces that cannot be used for other
             reasons, a damaged index or tar; from an item: a broken image.
     """
-
-    name = "affectnet8"
 
     def __init__(
         self,
@@ -124,25 +128,33 @@ class AffectNet8(Dataset):
         on_error: str = "raise",
     ) -> None:
         split = {"valid": "val", "validation": "val"}.get(split, split)
-        if split not in SPLITS:
-            raise DataInvalid(f"AffectNet8 has no split {split!r}; expected one of {', '.join(SPLITS)}.")
+        if split not in splits(root):
+            raise DataInvalid(
+                f"AffectNet8 has no split {split!r}; expected one of {', '.join(splits(root))}."
+            )
         if classes not in (7, 8):
             raise DataInvalid(f"classes={classes!r}; expected 8, or 7 to leave out contempt.")
         if on_error not in ("raise", "skip"):
             raise DataInvalid(f"on_error={on_error!r}; expected 'raise' or 'skip'.")
         if limit is not None and limit < 1:
             raise DataInvalid(f"limit={limit}; expected a number of faces, or None for all.")
-        self.split, self.transform = split, transform
-        self._source = locate(root, split)
+        self._source, self.transform = locate(root, split), transform
+        self.name, self.title, self.split = self._source.name, self._source.title, self._source.split
         index, seconds = open_index(self._source)
         if seconds and type(self) is AffectNet8:  # not the sample in the same layout
-            published = sum(PUBLISHED[split])
-            print(f"AffectNet8 {split}: {len(index):,} of {published:,} faces indexed in {seconds:.1f} s")
+            published = f" of {sum(PUBLISHED[split]):,}" if self.name == "affectnet8" else ""
+            print(f"{self.title} {self.split}: {len(index):,}{published} faces indexed in {seconds:.1f} s")
+        self.excluded = count_others(index.labels)
+        if self.excluded:
+            kinds = ", ".join(f"{n:,} {name}" for name, n in self.excluded.items())
+            print(
+                f"{self.title} {self.split}: left out {sum(self.excluded.values()):,} faces, no emotions: {kinds}"
+            )
 
         broken = self._known_broken()
         self.problems = [
             *index.problems,
-            *(Problem(BROKEN, f"images/{one}.jpg", broken[one]) for one in broken),
+            *(Problem(BROKEN, self._source.image_file(one), broken[one]) for one in broken),
         ]
         if self.problems:
             self._report(on_error, len(index))
@@ -166,7 +178,7 @@ class AffectNet8(Dataset):
 
     @property
     def ids(self) -> np.ndarray:
-        """The numbers in the file names, int64 (N,); text where one is no plain number."""
+        """The numbers in the file names, int64 (N,); text where one is no plain number, or a file has a folder."""
         return self._index.ids
 
     @cached_property
@@ -187,7 +199,7 @@ class AffectNet8(Dataset):
         return f"{type(self).__name__}({str(self._source.path)!r}, split={self.split!r}): {len(self):,} faces"
 
     def image(self, i: int) -> Tensor:
-        """Return an image as it is stored, uint8 RGB (3, H, W).
+        """Return an image as it is stored, uint8 RGB (3, H, W); of a release with whole photos, the face in it.
 
         Raises:
             DataInvalid: it cannot be decoded.
@@ -195,9 +207,10 @@ class AffectNet8(Dataset):
         pixels = _decode(self._source.image(self._index, i))
         if pixels is None:
             raise DataInvalid(
-                f"{self._source.where(f'images/{self.ids[i]}.jpg')} is broken: it cannot be decoded. "
+                f"{self._source.where(self._source.image_file(self.ids[i]))} is broken: it cannot be decoded. "
                 f'verify() lists all broken images; opened again with on_error="skip", the set leaves them out.'
             )
+        pixels = self._source.face(pixels, self._index, i)
         # One copy turns BGR, interleaved, into RGB, plane after plane: a batch is then stacked three
         # times faster than from permuted views.
         planes = np.empty((3, *pixels.shape[:2]), np.uint8)
@@ -224,15 +237,12 @@ class AffectNet8(Dataset):
         return None if values is None or values[0] == -2 or np.isnan(values[0]) else float(values[0])
 
     def _values(self, i: int, kind: str, expected: int) -> np.ndarray | None:
-        data = self._source.annotation(self._index, i, kind)
-        if data is None:
-            return None
         try:
-            values = npy.numbers(data)
-            if values.size != expected:
-                raise npy.NpyError(f"{values.size} values, expected {expected}")
-        except npy.NpyError as error:
-            path = self._source.where(f"annotations/{self.ids[i]}_{kind}.npy")
+            values = self._source.values(self._index, i, kind)
+            if values is not None and values.size != expected:
+                raise ValueError(f"{values.size} values, expected {expected}")
+        except ValueError as error:
+            path = self._source.where(self._source.annotation_file(self.ids[i], kind))
             raise DataInvalid(
                 f"{path} cannot be read: {error}. Restore it from the archive; without the file the value is None."
             ) from error
@@ -254,7 +264,7 @@ class AffectNet8(Dataset):
                 bar.update(len(part))
         checked = set(map(str, self.ids.tolist()))
         self._note_broken({k: v for k, v in self._known_broken().items() if k not in checked} | reasons)
-        return [Problem(BROKEN, f"images/{one}.jpg", reason) for one, reason in reasons.items()]
+        return [Problem(BROKEN, self._source.image_file(one), reason) for one, reason in reasons.items()]
 
     def _reasons(self, part: range) -> dict[str, str]:
         """Return why images are broken, by id, for those that are."""
@@ -293,7 +303,7 @@ class AffectNet8(Dataset):
         """Raise, or print how many faces are left out."""
         counts = count_by_kind(self.problems)
         if on_error == "skip":
-            print(f"{self.name} {self.split}: left out {len(self.problems):,} faces: {counts}")
+            print(f"{self.title} {self.split}: left out {len(self.problems):,} faces: {counts}")
             return
         first = "\n".join(f"  {problem}" for problem in self.problems[:5])
         more = f"\n  and {len(self.problems) - 5:,} more" if len(self.problems) > 5 else ""

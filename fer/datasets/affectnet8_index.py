@@ -9,7 +9,7 @@ import io
 import json
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -22,7 +22,7 @@ from fer.errors import DataInvalid
 from fer.files import replacing
 from fer.labels import EMOTIONS
 
-FORMAT = 1
+FORMAT = 2
 SPLITS = ("train", "val")
 PUBLISHED = {
     "train": (74874, 134415, 25459, 14090, 6378, 3803, 24882, 3750),
@@ -30,12 +30,15 @@ PUBLISHED = {
 }
 """Images of each class, in the order of ``EMOTIONS``."""
 
+OTHERS = ("none", "uncertain", "non-face")
+"""The codes 8 to 10 of the releases that hold all faces: not emotions."""
+
 ANNOTATIONS = ("exp", "val", "aro", "lnd")
 COLUMNS = ("image", *ANNOTATIONS)
 
-NO_LABEL = "image without its _exp.npy"
+NO_LABEL = "image without its label file"
 NO_IMAGE = "annotation without its image"
-UNREADABLE = "unreadable npy"
+UNREADABLE = "unreadable label file"
 OUTSIDE = "label outside 0-7"
 BROKEN = "broken image"
 
@@ -57,9 +60,11 @@ class Index:
 
     Attributes:
         ids: int64 (N,); text where a file's name is no plain number.
-        labels: int8 (N,), indices into ``EMOTIONS``.
+        labels: int8 (N,), indices into ``EMOTIONS``; those after them stand for ``OTHERS``.
         offsets: for a tar, int64 (N, 5): where the bytes of each of ``COLUMNS`` start; -1: absent.
-        sizes: for a tar, int64 (N, 5): how many they are.
+            For a table, int64 (N, 1): where the row starts.
+        sizes: of the same shape: how many they are.
+        boxes: for a table, int32 (N, 4): left, top, width and height of the face in its photo.
         problems: what was found on the faces that are left out.
     """
 
@@ -67,6 +72,7 @@ class Index:
     labels: np.ndarray
     offsets: np.ndarray | None = None
     sizes: np.ndarray | None = None
+    boxes: np.ndarray | None = None
     problems: tuple[Problem, ...] = field(default=(), repr=False)
 
     def __len__(self) -> int:
@@ -79,12 +85,12 @@ class Index:
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return the arrays that are there, by name."""
-        named = {name: getattr(self, name) for name in ("ids", "labels", "offsets", "sizes")}
+        named = {name: getattr(self, name) for name in ("ids", "labels", "offsets", "sizes", "boxes")}
         return {name: value for name, value in named.items() if value is not None}
 
 
 class Source(Protocol):
-    """Where the files lie: see ``affectnet8_source``."""
+    """What an index needs of a source: see ``affectnet8_source``."""
 
     index_path: Path
 
@@ -165,23 +171,29 @@ def label(data: bytes) -> int | Fault:
     return value if 0 <= value < len(EMOTIONS) else Fault(OUTSIDE, f"found {value}")
 
 
-def assemble(images: Set[str], labels: Mapping[str, int | Fault], annotated: Mapping[str, str]) -> Index:
+def assemble(
+    images: Set[str],
+    labels: Mapping[str, int | Fault],
+    annotated: Mapping[str, str],
+    label_file: Callable[[str], str],
+) -> Index:
     """Pair images and labels by id.
 
     Args:
         images: ids that have an image.
-        labels: what the ``_exp.npy`` of each id holds.
-        annotated: ids that have an annotation of any kind, and one such kind.
+        labels: what the label file of each id holds.
+        annotated: ids that have an annotation of any kind, and the file of one.
+        label_file: from an id to the file that should hold its label.
     """
     good, problems = [], []
     for one in sorted(images | annotated.keys(), key=_by_number):
         found = labels.get(one)
         if one not in images:
-            problems.append(Problem(NO_IMAGE, f"annotations/{one}_{annotated[one]}.npy"))
+            problems.append(Problem(NO_IMAGE, annotated[one]))
         elif found is None:
             problems.append(Problem(NO_LABEL, f"images/{one}.jpg"))
         elif isinstance(found, Fault):
-            problems.append(Problem(found.kind, f"annotations/{one}_exp.npy", found.detail))
+            problems.append(Problem(found.kind, label_file(one), found.detail))
         else:
             good.append(one)
     plain = all(one.isascii() and one.isdecimal() and str(int(one)) == one and len(one) < 19 for one in good)
@@ -193,8 +205,23 @@ def assemble(images: Set[str], labels: Mapping[str, int | Fault], annotated: Map
     )
 
 
+def code(value: object) -> int | Fault:
+    """Return an expression as the releases with eleven codes write it: 0 to 10, as a number or text."""
+    try:
+        number = float(str(value))
+    except ValueError:
+        return Fault(OUTSIDE, f"found {str(value)[:40]!r}")
+    return int(number) if number in range(len(EMOTIONS) + len(OTHERS)) else Fault(OUTSIDE, f"found {value}")
+
+
+def count_others(labels: np.ndarray) -> dict[str, int]:
+    """Return how many faces have each code that is no emotion, by name, without those that have none."""
+    counts = np.bincount(labels, minlength=len(EMOTIONS) + len(OTHERS))[len(EMOTIONS) :]
+    return {name: int(n) for name, n in zip(OTHERS, counts, strict=True) if n}
+
+
 def count_by_kind(problems: Iterable[Problem]) -> str:
-    """Return for example "2 label outside 0-7, 1 unreadable npy"."""
+    """Return for example "2 label outside 0-7, 1 unreadable label file"."""
     return ", ".join(f"{n:,} {kind}" for kind, n in Counter(p.kind for p in problems).most_common())
 
 

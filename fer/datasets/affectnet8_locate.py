@@ -1,9 +1,13 @@
-"""Where a user's copy of AffectNet8 is: the forms that people keep it in."""
+"""Where a user's copy of AffectNet is: which release, and the forms that people keep it in."""
 
 import os
 from pathlib import Path
+from types import ModuleType
+from typing import NoReturn
 
-from fer.datasets.affectnet8_source import Folder, Tar
+from fer.datasets import affectnet2017, affectnet_plus, class_folders
+from fer.datasets.affectnet8_index import SPLITS
+from fer.datasets.affectnet8_source import Folder, Source, Tar
 from fer.errors import DataMissing
 
 
@@ -11,34 +15,72 @@ class Incomplete(DataMissing):
     """There is a copy, but part of it is missing."""
 
 
-def locate(root: str | Path, split: str) -> Folder | Tar:
-    """Find one split of AffectNet8 from what the user calls its root.
+OTHER_RELEASES = (affectnet_plus, affectnet2017, class_folders)
+"""Looked for in this order, after AffectNet8 itself. Each has TITLE, SPLITS and ``locate``."""
+
+
+def locate(root: str | Path, split: str) -> Source:
+    """Find one split from what the user calls its root.
+
+    Which release it is follows from the root, not from the split: training and
+    validation data never come from two releases.
 
     Raises:
-        DataMissing: neither folder nor tar; the message lists the places.
+        DataMissing: no release, or not this split of it; the message lists the places.
     """
-    root, own = Path(root), f"{split}_set"
-    other = {"train": "val", "val": "train"}[split]
+    root = Path(root)
+    release = _other_release(root)
+    if release is None:
+        return _affectnet8(root, split) or _not_found(root, split)
+    if (found := release.locate(root, split)) is None:
+        there = [one for one in release.SPLITS if release.locate(root, one)]
+        raise Incomplete(
+            f"{root} holds {release.TITLE} without its {split} split; found {', '.join(there)}. "
+            "dataset/README.md shows what is expected."
+        )
+    return found
+
+
+def splits(root: str | Path) -> tuple[str, ...]:
+    """Return the splits that the release in ``root`` may have."""
+    return getattr(_other_release(Path(root)), "SPLITS", SPLITS)
+
+
+def _other_release(root: Path) -> ModuleType | None:
+    """Return the release in ``root``, or None for AffectNet8, and where there is none."""
+    if any(_affectnet8(root, split) for split in SPLITS):
+        return None
+    there = (one for one in OTHER_RELEASES if any(one.locate(root, split) for split in one.SPLITS))
+    return next(there, None)
+
+
+def _affectnet8(root: Path, split: str) -> Folder | Tar | None:
+    folders, tars = _places(root, split)
+    for folder in folders:
+        if (folder / "images").is_dir() and not affectnet_plus.has_json(folder):
+            return Folder(_whole(folder), split)
+    return next((Tar(tar, split) for tar in tars if tar.is_file()), None)
+
+
+def _places(root: Path, split: str) -> tuple[list[Path], list[Path]]:
+    """Return the folders, and the tars, that may hold a split of AffectNet8."""
+    own, other = f"{split}_set", {"train": "val", "val": "train"}[split]
     foreign = {f"{other}_set", f"extracted_{other}_tar", f"{other}_set.tar"}
     sisters = foreign | {own, f"extracted_{split}_tar", f"{own}.tar"}
-    if root.name not in foreign:
-        if (root / "images").is_dir():
-            return Folder(_whole(root), split)
-        if root.is_file() and ".tar" in root.name:  # a .tar.gz too: reading it says what to do
-            return Tar(root, split)
     # Given one split's folder or tar, the other one is looked for beside it.
     bases = [root, *([root.absolute().parent] if root.name in sisters else [])]
+    itself = [root] if root.name not in foreign else []
     folders = [base / name for base in bases for name in (own, f"extracted_{split}_tar/{own}")]
-    for folder in folders:
-        if (folder / "images").is_dir():
-            return Folder(_whole(folder), split)
-    tars = [base / f"{own}.tar" for base in bases]
-    for tar in tars:
-        if tar.is_file():
-            return Tar(tar, split)
+    tars = [one for one in itself if ".tar" in one.name]  # a .tar.gz too: reading it says what to do
+    return itself + folders, tars + [base / f"{own}.tar" for base in bases]
+
+
+def _not_found(root: Path, split: str) -> NoReturn:
+    folders, tars = _places(root, split)
     raise DataMissing(
         f"AffectNet8's {split} split was not found at {root} ({_contents(root)}). Looked for "
-        f"{', '.join(str(place) for place in (root / 'images', *(f / 'images' for f in folders), *tars))}. "
+        f"{', '.join(str(place) for place in (*(f / 'images' for f in folders), *tars))}; for AffectNet+, "
+        "AffectNet's tables of 2017 and class folders, too. "
         "dataset/README.md says how to get AffectNet8 and where to put it; "
         '--data sample (fer.datasets.find("dataset") in Python) works without it, on drawn faces.'
     )

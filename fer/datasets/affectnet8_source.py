@@ -1,7 +1,8 @@
 """Where AffectNet8's files lie: in a folder, or in a tar that is read in place.
 
-Both answer the same questions: which faces are there (``scan``), has anything
-changed since (``stamp``), and what are the bytes of one file.
+Each source answers the same questions: which faces are there (``scan``), has
+anything changed since (``stamp``), and what does one file hold. Other releases
+of AffectNet are sources, too: ``affectnet_plus``, ``affectnet2017``, ``class_folders``.
 """
 
 import hashlib
@@ -9,7 +10,7 @@ import os
 import threading
 import time
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO
@@ -17,7 +18,7 @@ from typing import BinaryIO
 import numpy as np
 from tqdm.auto import tqdm
 
-from fer.datasets import tarball
+from fer.datasets import npy, tarball
 from fer.datasets.affectnet8_index import ANNOTATIONS, COLUMNS, UNREADABLE, Fault, Index, assemble, label
 from fer.errors import DataInvalid, DataMissing
 
@@ -28,13 +29,77 @@ _KINDS = {f"{kind}.npy": kind for kind in ANNOTATIONS}
 _BINARY = getattr(os, "O_BINARY", 0)  # Windows
 
 
-class Folder:
+class Source:
+    """One split of a release; those that derive from it add ``stamp``, ``scan`` and ``image``.
+
+    Attributes:
+        name: what records call the data set.
+        title: what people call it.
+        path: a folder or file.
+        split: which part it is.
+        index_path: where its index is kept; what ``verify`` found broken is kept beside.
+    """
+
+    name, title = "affectnet8", "AffectNet8"
+
+    def __init__(self, path: Path, split: str, index_path: Path) -> None:
+        self.path, self.split, self.index_path = path, split, index_path
+        self.broken_path = index_path.with_suffix(".broken.json")
+
+    def image_file(self, one: str | int) -> str:
+        """Return the name of an image, below ``path``."""
+        return f"images/{one}.jpg"
+
+    def annotation_file(self, one: str | int, kind: str) -> str:
+        """Return the name of the file that holds one kind of annotation."""
+        return f"annotations/{one}_{kind}.npy"
+
+    def where(self, file: str) -> str:
+        """Return what to call a file in a message."""
+        return os.path.join(self.path, file)
+
+    def image_stamp(self, one: str) -> list[int] | None:
+        """Return values that change when an image does; None where it is gone."""
+        return size_and_time(os.path.join(self.path, self.image_file(one)))
+
+    def image(self, index: Index, i: int) -> bytes:
+        """Return the bytes of one image.
+
+        Raises:
+            DataMissing: it is gone since the index was made.
+        """
+        try:
+            with open(f"{self.path}/{self.image_file(index.ids[i])}", "rb", buffering=0) as file:
+                return file.read()
+        except FileNotFoundError as error:
+            raise DataMissing(
+                f"{error.filename} was there when the index was made and is gone. "
+                "Open the data set again: a folder that has changed is indexed anew."
+            ) from error
+
+    def face(self, pixels: np.ndarray, index: Index, i: int) -> np.ndarray:
+        """Return the face in a decoded image, BGR uint8 (H, W, 3): all of it, where faces are cut out already."""
+        return pixels
+
+    def annotation(self, index: Index, i: int, kind: str) -> bytes | None:
+        """Return the bytes of one annotation, or None where there is none."""
+        return None
+
+    def values(self, index: Index, i: int, kind: str) -> np.ndarray | None:
+        """Return the numbers of one annotation, float64 (n,), or None where there is none.
+
+        Raises:
+            ValueError: they cannot be read.
+        """
+        data = self.annotation(index, i, kind)
+        return None if data is None else npy.numbers(data)
+
+
+class Folder(Source):
     """``images/<id>.jpg`` and ``annotations/<id>_{exp,val,aro,lnd}.npy`` below ``path``."""
 
-    def __init__(self, path: Path, split: str) -> None:
-        self.path, self.split = path, split
-        self.index_path = path / "affectnet8.index"
-        self.broken_path = path / "affectnet8.broken.json"
+    def __init__(self, path: Path, split: str, index: str = "affectnet8.index") -> None:
+        super().__init__(path, split, path / index)
         self._images, self._annotations = os.path.join(path, "images"), os.path.join(path, "annotations")
 
     def stamp(self, index: Index | None) -> dict[str, object]:
@@ -48,23 +113,21 @@ class Folder:
         if index is None:
             return times
         watched = index.ids[np.linspace(0, len(index) - 1, min(len(index), _WATCHED)).astype(int)]
-        files = [f"annotations/{one}_exp.npy" for one in watched.tolist()]
+        files = [self.annotation_file(one, "exp") for one in watched.tolist()]
         files += [problem.file for problem in index.problems[:_WATCHED_PROBLEMS]]
-        seen = repr([_size_and_time(os.path.join(self.path, file)) for file in files])
+        seen = repr([size_and_time(os.path.join(self.path, file)) for file in files])
         return {**times, "watched": hashlib.sha256(seen.encode()).hexdigest()}
 
     def scan(self) -> Index:
         """List both folders and read every ``_exp.npy``, in threads, with a progress bar."""
-        newest = max(self.stamp(None).values())
-        if 0 < (wait := newest + _TICK - time.time_ns()) <= _TICK:
-            time.sleep(wait / 1e9)  # else a change right after the listing could carry the same time
-        images = {name[:-4] for name in _listing(self._images) if name.endswith(".jpg")}
+        settle(self.stamp(None).values())
+        images = {name[:-4] for name in listing(self._images) if name.endswith(".jpg")}
         annotated, labelled = {}, []
-        for name in _listing(self._annotations):
-            one, _, end = name.rpartition("_")
-            if (kind := _KINDS.get(end)) is None:
+        for name in listing(self._annotations):
+            one, kind = self._annotated(name)
+            if kind is None:
                 continue
-            annotated.setdefault(one, kind)
+            annotated.setdefault(one, self.annotation_file(one, kind))
             if kind == "exp" and one in images:
                 labelled.append(one)
         parts = [labelled[start : start + 1000] for start in range(0, len(labelled), 1000)]
@@ -76,10 +139,15 @@ class Folder:
             for part, found in zip(parts, pool.map(self._labels, parts), strict=True):
                 labels.update(zip(part, found, strict=True))
                 bar.update(len(part))
-        return assemble(images, labels, annotated)
+        return assemble(images, labels, annotated, lambda one: self.annotation_file(one, "exp"))
+
+    def _annotated(self, name: str) -> tuple[str, str | None]:
+        """Return whose annotation a file is, by its name, and of which kind; None: of no kind known here."""
+        one, _, end = name.rpartition("_")
+        return one, _KINDS.get(end)
 
     def _labels(self, ids: list[str]) -> list[int | Fault]:
-        return [self._label(f"{self._annotations}/{one}_exp.npy") for one in ids]
+        return [self._label(f"{self.path}/{self.annotation_file(one, 'exp')}") for one in ids]
 
     def _label(self, path: str) -> int | Fault:
         try:
@@ -91,21 +159,6 @@ class Folder:
         except OSError as error:
             return Fault(UNREADABLE, error.strerror)
 
-    def image(self, index: Index, i: int) -> bytes:
-        """Return the bytes of one image.
-
-        Raises:
-            DataMissing: it is gone since the index was made.
-        """
-        try:
-            with open(f"{self._images}/{index.ids[i]}.jpg", "rb", buffering=0) as file:
-                return file.read()
-        except FileNotFoundError as error:
-            raise DataMissing(
-                f"{error.filename} was there when the index was made and is gone. "
-                "Open the data set again: a folder that has changed is indexed anew."
-            ) from error
-
     def annotation(self, index: Index, i: int, kind: str) -> bytes | None:
         """Return the bytes of one annotation, or None where there is none."""
         try:
@@ -114,22 +167,12 @@ class Folder:
         except FileNotFoundError:
             return None
 
-    def where(self, file: str) -> str:
-        """Return what to call a file, given below this folder, in a message."""
-        return os.path.join(self.path, file)
 
-    def image_stamp(self, one: str) -> list[int] | None:
-        """Return values that change when an image does; None where it is gone."""
-        return _size_and_time(f"{self._images}/{one}.jpg")
-
-
-class Tar:
+class Tar(Source):
     """The same files as members of ``train_set.tar`` or ``val_set.tar``, read where they lie."""
 
     def __init__(self, path: Path, split: str) -> None:
-        self.path, self.split = path, split
-        self.index_path = path.with_name(f"{path.name}.index")
-        self.broken_path = path.with_name(f"{path.name}.broken.json")
+        super().__init__(path, split, path.with_name(f"{path.name}.index"))
         self._here = threading.local()
 
     def __getstate__(self) -> dict[str, object]:
@@ -168,11 +211,15 @@ class Tar:
             raise DataInvalid(
                 f"{self.path} holds no {self.split}_set/images/<id>.jpg: is it AffectNet8's {self.split}_set.tar?"
             )
-        annotated = {one: kind for kind in reversed(ANNOTATIONS) for one in found[kind].ids}
-        index = assemble(set(found["image"].ids), labels, annotated)
+        annotated = {
+            one: self.annotation_file(one, kind) for kind in reversed(ANNOTATIONS) for one in found[kind].ids
+        }
+        index = assemble(
+            set(found["image"].ids), labels, annotated, lambda one: self.annotation_file(one, "exp")
+        )
         places = [found[column].of(index.ids) for column in COLUMNS]
         offsets, sizes = (np.stack([place[k] for place in places], 1) for k in (0, 1))
-        return Index(index.ids, index.labels, offsets, sizes, index.problems)
+        return Index(index.ids, index.labels, offsets, sizes, problems=index.problems)
 
     def _faces(self, file: BinaryIO) -> Iterator[tuple[str, str, tarball.Member]]:
         """Yield column, id and member of each file of this split."""
@@ -212,7 +259,7 @@ class Tar:
 
     def image_stamp(self, one: str) -> list[int] | None:
         """Return values that change when an image may have: the tar's own."""
-        return _size_and_time(self.path)
+        return size_and_time(self.path)
 
 
 class _Places:
@@ -237,7 +284,13 @@ class _Places:
         )
 
 
-def _listing(folder: str) -> Iterator[str]:
+def settle(times: Iterable[int]) -> None:
+    """Wait until a change cannot carry the time, in ns, of the newest one: the clocks of file systems are slow."""
+    if 0 < (wait := max(times) + _TICK - time.time_ns()) <= _TICK:
+        time.sleep(wait / 1e9)
+
+
+def listing(folder: str | Path) -> Iterator[str]:
     """Yield the names in a folder, without hidden ones (macOS leaves ``._*`` and ``.DS_Store``)."""
     with os.scandir(folder) as entries:
         for entry in entries:
@@ -245,7 +298,8 @@ def _listing(folder: str) -> Iterator[str]:
                 yield entry.name
 
 
-def _size_and_time(path: str | Path) -> list[int] | None:
+def size_and_time(path: str | Path) -> list[int] | None:
+    """Return values that change when a file does; None where there is none."""
     try:
         found = os.stat(path)
     except FileNotFoundError:

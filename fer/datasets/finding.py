@@ -7,7 +7,7 @@ from torch.utils.data import Dataset
 
 from fer.datasets import affectnet8_index, ferplus
 from fer.datasets.affectnet8 import AffectNet8
-from fer.datasets.affectnet8_locate import Incomplete, locate
+from fer.datasets.affectnet8_locate import Incomplete, locate, splits
 from fer.datasets.drawing.tree import read_settings
 from fer.datasets.drawn import DrawnFaces
 from fer.datasets.ferplus import FERPlus
@@ -40,6 +40,7 @@ _OWN = {
 def find(root: str | Path = "dataset", split: str = "train", **options: object) -> Dataset:
     """Open AffectNet8 if it is in ``root``, else FER+ if it is, else the sample, drawn now in ``root/drawn``.
 
+    AffectNet8 stands for every release of AffectNet: see ``affectnet8_locate``.
     One printed line says which. When a split of AffectNet8 is there but not the
     one asked for, that is an error: training and validation data must not come
     from different sets.
@@ -59,7 +60,8 @@ def find(root: str | Path = "dataset", split: str = "train", **options: object) 
     dataset = open_split(data, root, split, **fitting)
     place = _drawn(root) if data == "sample" else root
     missing = f" (neither AffectNet8 nor FER+ in {root})" if data == "sample" and place != Path(root) else ""
-    print(f"Using {_TITLES[data]}, {dataset.split}: {len(dataset):,} faces from {place}{missing}")
+    title = dataset.title if data == "affectnet8" else _TITLES[data]  # another release says which
+    print(f"Using {title}, {dataset.split}: {len(dataset):,} faces from {place}{missing}")
     return dataset
 
 
@@ -80,9 +82,10 @@ def open_split(data: str, root: str | Path, split: str, **options: object) -> Da
     if data not in _OPEN:
         raise DataInvalid(f"No data set {data!r}; expected one of {', '.join(DATA)}.")
     same = _VALIDATION if split in _VALIDATION else {split}
-    own = next((name for name in SPLITS[data] if name in same), None)
+    there = splits(root) if data == "affectnet8" else SPLITS[data]
+    own = next((name for name in there if name in same), None)
     if own is None:
-        raise DataInvalid(f"{_TITLES[data]} has no split {split!r}; it has {', '.join(SPLITS[data])}.")
+        raise DataInvalid(f"{_TITLES[data]} has no split {split!r}; it has {', '.join(there)}.")
     if data != "ferplus" and options.pop("labels", None) == "soft":
         raise DataInvalid(f'labels="soft" needs several votes for a face; {_TITLES[data]} has one label.')
     return _OPEN[data](root, own, **options)
