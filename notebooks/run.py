@@ -103,7 +103,8 @@ def tidy(notebook) -> None:
 def _is_bar(output) -> bool:
     if output.output_type != "stream" or output.name != "stderr":
         return False
-    lines = [line for line in re.split(r"[\r\n]", output.text) if line.strip()]
+    text = output.text.replace("\x1b[A", "")  # one bar below another moves the cursor up
+    lines = [line for line in re.split(r"[\r\n]", text) if line.strip()]
     return all(BAR.search(line) for line in lines)
 
 

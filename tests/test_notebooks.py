@@ -162,6 +162,7 @@ def test_tidying_takes_bars_and_widgets_and_keeps_warnings():
     bar = "\repoch 1/2:  50%|#####     | 2/4 [00:01<00:01,  2.00it/s]\r" + " " * 60 + "\r"
     outputs = [
         nbformat.v4.new_output("stream", name="stderr", text=bar),
+        nbformat.v4.new_output("stream", name="stderr", text="\x1b[A\n\x1b[A"),  # between two bars
         nbformat.v4.new_output("stream", name="stderr", text="UserWarning: mind this"),
         nbformat.v4.new_output(
             "display_data", {"application/vnd.jupyter.widget-view+json": {}, "text/plain": "VBox()"}
