@@ -23,8 +23,8 @@ class ChainOptions:
     """Folder of a trained model. By default models/emotion_net, or models/baseline_cnn where that is missing."""
     detector: Literal["thorough", "fast"] = "thorough"
     """As for photos in fer.predict, or as in the live demos."""
-    prior: Literal["training", "uniform"] = "training"
-    """Expect emotions as often as in training, or all equally often."""
+    prior: Literal["chosen", "training", "uniform"] = "chosen"
+    """Expect emotions as often as in training, all equally often, or in between as the model's card says."""
     out: Path | None = None
     """Where the numbers go; by default benchmarks/results/whole_chain-MODEL.json."""
 

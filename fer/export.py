@@ -11,6 +11,7 @@ finds it. The file says in its metadata, as JSON, all that its user needs:
     fer.flip              whether logits shall be averaged with those of the mirror image
     fer.temperature       what logits are divided by before softmax
     fer.class_shares      shares of the emotions in the training data
+    fer.prior_strength    how much of log(class_shares) to take from log(softmax(...)); nothing where absent
     fer.weights_sha256    hash of the weights that it was made from
 """
 
@@ -49,7 +50,10 @@ from fer.errors import DataInvalid, DataMissing, UserError
 from fer.files import replacing
 from fer.runtime import INPUT, ONNX, OUTPUT, OnnxNetwork
 
-NOTED = ("emotions", "preprocess", "crop_margin", "flip", "temperature", "class_shares", "weights_sha256")
+NOTED = (
+    *("emotions", "preprocess", "crop_margin", "flip"),
+    *("temperature", "class_shares", "prior_strength", "weights_sha256"),
+)
 TOLERANCE = 1e-4
 
 

@@ -34,8 +34,8 @@ class PredictOptions:
     """Folder of a trained model. By default models/emotion_net, or models/baseline_cnn where that is missing."""
     threshold: float = 0.4
     """Below this probability a face is called uncertain."""
-    prior: Literal["training", "uniform"] = "training"
-    """Expect emotions as often as in training, or all equally often (more balanced, less accurate)."""
+    prior: Literal["chosen", "training", "uniform"] = "chosen"
+    """Expect emotions as often as in training, all equally often, or in between as the model's card says."""
     every_seconds: float = 0.0
     """Videos: look at one frame in so many seconds; 0 looks at all."""
     frame_step: int = 1

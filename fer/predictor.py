@@ -53,7 +53,7 @@ class EmotionPredictor:
         threshold: an emotion less probable than this is called ``"uncertain"``.
         detector: from frame to boxes (K, 4); ``FaceDetector()`` by default.
         flip: average each face with its mirror image; by default as the card says.
-        prior: ``"training"`` or ``"uniform"``; see ``fer.probabilities.class_shift``.
+        prior: ``"chosen"``, ``"training"`` or ``"uniform"``; see ``fer.probabilities.class_shift``.
         runtime: ``"auto"`` runs the model's ``model.onnx`` where it can, ``"torch"`` the weights themselves.
 
     Raises:
@@ -66,7 +66,7 @@ class EmotionPredictor:
         threshold: float = 0.4,
         detector: FaceDetector | None = None,
         flip: bool | None = None,
-        prior: str = "training",
+        prior: str = "chosen",
         runtime: str = "auto",
     ) -> None:
         if not 0 <= threshold <= 1:

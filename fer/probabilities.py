@@ -38,21 +38,25 @@ def class_shift(card: Mapping, prior: str) -> np.ndarray | float:
 
     Bayes' rule: the network has learned how common each emotion is in its
     training data; taking the logarithm of those shares away leaves what the
-    picture says, as if all emotions were equally common.
+    picture says, as if all emotions were equally common. Taking away a part of
+    it lies in between.
 
     Args:
-        card: of the model; ``class_shares`` are the training shares.
-        prior: ``"training"`` leaves things as learned, ``"uniform"`` evens them out.
+        card: of the model; ``class_shares`` are the training shares, ``prior_strength``
+            is the part chosen on validation faces (see ``fer.evaluate.calibrate``).
+        prior: ``"training"`` leaves things as learned, ``"uniform"`` evens them
+            out, ``"chosen"`` does as much of that as the card says.
 
     Raises:
         DataInvalid: another prior, or the card does not tell the training shares.
     """
-    if prior == "training":
+    part = {"training": 0.0, "uniform": 1.0, "chosen": card.get("prior_strength", 0.0)}.get(prior)
+    if part == 0:
         return 0.0
     shares = card.get("class_shares")
-    if prior != "uniform" or not shares:
+    if part is None or not shares:
         raise DataInvalid(
             f"prior={prior!r} needs the shares of the training classes, and this model's card has "
             f"{shares}. Expected 'training', or a model trained with fer.train."
         )
-    return -np.log(np.asarray(shares, np.float64).clip(1e-6))
+    return -part * np.log(np.asarray(shares, np.float64).clip(1e-6))

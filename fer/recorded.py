@@ -13,7 +13,7 @@ from fer import checkpoint
 from fer.errors import DataInvalid, DataMissing
 from fer.evaluate import METRICS
 from fer.history import History
-from fer.probabilities import to_probabilities
+from fer.probabilities import class_shift, to_probabilities
 
 PREFERRED = ("ferplus-test", "affectnet8-val", "ferplus-valid")
 """Which recorded predictions to look at first: those on faces that chose nothing."""
@@ -28,22 +28,24 @@ class RecordedPredictions:
         probabilities: float64 (N, C), calibrated, as rounded in the file.
         labels: int64 (N,), the true classes.
         temperature: what the network's outputs were divided by.
+        shift: what was added after that for the prior, see ``fer.probabilities.class_shift``.
     """
 
     names: list[str]
     probabilities: np.ndarray
     labels: np.ndarray
     temperature: float = 1.0
+    shift: np.ndarray | float = 0.0
 
     @property
     def uncalibrated(self) -> np.ndarray:
-        """The probabilities without the temperature, (N, C).
+        """The probabilities without temperature and prior, (N, C).
 
-        Their logarithms are the network's outputs over the temperature, up to
-        a constant a row. What float16 rounded to 0 is taken for its smallest number.
+        Their logarithms are the network's outputs over the temperature plus
+        the shift, up to a constant a row. What float16 rounded to 0 is taken for its smallest number.
         """
         logits = np.log(self.probabilities.clip(float(np.finfo(np.float16).smallest_subnormal)))
-        return to_probabilities(logits * self.temperature)
+        return to_probabilities((logits - self.shift) * self.temperature)
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,7 @@ class RecordedModel:
                     arrays["probabilities"].astype(np.float64),
                     arrays["labels"],
                     self.card.get("temperature", 1.0),
+                    class_shift(self.card, "chosen"),
                 )
         except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise DataInvalid(

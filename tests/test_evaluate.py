@@ -9,7 +9,7 @@ from helpers import Spots, plain_network, small_net, votes, write_ferplus
 from torch import nn
 
 from fer import evaluate
-from fer.checkpoint import save
+from fer.checkpoint import read_card, save
 from fer.errors import DataInvalid
 from fer.evaluate import EvaluateConfig, Predictions, calibrate, predict, record
 from fer.labels import EMOTIONS
@@ -157,6 +157,39 @@ def test_uniform_prior_favours_rare_emotions():
     assert ratio == pytest.approx(np.full(16, 0.05 / 0.65))
 
 
+def lopsided():
+    """Of 400 faces 10 are disgusted; half of these, and 1 % of the others, are called so at even odds or nearly."""
+    labels = np.array([0] * 390 + [5] * 10)
+    logits = np.full((400, 8), -20.0, np.float32)
+    logits[:, 0] = 0
+    logits[:, 5] = -9.0
+    logits[390:395, 5] = -0.5  # five disgusted ones, a weak push away
+    logits[395:, 5] = -2.9
+    logits[:4, 5] = -2.8  # four neutral ones, found by the same push as the other five
+    return Predictions([str(i) for i in range(400)], logits, labels)
+
+
+def test_calibration_pays_at_most_half_a_point_for_balance():
+    shares = [0.9, *[0.1 / 7] * 7]
+    free = calibrate({"class_shares": shares}, lopsided())
+    assert free["prior_strength"] > 0
+    before, after = lopsided().score({**free, "prior_strength": 0.0}), lopsided().score(free)
+    assert after.per_class["disgust"]["recall"] > before.per_class["disgust"]["recall"]
+    best = max(lopsided().score({**free, "prior_strength": s}).accuracy for s in evaluate.STRENGTHS)
+    assert after.accuracy >= best - 0.005
+    too_much = lopsided().score({**free, "prior_strength": 1.0})
+    assert too_much.accuracy < best - 0.005 or too_much.balanced_accuracy <= after.balanced_accuracy
+
+
+def test_the_chosen_prior_is_the_one_of_the_card():
+    card = {"class_shares": [0.65] + [0.05] * 7, "prior_strength": 0.5}
+    predictions = predict(plain_network(), Spots(16))
+    learned, chosen, even = (predictions.probabilities(card, p) for p in ("training", "chosen", "uniform"))
+    halfway = np.sqrt(learned * even)
+    np.testing.assert_allclose(chosen, halfway / halfway.sum(1, keepdims=True), atol=1e-9)
+    assert (predictions.probabilities(card) == chosen).all()
+
+
 # The script, on a tiny FER+ and a small network.
 
 
@@ -201,6 +234,22 @@ def test_untrained_network_is_another_one(world, capsys):
     assert "(untrained)" in untrained
     assert "anger                  0.125     1.000" in trained
     assert "anger                  0.125     1.000" not in untrained
+
+
+def test_calibrating_anew_writes_the_card_and_uses_it(world, capsys):
+    before = read_card(world / "model")
+    evaluate.main(config(world, calibrate=True, split="valid"))
+    after = read_card(world / "model")
+    assert set(after) - set(before) == {"temperature", "prior_strength"}
+    assert f"temperature {after['temperature']}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("options", [{"split": "test"}, {"split": "valid", "limit": 3}, {"split": None}])
+def test_nothing_is_fitted_to_what_is_reported(world, options):
+    before = read_card(world / "model")
+    with pytest.raises(DataInvalid, match="worthless"):
+        evaluate.main(config(world, calibrate=True, **options))
+    assert read_card(world / "model") == before
 
 
 @pytest.mark.parametrize("options", [{"untrained": True}, {"limit": 3}, {"prior": "uniform"}])

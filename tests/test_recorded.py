@@ -14,6 +14,7 @@ RNG = np.random.default_rng(0)
 LABELS = RNG.integers(0, 8, 60)
 LOGITS = RNG.normal(size=(60, 8)).astype(np.float32) * 3
 CARD = {"arch": "emotion_net", "options": {"widths": [8, 16]}, "temperature": 2.0}
+CARD |= {"class_shares": [0.3, *[0.1] * 7], "prior_strength": 0.6}
 
 
 @pytest.fixture
@@ -40,7 +41,7 @@ def test_what_is_read_scores_as_the_record_says(folder):
     assert model.card["temperature"] == found.temperature == 2
 
 
-def test_the_temperature_can_be_taken_back(folder):
+def test_temperature_and_prior_can_be_taken_back(folder):
     found = recorded_models(folder)[0].predictions("ferplus-test")
     assert np.allclose(found.uncalibrated, to_probabilities(LOGITS), atol=2e-3)
     assert (found.uncalibrated.argmax(1) == LOGITS.argmax(1)).mean() > 0.98

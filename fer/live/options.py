@@ -33,8 +33,8 @@ class LiveOptions:
     threshold: float = 0.4
     """Below this probability a face is called uncertain."""
 
-    prior: Literal["training", "uniform"] = "training"
-    """Expect emotions as often as in training, or all equally often: that finds more of the rare ones."""
+    prior: Literal["chosen", "training", "uniform"] = "chosen"
+    """Expect emotions as often as in training, all equally often, or in between as the model's card says."""
 
     smoothing: float = 0.25
     """Seconds over which a face's probabilities are averaged; 0 shows every frame's own, unsteady answer."""
