@@ -44,11 +44,11 @@ import numpy as np
 from sklearn.datasets import load_sample_images
 from tqdm import tqdm
 
-from fer.bulk import collect
 from fer.errors import DataInvalid
 from fer.faces import FaceDetector, load_cascade, to_grey
 from fer.files import replacing
 from fer.images import read_image
+from fer.listing import Listing
 
 Detector = Callable[[np.ndarray], np.ndarray]
 WALLPAPER_SIDE = 900  # screens are not what people photograph; nor do 4K pictures fit into minutes
@@ -63,7 +63,7 @@ def main(options: DetectionOptions) -> None:
         "fast": FaceDetector(),
         "thorough": FaceDetector(thorough=True),
     }
-    files = collect([options.photos])[0]
+    files = list(Listing([options.photos]))
     photos = [read_image(file.path) for file in tqdm(files, "reading", leave=False, disable=None)]
     if not photos:
         raise DataInvalid(f"There are no photos in {options.photos}.")
@@ -160,7 +160,7 @@ def faceless(folder: Path | None) -> Iterator[np.ndarray]:
 def _sample_photos(folder: Path | None) -> Iterator[np.ndarray]:
     for image in load_sample_images().images:
         yield np.ascontiguousarray(image[:, :, ::-1])
-    for file in collect([folder])[0] if folder else ():
+    for file in Listing([folder]) if folder else ():
         try:
             yield read_image(file.path)
         except DataInvalid:

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import cv2
 
-from fer.bulk import File, Picture
+from fer.bulk import Picture
 from fer.errors import DataInvalid
+from fer.listing import File
 from fer.live.analysis import LiveFace
 from fer.live.overlay import draw_faces
 from fer.live.video import VideoWriter

@@ -1,38 +1,25 @@
 """Many photos and videos through one predictor: faces of several pictures share a forward pass."""
 
-import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
-from fer.errors import DataInvalid, DataMissing
+from fer.errors import DataInvalid
 from fer.faces import clip, crop
-from fer.images import PHOTOS, UNSUPPORTED, VIDEOS, read_image, read_video
+from fer.images import read_image, read_video
+from fer.listing import File
 from fer.predictor import EmotionPredictor, FaceEmotion
 
 Detector = Callable[[np.ndarray], np.ndarray]
 
 HELD_BYTES = 256 * 2**20  # pixels that may wait for their forward pass
-
-
-@dataclass(frozen=True)
-class File:
-    """A photo or video to work on.
-
-    Attributes:
-        path: as the user gave it, or below a folder that the user gave.
-        inner: its place below that folder; the bare name of a file given itself.
-    """
-
-    path: Path
-    inner: Path
-
-    @property
-    def is_video(self) -> bool:
-        """Whether the name says so."""
-        return self.path.suffix.lower() in VIDEOS
+READERS = 2  # threads that read photos ahead
+AHEAD = 4  # photos that are read, or being read, before they are looked at
 
 
 @dataclass
@@ -75,46 +62,6 @@ class Sampling:
                     else due_s
                 )
                 yield number, time_s, image
-
-
-def collect(paths: Sequence[Path], leave_out: Path | None = None) -> tuple[list[File], int]:
-    """Return the photos and videos of files and folders (recursive, sorted), and how many others were passed over.
-
-    Args:
-        paths: a file given itself is taken whatever its name.
-        leave_out: a folder not to look into.
-
-    Raises:
-        DataMissing: a path does not exist, or a folder cannot be read.
-    """
-    known, files, others = PHOTOS | UNSUPPORTED | VIDEOS, {}, 0
-    for path in paths:
-        if not path.exists():
-            raise DataMissing(
-                f"There is no file or folder {path}. Check the spelling, or quote names with spaces."
-            )
-    for path in paths:
-        if not path.is_dir():
-            files.setdefault(path, File(path, Path(path.name)))
-            continue
-        for found in _walk(path, leave_out):
-            if found.suffix.lower() in known and not found.name.startswith("."):
-                files.setdefault(found, File(found, found.relative_to(path)))
-            else:
-                others += 1
-    return list(files.values()), others
-
-
-def _walk(root: Path, leave_out: Path | None) -> Iterator[Path]:
-    def stop(error: OSError) -> None:
-        raise DataMissing(f"The folder {error.filename} cannot be read: {error.strerror}.") from error
-
-    for folder, subfolders, names in os.walk(root, onerror=stop):
-        here = Path(folder)
-        subfolders[:] = sorted(
-            name for name in subfolders if leave_out is None or (here / name).resolve() != leave_out.resolve()
-        )
-        yield from (here / name for name in sorted(names))
 
 
 def analyse(
@@ -161,15 +108,26 @@ def analyse(
 
 
 def _read(files: Iterable[File], sampling: Sampling) -> Iterator[tuple[Picture, np.ndarray | None]]:
-    for file in files:
-        try:
-            if file.is_video:
-                for number, time_s, image in sampling.of(file.path):
-                    yield Picture(file, number, time_s), image
-            else:
-                yield Picture(file), read_image(file.path)
-        except DataInvalid as error:
-            yield Picture(file, error=str(error)), None
+    """Yield what is in the files, in order; threads read the next photos meanwhile."""
+    rest, waiting = iter(files), deque()
+    pool = ThreadPoolExecutor(READERS)
+    try:
+        while True:
+            for file in islice(rest, AHEAD - len(waiting)):
+                waiting.append((file, None if file.is_video else pool.submit(read_image, file.path)))
+            if not waiting:
+                return
+            file, photo = waiting.popleft()
+            try:
+                if photo is not None:
+                    yield Picture(file), photo.result()
+                else:
+                    for number, time_s, image in sampling.of(file.path):
+                        yield Picture(file, number, time_s), image
+            except DataInvalid as error:
+                yield Picture(file, error=str(error)), None
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _classify(

@@ -1,6 +1,11 @@
 """Name the emotions in photos, folders and videos, as a table.
 
-python -m fer.predict photo.jpg holiday/ clip.mp4 --csv faces.csv
+    python -m fer.predict photo.jpg holiday/ clip.mp4 --csv faces.csv
+    torchrun --nproc_per_node 8 -m fer.predict photos/ --csv faces.csv --resume     on several cores or machines
+
+Memory does not grow with the number of files (but with --save-annotated). A
+stopped run leaves what it did in ``faces.csv.parts``; the same command with
+``--resume`` goes on from there, also with another number of processes.
 """
 
 from dataclasses import dataclass
@@ -26,6 +31,8 @@ class PredictOptions:
     """Photos, videos, and folders, which are searched with all that is below them."""
     csv: Path
     """The table: path, frame (videos: from 0), face (0 is the largest), box in pixels, emotion, probabilities."""
+    resume: bool = False
+    """Go on with the run for --csv that was stopped, if there is one."""
     whole_image: bool = False
     """Every picture is one face, already cut out: look for none."""
     save_annotated: Path | None = None
@@ -50,17 +57,29 @@ if __name__ == "__main__":
     cli.run("fer.predict", PredictOptions)
 
 import csv
+import signal
 import sys
+import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
 
+import cv2
+import torch
 from tqdm import tqdm
 
 from fer.annotate import Annotator
-from fer.bulk import Picture, Sampling, analyse, collect
+from fer.bulk import Picture, Sampling, analyse
 from fer.errors import DataInvalid, DataMissing
 from fer.faces import FaceDetector
+from fer.listing import Listing
+from fer.parts import Parts
 from fer.predictor import EmotionPredictor
+from fer.processes import Processes, noticing_losses
+
+FREE_TO_CHANGE = {"csv", "resume", "batch_size", "model"}
+"""Options that may differ between the first run and its resumption (the model's weights may not)."""
 
 
 def main(options: PredictOptions) -> int:
@@ -73,32 +92,47 @@ def main(options: PredictOptions) -> int:
         print("error: no PATH was given: name photos, videos or folders.", file=sys.stderr)
         return 2
     check(options)
-    files, others = collect(options.paths, leave_out=options.save_annotated)
-    if not files:
-        raise DataMissing(
-            f"Found no photo or video in {', '.join(map(str, options.paths))} ({others} other files)."
-        )
-    annotator = Annotator(options.save_annotated, files) if options.save_annotated else None
+    processes = Processes.meet()
+    if processes.world > 1:
+        cv2.setNumThreads(processes.cores)
+        torch.set_num_threads(processes.cores)
+    listing = Listing(options.paths, leave_out=options.save_annotated)
+    annotator = Annotator(options.save_annotated, list(listing)) if options.save_annotated else None
     predictor = EmotionPredictor(options.model, options.threshold, prior=options.prior)
-    with_faces = not options.whole_image
-    pictures = analyse(
-        files,
-        predictor,
-        # A photo is looked at once and may take its time; what one frame of a video misses, the next one has.
-        photo_detector=FaceDetector(thorough=True) if with_faces else None,
-        video_detector=FaceDetector() if with_faces else None,
-        sampling=Sampling(options.frame_step, options.every_seconds),
-        batch_size=options.batch_size,
-        keep_images=annotator is not None,
-    )
-    count = write(pictures, options.csv, len(files), annotator)
-    parts = [
+    parts = Parts(options.csv, COLUMNS, listing, processes)
+
+    def begin() -> tuple[bool, int]:
+        if options.resume and options.csv.exists() and not parts.folder.exists():
+            return False, 0
+        files, others = listing.count()
+        if not files:
+            raise DataMissing(
+                f"Found no photo or video in {', '.join(map(str, options.paths))} ({others} other files)."
+            )
+        parts.begin(fixed(options, predictor.card), options.resume)
+        return True, others
+
+    on = f"The same command with --resume goes on from {parts.folder}."
+    with noticing_losses(on):
+        unfinished, others = processes.first(begin)
+    if not unfinished:
+        if processes.rank == 0:
+            print(f"{options.csv} is finished: there is nothing to resume.", file=sys.stderr)
+        return 0
+    write(options, predictor, parts, annotator, first=processes.rank == 0)
+    with noticing_losses(on):
+        processes.wait()
+    if processes.rank > 0:
+        return 0
+    count = Counter()
+    parts.finish(counted(parts.merged(), count))
+    summary = [
         f"{count['pictures']:,} pictures, {count['faces']:,} faces",
         f"{count['empty']:,} pictures without a face",
         f"{count['errors']:,} files not readable",
         f"{others:,} other files ignored",
     ]
-    print(f"{options.csv}: {'; '.join(parts)}")
+    print(f"{options.csv}: {'; '.join(summary)}")
     return 0 if count["pictures"] else 1
 
 
@@ -122,46 +156,84 @@ def check(options: PredictOptions) -> None:
             raise DataInvalid(f"{name} {value} makes no sense; see python -m fer.predict --help.")
 
 
-def write(pictures: Iterator[Picture], path: Path, total: int, annotator: Annotator | None) -> Counter:
-    """Write the table, and the drawn copies; return how many pictures, faces, empty pictures and errors there were.
+def fixed(options: PredictOptions, card: dict) -> dict:
+    """Return what must be the same when a run goes on, ready for JSON."""
+    given = {name: value for name, value in asdict(options).items() if name not in FREE_TO_CHANGE}
+    given["paths"] = [str(path) for path in options.paths]
+    given["save_annotated"] = options.save_annotated and str(options.save_annotated)
+    return {**given, "weights": card.get("weights_sha256")}
 
-    The table grows as ``PATH.part`` and gets its name when it is complete.
-    """
-    part, count = path.with_name(path.name + ".part"), Counter()
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # surrogateescape: names of files may be any bytes
-        table = part.open("w", newline="", encoding="utf-8", errors="surrogateescape")
-    except OSError as error:
-        raise DataInvalid(
-            f"--csv {path} cannot be written: {error.strerror}. Choose another place."
-        ) from error
+
+def write(
+    options: PredictOptions,
+    predictor: EmotionPredictor,
+    parts: Parts,
+    annotator: Annotator | None,
+    first: bool,
+) -> None:
+    """Write this process's part of the table, and the drawn copies."""
+    with_faces = not options.whole_image
+    total = sum(1 for _ in parts.todo()) if first else 0
+    pictures = analyse(
+        parts.todo(),
+        predictor,
+        # A photo is looked at once and may take its time; what one frame of a video misses, the next one has.
+        photo_detector=FaceDetector(thorough=True) if with_faces else None,
+        video_detector=FaceDetector() if with_faces else None,
+        sampling=Sampling(options.frame_step, options.every_seconds),
+        batch_size=options.batch_size,
+        keep_images=annotator is not None,
+    )
     done, latest = False, None
     try:
-        with table, tqdm(total=total, unit="file", disable=None) as bar:
+        with (
+            terminated_like_interrupted(),
+            parts.open() as table,
+            tqdm(total=total, unit="file", disable=None if first else True) as bar,
+        ):
             writer = csv.writer(table, lineterminator="\n")
-            writer.writerow(COLUMNS)
             for picture in pictures:
                 writer.writerows(rows(picture))
                 table.flush()
-                count.update(
-                    pictures=not picture.error, faces=len(picture.faces), errors=bool(picture.error),
-                    empty=not picture.error and not picture.faces,
-                )  # fmt: skip
                 if picture.error:
                     bar.write(f"error: {picture.error}", file=sys.stderr)
                 elif annotator:
                     annotator.draw(picture)
                 bar.update(picture.file is not latest)
                 latest = picture.file
-        part.replace(path)
         done = True
     finally:
         if annotator:
             annotator.close()
-        if not done:
-            print(f"stopped: {part} holds the {count['pictures']:,} pictures done so far.", file=sys.stderr)
-    return count
+        if first and not done:
+            print(
+                f"stopped: {parts.folder} holds what was done. The same command with --resume goes on from there.",
+                file=sys.stderr,
+            )
+
+
+@contextmanager
+def terminated_like_interrupted() -> Iterator[None]:
+    """Let SIGTERM, which clusters and torchrun send, end the work as Ctrl-C does."""
+    if threading.current_thread() is not threading.main_thread():  # signals are not this thread's
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def counted(table: Iterable[list[str]], count: Counter) -> Iterator[list[str]]:
+    """Pass rows on; count pictures, faces, empty pictures and errors."""
+    face, emotion = COLUMNS.index("face"), COLUMNS.index("emotion")
+    latest = None
+    for row in table:
+        error, found = row[emotion] == "error", row[face] != ""
+        new, latest = row[:face] != latest, row[:face]
+        count.update(pictures=new and not error, faces=found, errors=error, empty=not error and not found)
+        yield row
 
 
 def rows(picture: Picture) -> list[list]:

@@ -1,6 +1,9 @@
 """Tiny worlds that several test files share."""
 
 import csv
+import os
+import socket
+import subprocess
 
 import numpy as np
 import torch
@@ -79,3 +82,21 @@ def write_ferplus(root, rows):
                 Image.new("L", (48, 48), i).save(root / folder / f"fer{i}.png")
                 table.writerow([f"fer{i}.png", "(0, 0, 48, 48)", *row])
     return root
+
+
+def launch(command, world):
+    """Start the processes that torchrun would start, without a supervisor that ends the others when one dies."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    alike = {"WORLD_SIZE": world, "LOCAL_WORLD_SIZE": world, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    alike |= {"OMP_NUM_THREADS": 1, "CUDA_VISIBLE_DEVICES": ""}
+    return [
+        subprocess.Popen(
+            command,
+            env=os.environ | {k: str(v) for k, v in (alike | {"RANK": rank, "LOCAL_RANK": rank}).items()},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(world)
+    ]

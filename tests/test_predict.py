@@ -1,14 +1,19 @@
 """The script, from the command line's options to the table."""
 
 import csv
+import os
+import re
 import subprocess
 import sys
+import threading
+import zlib
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from helpers import launch
 from PIL import Image
 from video_support import write_video
 
@@ -104,7 +109,7 @@ def test_nothing_disappears_silently(tmp_path, model, scene, capsys):
     assert "2 pictures, 1 faces" in printed.out
     assert "5 files not readable" in printed.out
     assert "2 other files ignored" in printed.out
-    assert not (tmp_path / "OUT.csv.part").exists()
+    assert not (tmp_path / "OUT.csv.parts").exists()
 
 
 def test_all_broken_is_exit_code_1(tmp_path, model):
@@ -229,7 +234,9 @@ def test_drawn_copies_never_replace_photos_or_each_other(tmp_path, model, scene)
     assert sorted(p.name for p in (tmp_path / "drawn").iterdir()) == ["a-2.png", "a.png"]
 
 
-def test_stopped_it_leaves_what_was_done(tmp_path, model, scene, monkeypatch, capsys):
+@pytest.fixture
+def stopped(tmp_path, model, scene, monkeypatch, capsys):
+    """A folder of three photos, of which two were done when Ctrl-C came."""
     for name in ("a", "b", "c"):
         save(tmp_path / "in" / f"{name}.png", scene)
     read = bulk.read_image
@@ -239,13 +246,94 @@ def test_stopped_it_leaves_what_was_done(tmp_path, model, scene, monkeypatch, ca
             raise KeyboardInterrupt
         return read(path)
 
-    monkeypatch.setattr(bulk, "read_image", interrupted)
-    with pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(bulk, "read_image", interrupted)
         predict(model, tmp_path / "in", batch_size=1)
-    assert not (tmp_path / "OUT.csv").exists()
-    with (tmp_path / "OUT.csv.part").open() as table:
+    assert re.search(r"stopped: .*OUT\.csv\.parts holds .*--resume", capsys.readouterr().err)
+    return tmp_path
+
+
+def test_stopped_it_leaves_what_was_done_and_goes_on(stopped, model, capsys, monkeypatch):
+    assert not (stopped / "OUT.csv").exists()
+    with (stopped / "OUT.csv.parts" / "0.csv").open() as table:
         assert [Path(row["path"]).name for row in csv.DictReader(table)] == ["a.png", "b.png"]
-    assert "OUT.csv.part" in capsys.readouterr().err
+
+    seen, read = [], bulk.read_image
+    monkeypatch.setattr(bulk, "read_image", lambda path: seen.append(path.name) or read(path))
+    _, rows = predict(model, stopped / "in", resume=True, batch_size=7)
+    assert seen == ["b.png", "c.png"]  # the last one done could have lacked rows
+    assert [Path(row["path"]).name for row in rows] == ["a.png", "b.png", "c.png"]
+    assert "3 pictures, 3 faces" in capsys.readouterr().out
+    assert sorted(os.listdir(stopped)) == ["OUT.csv", "in"]
+    assert predict(model, stopped / "in", csv=stopped / "unbroken.csv")[1] == rows
+
+    written = (stopped / "OUT.csv").stat().st_mtime_ns
+    assert predict(model, stopped / "in", resume=True) == (0, rows)
+    assert (stopped / "OUT.csv").stat().st_mtime_ns == written
+    assert "nothing to resume" in capsys.readouterr().err
+
+
+def test_an_unfinished_table_is_not_started_over_unasked(stopped, model):
+    with pytest.raises(DataInvalid, match=r"unfinished run.*--resume"):
+        predict(model, stopped / "in")
+    with pytest.raises(DataInvalid, match=r"threshold was 0\.4, is 0\.5"):
+        predict(model, stopped / "in", resume=True, threshold=0.5)
+
+
+def test_photos_are_read_ahead_of_their_turn(tmp_path, model, monkeypatch):
+    """The first photo's reader waits for the second's."""
+    for name in ("a", "b"):
+        save(tmp_path / "in" / f"{name}.png", np.full((48, 48), 90, np.uint8))
+    read, other = bulk.read_image, threading.Event()
+
+    def waiting(path):
+        assert path.name == "b.png" or other.wait(60)
+        other.set()
+        return read(path)
+
+    monkeypatch.setattr(bulk, "read_image", waiting)
+    _, rows = predict(model, tmp_path / "in", whole_image=True)
+    assert [Path(row["path"]).name for row in rows] == ["a.png", "b.png"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs a file that keeps its reader waiting")
+def test_two_processes_share_the_work_and_one_may_be_killed(tmp_path, model, wait_until):
+    """One is killed with SIGKILL, the other ends and says so; then two go on to the table that one alone writes."""
+    folder, out = tmp_path / "in", tmp_path / "OUT.csv"
+    rng = np.random.default_rng(0)
+    photos = [
+        save(folder / str(n % 3) / f"{n}.png", rng.integers(0, 256, (48, 48), np.uint8)) for n in range(16)
+    ]
+    (folder / "broken.jpg").touch()
+    second = [photo for photo in photos if zlib.crc32(os.fsencode(photo)) % 2 == 1]
+    assert 3 < len(second) < 13
+    stuck = next(p for p in (folder / f"z/{n}.png" for n in range(99)) if zlib.crc32(os.fsencode(p)) % 2 == 1)
+    stuck.parent.mkdir()
+    os.mkfifo(stuck)
+
+    options = ["--csv", str(out), "--model", str(model), "--whole-image", "--batch-size", "1"]
+    command = [sys.executable, "-m", "fer.predict", str(folder), *options]
+    first, other = launch(command, 2)
+    part = tmp_path / "OUT.csv.parts" / "1.csv"
+    wait_until(lambda: part.exists() and part.read_bytes().count(b"\n") > len(second))
+    other.kill()
+    said = first.communicate(timeout=60)[1]
+    assert first.returncode == 1, said
+    assert re.search(r"error: Another process of this run ended.*--resume", said)
+    assert "Traceback" not in said
+    other.communicate()
+
+    stuck.unlink()
+    save(stuck, np.zeros((48, 48), np.uint8))
+    ended = [
+        (process.communicate(timeout=60), process.returncode) for process in launch([*command, "--resume"], 2)
+    ]
+    assert [code for _, code in ended] == [0, 0], ended
+    assert "17 pictures, 17 faces; 0 pictures without a face; 1 files not readable" in ended[0][0][0]
+    assert sorted(os.listdir(tmp_path)) == ["OUT.csv", "in"]
+    together = out.read_text()
+    predict(model, folder, whole_image=True, batch_size=1)
+    assert out.read_text() == together
 
 
 def test_the_command_line_from_end_to_end(tmp_path, model, scene):
