@@ -57,6 +57,7 @@ from torch.utils.data import DataLoader, Dataset, Subset
 from tqdm import tqdm
 
 from fer import checkpoint
+from fer.datasets.batch import collate
 from fer.errors import DataInvalid
 from fer.files import replacing
 from fer.labels import EMOTIONS
@@ -134,7 +135,7 @@ def predict(
         raise DataInvalid(f"batch_size={batch_size}; expected 1 or more faces per forward pass.")
     mine = range(part[0], len(dataset), part[1])
     device = next(model.parameters()).device
-    loader = DataLoader(Subset(dataset, mine), batch_size, num_workers=workers)
+    loader = DataLoader(Subset(dataset, mine), batch_size, num_workers=workers, collate_fn=collate)
     was_training = model.training
     model.eval()
     try:

@@ -25,6 +25,7 @@ from tqdm import tqdm
 from fer import checkpoint, optim
 from fer.augment import STRENGTHS
 from fer.batches import cut, epoch_order
+from fer.datasets.batch import collate
 from fer.errors import DataInvalid, DataMissing, UserError
 from fer.evaluate import METRICS, Predictions, predict
 from fer.files import replacing
@@ -240,7 +241,7 @@ class Trainer:
 
     def _loader(self, batches: list[list[int]]) -> DataLoader:
         workers = self.config.workers
-        return DataLoader(self.train, batch_sampler=batches, num_workers=workers)
+        return DataLoader(self.train, batch_sampler=batches, num_workers=workers, collate_fn=collate)
 
     # Validation and choice.
 

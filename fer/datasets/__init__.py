@@ -10,6 +10,7 @@ _HOME = {
     "AffectNet8": "affectnet8",
     "FERPlus": "ferplus",
     "DrawnFaces": "drawn",
+    "Packed": "packed",
     "find": "finding",
     "open_split": "finding",
 }

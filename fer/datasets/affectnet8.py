@@ -16,7 +16,7 @@ if __name__ == "__main__":
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -41,6 +41,7 @@ from fer.datasets.affectnet8_index import (
     open_index,
 )
 from fer.datasets.affectnet8_locate import locate, splits
+from fer.datasets.batch import Batch, block
 from fer.datasets.splits import representative
 from fer.errors import DataInvalid, DataMissing
 from fer.files import replacing
@@ -195,6 +196,21 @@ class AffectNet8(Dataset):
             image = self.transform(image)
         return image, int(self._index.labels[i])
 
+    def __getitems__(self, rows: Sequence[int]) -> list[tuple[Tensor, int]]:
+        """Return ``[self[i] for i in rows]``, decoded straight into the memory of the batch if of one size."""
+        if self.transform is not None or not len(rows):
+            return [self[i] for i in rows]
+        images = None
+        for k, i in enumerate(rows):
+            pixels = self._pixels(i)
+            if images is None:
+                images = block((len(rows), 3, *pixels.shape[:2]))
+                planes = images.numpy()
+            elif pixels.shape[:2] != planes.shape[2:]:
+                return [self[i] for i in rows]
+            cv2.split(pixels, planes[k, ::-1])
+        return Batch(images, self.labels[rows])
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self._source.path)!r}, split={self.split!r}): {len(self):,} faces"
 
@@ -204,18 +220,25 @@ class AffectNet8(Dataset):
         Raises:
             DataInvalid: it cannot be decoded.
         """
-        pixels = _decode(self._source.image(self._index, i))
-        if pixels is None:
-            raise DataInvalid(
-                f"{self._source.where(self._source.image_file(self.ids[i]))} is broken: it cannot be decoded. "
-                f'verify() lists all broken images; opened again with on_error="skip", the set leaves them out.'
-            )
-        pixels = self._source.face(pixels, self._index, i)
+        pixels = self._pixels(i)
         # One copy turns BGR, interleaved, into RGB, plane after plane: a batch is then stacked three
         # times faster than from permuted views.
         planes = np.empty((3, *pixels.shape[:2]), np.uint8)
         cv2.split(pixels, planes[::-1])
         return torch.from_numpy(planes)
+
+    def jpeg(self, i: int) -> bytes:
+        """Return an image's file as it is stored."""
+        return self._source.image(self._index, i)
+
+    def _pixels(self, i: int) -> np.ndarray:
+        pixels = decode(self.jpeg(i))
+        if pixels is None:
+            raise DataInvalid(
+                f"{self._source.where(self._source.image_file(self.ids[i]))} is broken: it cannot be decoded. "
+                f'verify() lists all broken images; opened again with on_error="skip", the set leaves them out.'
+            )
+        return self._source.face(pixels, self._index, i)
 
     def annotations(self, i: int) -> Annotations:
         """Return all that is known about a face; valence, arousal and landmarks are read now.
@@ -271,7 +294,7 @@ class AffectNet8(Dataset):
         reasons = {}
         for i in part:
             data = self._source.image(self._index, i)
-            if _decode(data) is None:
+            if decode(data) is None:
                 reasons[str(self.ids[i])] = (
                     f"{len(data):,} bytes, not a whole image" if data else "an empty file"
                 )
@@ -315,7 +338,7 @@ class AffectNet8(Dataset):
         )
 
 
-def _decode(data: bytes) -> np.ndarray | None:
+def decode(data: bytes) -> np.ndarray | None:
     """Return BGR uint8 (H, W, 3), or None for what is no whole image (OpenCV 4.14 refuses truncated ones)."""
     return cv2.imdecode(np.frombuffer(data, np.uint8), _DECODE) if data else None
 

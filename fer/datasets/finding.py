@@ -5,7 +5,7 @@ from pathlib import Path
 
 from torch.utils.data import Dataset
 
-from fer.datasets import affectnet8_index, ferplus
+from fer.datasets import affectnet8_index, ferplus, packed
 from fer.datasets.affectnet8 import AffectNet8
 from fer.datasets.affectnet8_locate import Incomplete, locate, splits
 from fer.datasets.drawing.tree import read_settings
@@ -41,6 +41,8 @@ def find(root: str | Path = "dataset", split: str = "train", **options: object) 
     """Open AffectNet8 if it is in ``root``, else FER+ if it is, else the sample, drawn now in ``root/drawn``.
 
     AffectNet8 stands for every release of AffectNet: see ``affectnet8_locate``.
+    A pack (``fer.datasets.pack``) is opened as the data set that it was made from.
+
     One printed line says which. When a split of AffectNet8 is there but not the
     one asked for, that is an error: training and validation data must not come
     from different sets.
@@ -58,7 +60,7 @@ def find(root: str | Path = "dataset", split: str = "train", **options: object) 
     data = _which(Path(root))
     fitting = {name: value for name, value in options.items() if data in _OWN.get(name, DATA)}
     dataset = open_split(data, root, split, **fitting)
-    place = _drawn(root) if data == "sample" else root
+    place = _drawn(root) if data == "sample" and not packed.is_pack(root) else root
     missing = f" (neither AffectNet8 nor FER+ in {root})" if data == "sample" and place != Path(root) else ""
     title = dataset.title if data == "affectnet8" else _TITLES[data]  # another release says which
     print(f"Using {title}, {dataset.split}: {len(dataset):,} faces from {place}{missing}")
@@ -82,16 +84,32 @@ def open_split(data: str, root: str | Path, split: str, **options: object) -> Da
     if data not in _OPEN:
         raise DataInvalid(f"No data set {data!r}; expected one of {', '.join(DATA)}.")
     same = _VALIDATION if split in _VALIDATION else {split}
-    there = splits(root) if data == "affectnet8" else SPLITS[data]
+    pack = data != "ferplus" and packed.is_pack(root)
+    there = splits(root) if data == "affectnet8" and not pack else SPLITS[data]
+    there = tuple(dict.fromkeys((*there, *(packed.splits(root) if pack else ()))))
     own = next((name for name in there if name in same), None)
     if own is None:
         raise DataInvalid(f"{_TITLES[data]} has no split {split!r}; it has {', '.join(there)}.")
     if data != "ferplus" and options.pop("labels", None) == "soft":
         raise DataInvalid(f'labels="soft" needs several votes for a face; {_TITLES[data]} has one label.')
+    if pack:
+        return _open_pack(data, root, own, options)
     return _OPEN[data](root, own, **options)
 
 
+def _open_pack(data: str, root: str | Path, split: str, options: dict) -> packed.Packed:
+    """Open a pack, which holds neither faults nor a choice of what to draw."""
+    drawn = packed.pack_name(root) == "sample"
+    if drawn != (data == "sample"):
+        what, name = (_TITLES["sample"], "sample") if drawn else (_TITLES["affectnet8"], "affectnet8")
+        raise DataInvalid(f"{root} is a pack of {what}: open it with --data {name}.")
+    settled = {"on_error", "per_class", "seed"}
+    return packed.Packed(root, split, **{k: v for k, v in options.items() if k not in settled})
+
+
 def _which(root: Path) -> str:
+    if packed.is_pack(root):
+        return "sample" if packed.pack_name(root) == "sample" else "affectnet8"
     if read_settings(root) is not None:
         return "sample"
     for split in affectnet8_index.SPLITS:
