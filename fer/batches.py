@@ -29,3 +29,12 @@ def cut(n: int, size: int, smallest: int = 8) -> Iterator[tuple[int, int]]:
             end = n
         yield begin, end
         begin = end
+
+
+def share(batch: np.ndarray, rank: int, world: int) -> np.ndarray:
+    """Return the samples of a batch that are one process's: all processes together have each once.
+
+    A process that is left without one gets the first, to have something to
+    compute; it must not count it.
+    """
+    return batch[rank::world] if rank < len(batch) else batch[:1]

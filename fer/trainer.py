@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from fer import checkpoint, optim
 from fer.augment import STRENGTHS
-from fer.batches import cut, epoch_order
+from fer.batches import cut, epoch_order, share
 from fer.datasets.batch import collate
 from fer.errors import DataInvalid, DataMissing, UserError
 from fer.evaluate import METRICS, Predictions, predict
@@ -32,6 +32,7 @@ from fer.files import replacing
 from fer.history import History
 from fer.interrupt import stop_signals
 from fer.labels import EMOTIONS
+from fer.processes import noticing_losses
 
 if TYPE_CHECKING:
     from fer.train import TrainConfig
@@ -75,7 +76,7 @@ class Trainer:
         self.best_score, self.best_weights = -math.inf, None
 
         self.optimizer = optim.optimizer(model, config)
-        self.spans = list(cut(len(train), config.batch_size, smallest=max(8, world)))
+        self.spans = list(cut(len(train), config.batch_size))
         self.steps_per_epoch = len(self.spans)
         self.scheduler = optim.schedule(self.optimizer, config, self.steps_per_epoch * config.epochs)
         self.ema = optim.running_mean(self.model, config.ema) if config.ema else None
@@ -97,7 +98,7 @@ class Trainer:
         elif config.out and not config.overwrite:
             self._refuse_to_overwrite()
         try:
-            with stop_signals() as self.stop:
+            with noticing_losses(self._how_to_go_on()), stop_signals() as self.stop:
                 while self.epoch < config.epochs and not self._out_of_patience():
                     self._epoch()
                     if first and config.out:
@@ -176,6 +177,7 @@ class Trainer:
         accelerator, config = self.accelerator, self.config
         torch.manual_seed(_mix(config.seed, self.epoch, step, accelerator.process_index))
         parts = max(1, min(config.accumulate, len(indices)))
+        counts = accelerator.process_index < size  # see fer.batches.share
         for k, (some, their) in enumerate(
             zip(images.tensor_split(parts), labels.tensor_split(parts), strict=True)
         ):
@@ -189,8 +191,8 @@ class Trainer:
                         f"{', '.join(names)}. Expected a number: lower --lr or --clip, or train with --precision no."
                     )
                 # Processes average their gradients; parts of unequal length must count by their faces.
-                accelerator.backward(loss * accelerator.num_processes / size)
-            self.totals += torch.tensor([loss.item(), hits], dtype=torch.float64)
+                accelerator.backward(loss * counts * accelerator.num_processes / size)
+            self.totals += counts * torch.tensor([loss.item(), hits], dtype=torch.float64)
         if config.clip:
             accelerator.clip_grad_norm_(self.network.parameters(), config.clip)
         self.optimizer.step()
@@ -237,7 +239,7 @@ class Trainer:
             self.train.labels, self.config.seed, self.epoch, self.config.imbalance == "balanced_sampling"
         )
         rank, world = self.accelerator.process_index, self.accelerator.num_processes
-        return [(b - a, order[a:b][rank::world].tolist()) for a, b in self.spans if a >= self.seen]
+        return [(b - a, share(order[a:b], rank, world).tolist()) for a, b in self.spans if a >= self.seen]
 
     def _loader(self, batches: list[list[int]]) -> DataLoader:
         workers = self.config.workers
@@ -380,11 +382,14 @@ class Trainer:
 
     def _stop(self) -> None:
         self._save_state()
-        out = self.config.out
         raise Stopped(
             f"Stopped in epoch {self.epoch + 1} after {self.seen:,} of {len(self.train):,} faces. "
-            + (f"Add --resume to go on from {out}." if out else "Without --out nothing was kept.")
+            + self._how_to_go_on()
         )
+
+    def _how_to_go_on(self) -> str:
+        out = self.config.out
+        return f"Add --resume to go on from {out}." if out else "Without --out nothing was kept."
 
 
 def processes() -> PartialState:

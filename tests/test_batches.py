@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fer.batches import cut, epoch_order
+from fer.batches import cut, epoch_order, share
 
 
 @pytest.mark.parametrize("n", [1, 7, 8, 9, 63, 64, 65, 71, 72, 1000])
@@ -53,3 +53,12 @@ def test_balanced_sampling_draws_classes_alike():
     assert drawn.sum() == 10_000
     assert drawn[[2, 3, 4]].sum() == 0
     assert np.abs(drawn[[0, 1, 5]] - 3333).max() < 250
+
+
+@pytest.mark.parametrize("world", [1, 2, 3, 8, 9, 20])
+def test_processes_share_a_batch_without_overlap_or_loss(world):
+    batch = np.arange(100, 109)
+    shares = [share(batch, rank, world) for rank in range(world)]
+    assert sorted(np.concatenate(shares[: len(batch)])) == list(batch)
+    assert max(map(len, shares)) - min(map(len, shares)) <= 1
+    assert all(list(left) == [100] for left in shares[len(batch) :])

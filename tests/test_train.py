@@ -2,9 +2,11 @@
 
 import copy
 import csv
+import itertools
 import json
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,7 +19,18 @@ import pytest
 import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
-from helpers import SIZE, PlainNetwork, Spots, plain_network, small_net, votes, write_ferplus
+from helpers import (
+    SIZE,
+    Interrupting,
+    PlainNetwork,
+    Spots,
+    ended,
+    launch,
+    plain_network,
+    small_net,
+    votes,
+    write_ferplus,
+)
 from torch import nn
 from two_processes import PLAIN, data
 
@@ -414,20 +427,6 @@ def test_overwriting_takes_the_old_scores_away(tmp_path):
 # Stopping and going on.
 
 
-class Interrupting(Spots):
-    """Sends this process a signal when a certain number of faces has been read."""
-
-    def __init__(self, after, number, n=48):
-        super().__init__(n)
-        self.after, self.number = after, number
-
-    def __getitem__(self, i):
-        item = super().__getitem__(i)
-        if len(self.seen) == self.after:
-            os.kill(os.getpid(), self.number)
-        return item
-
-
 FULL = {
     "epochs": 3,
     "augment": "strong",
@@ -661,7 +660,7 @@ def test_ctrl_c_and_resume_in_a_process_of_its_own(ferplus, tmp_path):
     assert cut[1]["temperature"] == unbroken[1]["temperature"]
 
 
-# Two processes.
+# Several processes.
 
 
 @pytest.fixture(scope="module")
@@ -684,6 +683,12 @@ def results(launched, name):
     return [torch.load(launched / f"{name}-{rank}.pt", weights_only=True) for rank in (0, 1)]
 
 
+def assert_alike(rows, others):
+    for theirs, ours in zip(rows, others, strict=True):
+        for name in set(ours) - {"seconds", "images_per_second"}:
+            assert theirs[name] == pytest.approx(ours[name], rel=1e-3), name
+
+
 def test_two_processes_see_each_sample_once_an_epoch(launched):
     seen = [result["seen"] for result in results(launched, "plain")]
     for epoch in (0, 1):
@@ -698,9 +703,7 @@ def test_two_processes_learn_what_one_learns(launched):
     first, second = results(launched, "plain")
     assert same(first["weights"], second["weights"])
     torch.testing.assert_close(first["weights"], model.state_dict(), rtol=1e-4, atol=1e-5)
-    for theirs, ours in zip(first["rows"], history.rows, strict=True):
-        for name in set(ours) - {"seconds", "images_per_second"}:
-            assert theirs[name] == pytest.approx(ours[name], rel=1e-3), name
+    assert_alike(first["rows"], history.rows)
 
 
 def test_metrics_of_two_processes_are_those_of_the_saved_model(launched):
@@ -715,6 +718,37 @@ def test_metrics_of_two_processes_are_those_of_the_saved_model(launched):
     row = history.rows[history.best_epoch - 1]
     assert row["valid_loss"] == pytest.approx(scores.nll, rel=1e-4)
     assert row["valid_accuracy"] == pytest.approx(scores.accuracy, rel=1e-4)
+
+
+@pytest.fixture(scope="module")
+def handed_on(launched):
+    """The same folder after three_processes.py: they went on where the two had stopped, and were stopped."""
+    said = ended(launch([sys.executable, str(TESTS / "three_processes.py"), str(launched)], 3))
+    assert [code for code, _, _ in said] == [0, -signal.SIGKILL, 0], said
+    return launched
+
+
+def test_two_then_three_then_one_process_go_on_with_the_same_faces(handed_on):
+    unbroken, model, train = plain_network(), plain_network("plain"), Spots(45)
+    history = fit(unbroken, *data(), TrainConfig(**PLAIN))
+    again = fit(model, train, data()[1], TrainConfig(**PLAIN, out=handed_on / "handed_on", resume=True))
+    second = [result["stopped"] for result in results(handed_on, "plain")]
+    third = [torch.load(handed_on / f"third-{rank}.pt", weights_only=True) for rank in range(3)]
+    assert min(map(len, [*second, *third, train.seen])) > 5
+    assert Counter(itertools.chain(*second, *third, train.seen)) == dict.fromkeys(range(45), PLAIN["epochs"])
+    torch.testing.assert_close(model.state_dict(), unbroken.state_dict(), rtol=1e-4, atol=1e-5)
+    assert_alike(again.rows, history.rows)
+
+
+def test_when_one_process_is_killed_the_others_end_and_say_so(handed_on):
+    for rank in (0, 2):
+        said = (handed_on / f"lost-{rank}.txt").read_text()
+        assert re.search(r"Another process of this run ended .*--resume to go on from .*lost", said)
+    unbroken, model, train = plain_network(), plain_network("plain"), Spots(45)
+    fit(unbroken, *data(), TrainConfig(**PLAIN))
+    fit(model, train, data()[1], TrainConfig(**PLAIN, out=handed_on / "lost", resume=True))
+    assert len(train.seen) < 40  # the first of two epochs was kept, and more
+    torch.testing.assert_close(model.state_dict(), unbroken.state_dict(), rtol=1e-4, atol=1e-5)
 
 
 def test_size_of_the_tiny_world():

@@ -1,13 +1,14 @@
-"""What test_train.py starts with ``torchrun --nproc_per_node 2``: two fits, their results as files."""
+"""What test_train.py starts with ``torchrun --nproc_per_node 2``: three fits, their results as files."""
 
+import signal
 import sys
 from pathlib import Path
 
 import torch
 from accelerate import PartialState
-from helpers import Spots, plain_network, small_net
+from helpers import Interrupting, Spots, plain_network, small_net
 
-from fer.train import TrainConfig, fit
+from fer.train import Stopped, TrainConfig, fit
 
 PLAIN = {"epochs": 2, "batch_size": 8, "augment": "none", "ema": 0.9, "lr": 0.01, "metric": "loss"}
 SHARED = {"epochs": 2, "batch_size": 16, "augment": "light", "ema": 0.9, "lr": 0.01, "metric": "loss"}
@@ -22,11 +23,17 @@ def main(out: Path) -> None:
     (train, valid), model = data(), plain_network()
     history = fit(model, train, valid, TrainConfig(**PLAIN))
     result = {"weights": model.state_dict(), "rows": history.rows, "seen": train.seen}
-    torch.save(result, out / f"plain-{PartialState().process_index}.pt")
+
+    rank = PartialState().process_index
+    train = Interrupting(7, signal.SIGTERM, 45) if rank == 1 else Spots(45)
+    try:
+        fit(plain_network("plain"), train, valid, TrainConfig(**PLAIN, out=out / "handed_on"))
+    except Stopped:
+        torch.save(result | {"stopped": train.seen}, out / f"plain-{rank}.pt")
 
     model = small_net()  # its batch statistics differ between the processes
     fit(model, *data(), TrainConfig(**SHARED, out=out / "shared"))
-    torch.save(model.state_dict(), out / f"shared-{PartialState().process_index}.pt")
+    torch.save(model.state_dict(), out / f"shared-{rank}.pt")
 
 
 if __name__ == "__main__":
