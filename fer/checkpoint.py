@@ -32,13 +32,14 @@ STUDENT = Preprocess(size=224, channels=3, scaling="raw")
 """How the student project of 2022 fed its network; assumed for a bare baseline state_dict."""
 
 
-def save(folder: str | Path, model: nn.Module, card: Mapping) -> None:
+def save(folder: str | Path, model: nn.Module, card: Mapping, half: bool = False) -> None:
     """Write weights and card into ``folder``, each under a temporary name first.
 
     Args:
         folder: made when missing.
         model: a network of ``fer.model.build``, with its ``preprocess``.
         card: anything JSON-ready; how to build the network and the hash of the weights are added.
+        half: write convolutions and linear layers, which are nearly all of it, as float16.
 
     Raises:
         DataInvalid: the network has more outputs than there are emotions.
@@ -49,6 +50,8 @@ def save(folder: str | Path, model: nn.Module, card: Mapping) -> None:
             f"The network has {model.num_classes} outputs; expected at most {len(EMOTIONS)}, one an emotion."
         )
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    if half:  # not statistics and biases: they are few, and some are too small for float16
+        weights = {name: value.half() if value.ndim > 1 else value for name, value in weights.items()}
     with replacing(folder / WEIGHTS) as temporary:
         # Not save_file: the file it makes can be read by its owner alone.
         temporary.write_bytes(safetensors.torch.save(weights, metadata={"format": "pt"}))
