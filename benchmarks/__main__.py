@@ -8,13 +8,15 @@ import sys
 from pathlib import Path
 
 REDUCED = {
-    "live_speed": ["--seconds", "2", "--memory-frames", "0"],
-    "live_quality": ["--actors", "1", "--seconds", "2"],
+    "live_speed": "--seconds 2 --memory-frames 0",
+    "live_quality": "--actors 1 --seconds 2",
+    "training": "--models baseline emotion_net --precisions no --faces 256 --seconds 2",
+    "scaling": "--faces 256 --photos 40",
 }
 
 Path("outputs").mkdir(exist_ok=True)
 for name, options in REDUCED.items():
-    print(f"\n{name} {' '.join(options)}\n", flush=True)
-    command = [sys.executable, "-m", f"benchmarks.{name}", *options, "--out", f"outputs/{name}.json"]
+    print(f"\n{name} {options}\n", flush=True)
+    command = [sys.executable, "-m", f"benchmarks.{name}", *options.split(), "--out", f"outputs/{name}.json"]
     if code := subprocess.run(command, check=False).returncode:
         sys.exit(code)

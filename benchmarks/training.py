@@ -1,0 +1,254 @@
+"""How fast training is: end to end, beside what the network alone could do and beside the loop that everybody writes.
+
+    python -m benchmarks.training
+    python -m benchmarks.training --data affectnet8 --root dataset --workers 8          your own data, and a GPU if any
+
+Images a second. *Limit*: the network with its optimizer on faces that lie in
+memory, ready. *End to end*: ``fer.train.fit`` on JPEG files, augmentation and
+all. *Naive*: a PyTorch loop as tutorials have it, in fp32, that opens a JPEG
+and a npy file for each face in turn.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+
+@dataclass
+class TrainingOptions:
+    """Measure the speed of training."""
+
+    models: tuple[Literal["baseline", "emotion_net", "resnet18"], ...] = (
+        "baseline",
+        "emotion_net",
+        "resnet18",
+    )
+    """Which architectures."""
+    precisions: tuple[Literal["no", "bf16"], ...] = ("no", "bf16")
+    """fp32 is called no, as in fer.train."""
+    data: Literal["affectnet8", "sample"] = "sample"
+    """Faces to train on; the sample is drawn when it is not there."""
+    root: Path = Path("outputs/bench")
+    """Where they are."""
+    faces: int = 2048
+    """How many of them, at most, make an epoch."""
+    batch_size: int = 128
+    """Faces per step."""
+    workers: int = 0
+    """Processes that read images, of fer.train and of the naive loop alike."""
+    augment: Literal["none", "flip", "light", "strong"] = "light"
+    """Of the end-to-end run; see fer/augment.py."""
+    seconds: float = 20.0
+    """How long the limit and the naive loop are each measured, at least; end to end it is at least two epochs."""
+    out: Path = Path(__file__).parent / "results" / "training.json"
+    """Where the numbers go."""
+
+
+if __name__ == "__main__":
+    from fer import cli
+
+    cli.run("benchmarks.training", TrainingOptions)
+
+import contextlib
+import json
+import os
+import platform
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from fer import optim
+from fer.datasets import open_split
+from fer.errors import DataInvalid
+from fer.files import replacing
+from fer.memory import keep_freed_memory
+from fer.preprocess import Preprocess
+from fer.train import TrainConfig, fit, new_model
+
+DEVICE = torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+
+
+class OneByOne(Dataset):
+    """Faces as most code reads them: an item is a float tensor (3, H, W) from a JPEG, and a label from a npy file."""
+
+    def __init__(self, root: Path, ids: np.ndarray, preprocess: Preprocess) -> None:
+        self.root, self.ids = root, ids
+        self.preprocess = Preprocess(preprocess.size, preprocess.channels, scaling="raw")
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, i: int) -> tuple[Tensor, int]:
+        image = Image.open(self.root / "images" / f"{self.ids[i]}.jpg").convert("RGB")
+        label = int(np.load(self.root / "annotations" / f"{self.ids[i]}_exp.npy"))
+        return self.preprocess(torch.from_numpy(np.array(image)).permute(2, 0, 1)), label
+
+
+def main(options: TrainingOptions) -> None:
+    """Print the table and write the JSON."""
+    per_class = {"per_class": options.faces // 8} if options.data == "sample" else {}
+    train = open_split(options.data, options.root, "train", limit=options.faces, **per_class)
+    valid = open_split(options.data, options.root, "val", limit=64)
+    folder = annotated_folder(options.root)
+    configs = {name: TrainConfig(model=name, batch_size=options.batch_size) for name in options.models}
+    # First, because what follows sets the allocator of this process for good.
+    loops = {name: naive(folder, train.ids, config, options) for name, config in configs.items()}
+    keep_freed_memory()
+    rows = []
+    for name, config in configs.items():
+        for config.precision in options.precisions:
+            row = {"model": name, "precision": "fp32" if config.precision == "no" else config.precision}
+            row["limit"] = limit(config, options)
+            row["end_to_end"] = end_to_end(config, train, valid, options)
+            row["naive"] = loops[name]
+            row["share_of_limit"] = row["end_to_end"] / row["limit"]
+            row["times_naive"] = row["end_to_end"] / row["naive"]
+            rows.append(row)
+            print(f"{name} {row['precision']}: {row['end_to_end']:.0f} images a second", flush=True)
+    print("\n" + table(rows))
+    record = {
+        "machine": machine(),
+        "load_average": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+        "torch": torch.__version__,
+        "data": options.data,
+        "faces": len(train),
+        "batch_size": options.batch_size,
+        "workers": options.workers,
+        "augment": options.augment,
+        "cases": rows,
+    }
+    with replacing(options.out) as temporary:
+        temporary.write_text(json.dumps(record, indent=1) + "\n")
+
+
+def machine() -> str:
+    """Name the machine's kind."""
+    gpu = (
+        torch.cuda.get_device_name()
+        if DEVICE.type == "cuda"
+        else DEVICE.type
+        if DEVICE.type != "cpu"
+        else "no GPU"
+    )
+    return f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, {gpu}"
+
+
+def annotated_folder(root: Path) -> Path:
+    """Return the folder of the train split with ``images/`` and ``annotations/``.
+
+    Raises:
+        DataInvalid: the faces are not there as single files.
+    """
+    for folder in (
+        root / "train_set",
+        root / "extracted_train_tar/train_set",
+        root / "drawn/train_set",
+        root,
+    ):
+        if (folder / "annotations").is_dir():
+            return folder
+    raise DataInvalid(
+        f"{root} has no train_set/annotations/: the naive loop reads single files. Extract the archive first."
+    )
+
+
+def rate(step: Callable[[], int], seconds: float) -> float:
+    """Return images a second of a step that returns how many it took, after two steps to warm up."""
+    for _ in range(2):
+        step()
+    synchronize()
+    count, start = 0, time.perf_counter()
+    while time.perf_counter() - start < seconds:
+        count += step()
+    synchronize()
+    return count / (time.perf_counter() - start)
+
+
+def synchronize() -> None:
+    """Wait for what the GPU still has to do."""
+    if DEVICE.type != "cpu":
+        torch.accelerator.synchronize()
+
+
+def limit(config: TrainConfig, options: TrainingOptions) -> float:
+    """Images a second of network and optimizer alone."""
+    model = new_model(config).to(DEVICE, memory_format=torch.channels_last).train()
+    optimizer = optim.optimizer(model, config)
+    shape = (config.batch_size, model.preprocess.channels, model.preprocess.size, model.preprocess.size)
+    x = torch.randn(shape, device=DEVICE).contiguous(memory_format=torch.channels_last)
+    labels = torch.arange(config.batch_size, device=DEVICE) % 8
+    mixed = (
+        torch.autocast(DEVICE.type, torch.bfloat16)
+        if config.precision == "bf16"
+        else contextlib.nullcontext()
+    )
+
+    def step() -> int:
+        with mixed:
+            logits = model(x)
+        F.cross_entropy(logits.float(), labels).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        return len(x)
+
+    return rate(step, options.seconds)
+
+
+def end_to_end(config: TrainConfig, train: Dataset, valid: Dataset, options: TrainingOptions) -> float:
+    """Images a second of whole epochs of ``fit``: the best one after the first, which warms up."""
+    epochs = TrainConfig(
+        model=config.model,
+        precision=config.precision,
+        batch_size=config.batch_size,
+        workers=options.workers,
+        augment=options.augment,
+        epochs=3,
+    )
+    return float(fit(new_model(epochs), train, valid, epochs).column("images_per_second")[1:].max())
+
+
+def naive(folder: Path, ids: np.ndarray, config: TrainConfig, options: TrainingOptions) -> float:
+    """Images a second of the plain loop."""
+    model = new_model(config)
+    dataset = OneByOne(folder, ids, model.preprocess)
+    loader = DataLoader(dataset, config.batch_size, shuffle=True, num_workers=options.workers, drop_last=True)
+    model.to(DEVICE).train()
+    optimizer, loss_of = torch.optim.Adam(model.parameters(), 5e-4), nn.CrossEntropyLoss()
+
+    def endlessly():
+        while True:
+            yield from loader
+
+    batches = endlessly()
+
+    def step() -> int:
+        images, labels = (part.to(DEVICE) for part in next(batches))
+        optimizer.zero_grad()
+        logits = model(images)
+        loss = loss_of(logits, labels)
+        loss.backward()
+        optimizer.step()
+        loss.item()
+        return len(images)
+
+    return rate(step, options.seconds)
+
+
+def table(rows: list[dict]) -> str:
+    """Return the cases as a Markdown table."""
+    lines = [
+        "| model | precision | limit | end to end | of the limit | naive fp32 loop | times |",
+        "|---|---|--:|--:|--:|--:|--:|",
+    ]
+    for r in rows:
+        lines.append(
+            f"| `{r['model']}` | {r['precision']} | {r['limit']:.0f} | {r['end_to_end']:.0f} | "
+            f"{r['share_of_limit']:.0%} | {r['naive']:.0f} | {r['times_naive']:.1f} |"
+        )
+    return "\n".join(lines)
