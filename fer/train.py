@@ -68,6 +68,8 @@ class TrainConfig:
     """Side of the input in pixels, where the architecture leaves a choice."""
     start_size: int | None = None
     """Begin with faces of this side and grow to --size over 60 % of the epochs: cheaper (Tan and Le 2021)."""
+    init: Path | None = None
+    """Start from the weights of this trained model (same architecture) instead of random ones."""
     pretrained: bool = False
     """resnet18 only: start from ImageNet weights."""
     frozen: bool = False
@@ -184,12 +186,26 @@ def training_splits(config: TrainConfig) -> tuple[Dataset, Dataset]:
 
 
 def new_model(config: TrainConfig) -> nn.Module:
-    """Return the untrained network of a configuration, its weights drawn from the seed."""
+    """Return the network of a configuration, its weights drawn from the seed or taken from ``init``.
+
+    Raises:
+        DataInvalid: ``init`` is a model of another architecture.
+        DataMissing: ``init`` is none.
+    """
     torch.manual_seed(config.seed)
     usual = ARCHITECTURES[config.model][1]
     preprocess = Preprocess(**usual.to_dict() | ({"size": config.size} if config.size else {}))
-    pretrained = {"pretrained": True} if config.pretrained else {}
-    return build(config.model, preprocess=preprocess, **config.build_options(), **pretrained)
+    pretrained = {"pretrained": True} if config.pretrained and not config.init else {}
+    model = build(config.model, preprocess=preprocess, **config.build_options(), **pretrained)
+    if config.init:
+        trained, card = checkpoint.load(config.init)
+        if card["arch"] != config.model:
+            raise DataInvalid(
+                f"--init {config.init} is a {card['arch']}; expected a {config.model}, as --model says."
+            )
+        model.load_state_dict(trained.state_dict())
+        model.started_from = card
+    return model
 
 
 def main(config: TrainConfig) -> None:

@@ -303,6 +303,7 @@ class Trainer:
             "seconds": round(sum(row["seconds"] for row in self.history.rows)),
             "device": str(self.accelerator.device),
             "processes": self.accelerator.num_processes,
+            **({"started_from": self.model.started_from} if hasattr(self.model, "started_from") else {}),
             "date": datetime.now(UTC).date().isoformat(),
             **self.provenance,
         }

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from fer.datasets import AffectNet8, find, open_split
-from fer.datasets.affectnet2017 import COLUMNS
 from fer.datasets.affectnet8_tools import Index
+from fer.datasets.affectnet2017 import COLUMNS
 from fer.datasets.class_folders import class_of
 from fer.errors import DataInvalid, DataMissing
 from fer.labels import EMOTIONS
