@@ -12,6 +12,8 @@ REDUCED = {
     "live_quality": "--actors 1 --seconds 2",
     "training": "--models baseline emotion_net --precisions no --faces 256 --seconds 2",
     "scaling": "--faces 256 --photos 40",
+    "index": "--images 5000",
+    "loading": "--images 1500 --seconds 0.5",
 }
 
 Path("outputs").mkdir(exist_ok=True)
