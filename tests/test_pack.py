@@ -294,6 +294,7 @@ def test_another_order_of_emotions_is_refused(source, out):
 def test_broken_images_stop_packing_or_are_left_out(source, out, capsys):
     path = source._source.path / "images/12.jpg"
     path.write_bytes(path.read_bytes()[:200])
+    np.save(source._source.path / "annotations/15_aro.npy", np.array("calm"))
     with pytest.raises(DataInvalid, match=r"images/12\.jpg is broken.*--on-error skip"):
         pack(source, out, 24, shard_rows=4)
     main(Options(source._source.path, out, 24, on_error="skip"), shard_rows=4)
@@ -301,7 +302,7 @@ def test_broken_images_stop_packing_or_are_left_out(source, out, capsys):
     made = Packed(out)
     assert "train/12" not in made.keys and len(made) == 10
     assert same(made, splits.subset(source, [i for i in range(11) if i != 4]))
-    assert made.annotations(4).valence == 0.25
+    assert made.annotations(4).valence == 0.25 and made.annotations(4).arousal is None
 
 
 # --- finding

@@ -249,12 +249,13 @@ class AffectNet8(Dataset):
         landmarks = self._values(i, "lnd", 136)
         return Annotations(
             expression=int(self._index.labels[i]),
-            valence=self._score(i, "val"),
-            arousal=self._score(i, "aro"),
+            valence=self.score(i, "val"),
+            arousal=self.score(i, "aro"),
             landmarks=None if landmarks is None else landmarks.astype(np.float32).reshape(68, 2),
         )
 
-    def _score(self, i: int, kind: str) -> float | None:
+    def score(self, i: int, kind: str) -> float | None:
+        """Return valence (``"val"``) or arousal (``"aro"``), read now; None where absent."""
         values = self._values(i, kind, 1)
         # -2 is what the release of 2017 writes for a face without a score.
         return None if values is None or values[0] == -2 or np.isnan(values[0]) else float(values[0])

@@ -30,7 +30,7 @@ class Options:
     split: str = "train"
     """train or val."""
     on_error: Literal["raise", "skip"] = "raise"
-    """skip: leave out faces that cannot be used, and say how many."""
+    """skip: leave out faces that cannot be used, and say how many; scores that cannot be read are not known."""
     part: str = "1/1"
     """K/N: every N-th shard from the K-th on, where N processes share the work."""
     check: bool = False
@@ -76,6 +76,7 @@ from fer.files import replacing
 from fer.labels import EMOTIONS
 
 SHARD_ROWS = 2048
+_SCORES = {"valence": "val", "arousal": "aro"}
 _CHUNK = 32  # faces that a thread takes at a time
 _STALE = (
     3600  # seconds after which a file under a temporary name is taken for one of a process that was killed
@@ -213,7 +214,7 @@ def _write_shard(
         "source_sha256": hashlib.sha256(b"".join(face["source"] for face in faces)).hexdigest(),
         "broken": [k for k, face in enumerate(faces) if face["broken"]],
     }
-    scores = {kind: [face[kind] for face in faces] for kind in ("valence", "arousal")}
+    scores = {kind: [face[kind] for face in faces] for kind in _SCORES}
     write_json(folder / f"{number:05}.json", {"plan": json_sum(plan), "shard": shard, **scores})
 
 
@@ -228,10 +229,17 @@ def _fill(place: np.ndarray, source: AffectNet8, rows: range, on_error: str) -> 
             if on_error != "skip":
                 raise DataInvalid(f"{error} --on-error skip leaves them out of the pack.") from error
             face["broken"] = True
-        annotations = source.annotations(i)
-        face |= {"valence": annotations.valence, "arousal": annotations.arousal}
-        faces.append(face)
+        faces.append(face | {name: _score(source, i, kind, on_error) for name, kind in _SCORES.items()})
     return faces
+
+
+def _score(source: AffectNet8, i: int, kind: str, on_error: str) -> float | None:
+    try:
+        return source.score(i, kind)
+    except DataInvalid:
+        if on_error != "skip":
+            raise
+        return None  # the face itself can be used
 
 
 def resized(image: Tensor, size: int) -> Tensor:
@@ -252,7 +260,7 @@ def _finish(folder: Path, plan: dict, source: AffectNet8) -> Packed | None:
     rows = np.flatnonzero(~broken)
     scores = {
         kind: np.array([v for record in records for v in record[kind]], np.float32)[rows]  # None: NaN
-        for kind in ("valence", "arousal")
+        for kind in _SCORES
     }
     keys = "\n".join(source.keys[i] for i in rows).encode()
     labels = source.labels[rows].astype(np.int8)
