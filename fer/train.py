@@ -199,9 +199,10 @@ def new_model(config: TrainConfig) -> nn.Module:
     model = build(config.model, preprocess=preprocess, **config.build_options(), **pretrained)
     if config.init:
         trained, card = checkpoint.load(config.init)
-        if card["arch"] != config.model:
+        if (card["arch"], trained.options) != (config.model, model.options):
             raise DataInvalid(
-                f"--init {config.init} is a {card['arch']}; expected a {config.model}, as --model says."
+                f"--init {config.init} is a {card['arch']} with the options {trained.options}; expected a "
+                f"{config.model} with {model.options}, as the other options say."
             )
         model.load_state_dict(trained.state_dict())
         model.started_from = card
