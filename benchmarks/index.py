@@ -47,6 +47,7 @@ import numpy as np
 
 from benchmarks.make_affectnet8 import MakeOptions, counts, make
 from fer.datasets.affectnet8_index import ANNOTATIONS
+from fer.datasets.affectnet8_locate import locate
 from fer.files import replacing
 
 _OPENING = """
@@ -99,7 +100,7 @@ def main(options: IndexOptions) -> None:
 
 def measure(name: str, place: Path, repeats: int) -> dict:
     """Return seconds and bytes of the first opening and of later ones."""
-    index = place / "affectnet8.index" if place.is_dir() else place.with_name(f"{place.name}.index")
+    index = locate(place, "train").index_path
     first = []
     for _ in range(repeats):
         index.unlink(missing_ok=True)

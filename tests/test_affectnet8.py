@@ -220,6 +220,12 @@ def test_either_split_is_found_from_the_other(root):
     assert len(AffectNet8(val.parent, "val")) == 3 and len(AffectNet8(str(train))) == 8
 
 
+def test_a_tar_that_is_named_is_read_though_its_folder_lies_beside(root):
+    tar = pack(root).rename(root / "train_set.tar")
+    (root / "train_set/images/0.jpg").unlink()
+    assert len(AffectNet8(tar)) == 8 and AffectNet8(tar)._source.path == tar
+
+
 def test_what_is_missing_is_said_with_what_was_found(tmp_path):
     (tmp_path / "holiday").mkdir()
     with pytest.raises(FileNotFoundError) as caught:

@@ -56,6 +56,8 @@ def _other_release(root: Path) -> ModuleType | None:
 
 def _affectnet8(root: Path, split: str) -> Folder | Tar | None:
     folders, tars = _places(root, split)
+    if root in tars and root.is_file():  # what was named comes before what lies beside it
+        return Tar(root, split)
     for folder in folders:
         if (folder / "images").is_dir() and not affectnet_plus.has_json(folder):
             return Folder(_whole(folder), split)
