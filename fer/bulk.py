@@ -133,7 +133,7 @@ def _read(files: Iterable[File], sampling: Sampling) -> Iterator[tuple[Picture, 
 def _classify(
     predictor: EmotionPredictor, pictures: list[Picture], boxes: list[np.ndarray], crops: list[np.ndarray]
 ) -> list[Picture]:
-    rows = iter(predictor.classify_crops(crops))
+    faces = iter(predictor.name_crops([box for found in boxes for box in found], crops))
     for picture, found in zip(pictures, boxes, strict=True):
-        picture.faces = [FaceEmotion.name(box, next(rows), predictor.threshold) for box in found]
+        picture.faces = list(islice(faces, len(found)))
     return pictures

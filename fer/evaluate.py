@@ -3,7 +3,7 @@
 python -m fer.evaluate --model models/emotion_net --data ferplus --root dataset/ferplus --split test
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Literal
 
@@ -56,19 +56,21 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset, Subset
 from tqdm import tqdm
 
-from fer import checkpoint
+from fer import checkpoint, valence_arousal
 from fer.datasets.batch import collate
 from fer.errors import DataInvalid
 from fer.files import replacing
 from fer.labels import EMOTIONS
-from fer.model import build
-from fer.probabilities import class_shift, logits_of, to_probabilities
+from fer.model import WithValenceArousal, build
+from fer.probabilities import class_shift, outputs_of, to_probabilities
 from fer.scores import RESAMPLES, Scores, fit_temperature, score
+from fer.valence_arousal import ValenceArousalScores
 
 METRICS = "metrics.json"
 STRENGTHS = [round(0.05 * step, 2) for step in range(21)]
 PRICE = 0.005
 """Half a point of accuracy."""
+_PAIRS = ("valence_arousal", "true_valence_arousal")
 
 
 @dataclass(frozen=True)
@@ -79,11 +81,15 @@ class Predictions:
         names: N unique sample names.
         logits: float32 (N, C), before temperature and prior.
         labels: int64 (N,), the true classes.
+        valence_arousal: float16 (N, 2), of a network that tells them.
+        true_valence_arousal: float32 (N, 2), NaN where not known; None where the data set has none.
     """
 
     names: list[str]
     logits: np.ndarray
     labels: np.ndarray
+    valence_arousal: np.ndarray | None = None
+    true_valence_arousal: np.ndarray | None = None
 
     def probabilities(self, card: Mapping | None = None, prior: str = "chosen") -> np.ndarray:
         """Return float64 (N, C) after the card's temperature and the chosen prior."""
@@ -94,15 +100,24 @@ class Predictions:
         """Return the scores of these predictions; no intervals with 0 ``resamples``."""
         return score(self.probabilities(card, prior), self.labels, resamples)
 
+    def score_valence_arousal(self) -> ValenceArousalScores | None:
+        """Return the scores of valence and arousal, where the network and the data set have them."""
+        if self.valence_arousal is None:
+            return None
+        return valence_arousal.score(self.valence_arousal, self.true_valence_arousal)
+
     @classmethod
     def merge(cls, parts: Sequence["Predictions"], order: Sequence[str]) -> "Predictions":
         """Join the parts of several processes in the order of the data set's names."""
         names = [name for part in parts for name in part.names]
         place = {name: i for i, name in enumerate(names)}
         chosen = [place[name] for name in order]
-        logits = np.concatenate([part.logits for part in parts])
-        labels = np.concatenate([part.labels for part in parts])
-        return cls(list(order), logits[chosen], labels[chosen])
+
+        def joined(name: str) -> np.ndarray | None:
+            values = [getattr(part, name) for part in parts]
+            return None if values[0] is None else np.concatenate(values)[chosen]
+
+        return cls(list(order), *map(joined, [field.name for field in fields(cls)][1:]))
 
 
 def predict(
@@ -138,17 +153,27 @@ def predict(
     loader = DataLoader(Subset(dataset, mine), batch_size, num_workers=workers, collate_fn=collate)
     was_training = model.training
     model.eval()
+    outputs, told = [], []
     try:
-        outputs = [
-            logits_of(model, model.preprocess(images.to(device)), flip).cpu()
-            for images, _ in tqdm(loader, "predicting", leave=False, disable=not progress, delay=1)
-        ]
+        for images, _ in tqdm(loader, "predicting", leave=False, disable=not progress, delay=1):
+            logits, pairs = outputs_of(model, model.preprocess(images.to(device)), flip)
+            outputs.append(logits.cpu().numpy())
+            told += [] if pairs is None else [pairs.cpu().numpy()]
     finally:
         model.train(was_training)
-    logits = torch.cat(outputs).numpy() if outputs else np.zeros((0, len(EMOTIONS)), np.float32)
+    logits = np.concatenate(outputs) if outputs else np.zeros((0, len(EMOTIONS)), np.float32)
     if len(logits) != len(mine):
         warnings.warn(f"{len(logits)} faces were predicted, but the data set has {len(mine)}.", stacklevel=2)
-    return Predictions([dataset.keys[i] for i in mine], logits, np.asarray(dataset.labels)[list(mine)])
+    predictions = Predictions([dataset.keys[i] for i in mine], logits, np.asarray(dataset.labels)[list(mine)])
+    if not isinstance(model, WithValenceArousal):
+        return predictions
+    true = valence_arousal.known(dataset)
+    return replace(
+        predictions,
+        # As it is recorded, so that anybody can compute the same scores from the file.
+        valence_arousal=np.concatenate([np.zeros((0, 2)), *told]).astype(np.float16),
+        true_valence_arousal=None if true is None else true[list(mine)],
+    )
 
 
 def calibrate(card: dict, predictions: Predictions) -> dict:
@@ -184,10 +209,13 @@ def record(
             names=np.array(predictions.names),
             probabilities=probabilities,
             labels=predictions.labels.astype(np.int64),
+            **{name: values for name in _PAIRS if (values := getattr(predictions, name)) is not None},
         )
     file = folder / METRICS
     metrics = json.loads(file.read_text("utf-8")) if file.is_file() else {}
     metrics[name] = {**(notes or {}), **scores.to_dict()}
+    if (pairs := predictions.score_valence_arousal()) is not None:
+        metrics[name]["valence_arousal"] = pairs.to_dict()
     with replacing(file) as temporary:
         temporary.write_text(json.dumps(metrics, indent=1) + "\n", "utf-8")
     return scores
@@ -239,3 +267,5 @@ def main(config: EvaluateConfig) -> None:
     else:
         rounded = predictions.probabilities(card, config.prior).astype(np.float16)
         print(score(rounded, predictions.labels))
+    if (pairs := predictions.score_valence_arousal()) is not None:
+        print(f"\n{pairs}")

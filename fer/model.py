@@ -152,6 +152,19 @@ def _train_last_layer(model: nn.Module, mode: bool = True) -> nn.Module:
     return model
 
 
+class WithValenceArousal:
+    """Mixed into a network whose last layer has two outputs more: valence and arousal, from -1 to 1.
+
+    ``model(x)`` gives logits (N, classes), as of any network, and
+    ``model(x, both=True)`` these and valence and arousal (N, 2).
+    """
+
+    def forward(self, x: Tensor, both: bool = False) -> Tensor | tuple[Tensor, Tensor]:  # noqa: D102
+        outputs = super().forward(x)
+        logits, valence_arousal = outputs[:, :-2], outputs[:, -2:].tanh()
+        return (logits, valence_arousal) if both else logits
+
+
 IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 
 ARCHITECTURES = {
@@ -163,7 +176,11 @@ ARCHITECTURES = {
 
 
 def build(
-    name: str, num_classes: int = len(EMOTIONS), preprocess: Preprocess | None = None, **options
+    name: str,
+    num_classes: int = len(EMOTIONS),
+    preprocess: Preprocess | None = None,
+    valence_arousal: bool = False,
+    **options,
 ) -> nn.Module:
     """Return a new network by name.
 
@@ -174,6 +191,7 @@ def build(
         name: ``"baseline"``, ``"emotion_net"`` or ``"resnet18"``.
         num_classes: length of the output.
         preprocess: instead of the one the architecture is made for.
+        valence_arousal: tell these, too: see ``WithValenceArousal``.
         options: for the architecture, e.g. ``pretrained=True`` or ``widths=(32, 64)``.
 
     Raises:
@@ -182,7 +200,10 @@ def build(
     if name not in ARCHITECTURES:
         raise DataInvalid(f"No model is called {name!r}; expected one of {', '.join(ARCHITECTURES)}.")
     make, usual = ARCHITECTURES[name]
-    model = make(num_classes=num_classes, **options)
+    model = make(num_classes=num_classes + 2 * valence_arousal, **options)
+    if valence_arousal:  # a class of its own, so that layers and weights keep their names
+        model.__class__ = type(type(model).__name__, (WithValenceArousal, type(model)), {})
+        options["valence_arousal"] = True
     model.preprocess = preprocess or usual
     model.arch, model.num_classes = name, num_classes
     model.options = {key: value for key, value in options.items() if key != "pretrained"}

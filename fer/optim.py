@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 from torch.optim.swa_utils import AveragedModel
@@ -62,8 +63,20 @@ def running_mean(model: nn.Module, decay: float) -> AveragedModel:
     return AveragedModel(model, multi_avg_fn=update, use_buffers=True)
 
 
-def mixers(kind: str, classes: int) -> list[v2.Transform]:
-    """Return the transforms that blend pairs of faces and their labels, none for ``"none"``."""
+def mixers(kind: str, classes: int | None) -> list[v2.Transform]:
+    """Return the transforms that blend pairs of faces and their labels, none for ``"none"``.
+
+    Without ``classes`` they are for ``blend``.
+    """
     makers = {"mixup": [v2.MixUp], "cutmix": [v2.CutMix], "both": [v2.MixUp, v2.CutMix]}.get(kind, [])
     alpha = {v2.MixUp: 0.2, v2.CutMix: 1.0}
     return [make(alpha=alpha[make], num_classes=classes) for make in makers]
+
+
+def blend(
+    mixer: v2.Transform, x: Tensor, labels: Tensor, pairs: Tensor, classes: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Blend pairs of faces, their labels, and valence and arousal (N, 2) alike; what one lacks (NaN), both lack."""
+    shares = F.one_hot(labels, classes) if labels.ndim == 1 else labels
+    x, together = mixer(x, torch.cat([shares.float(), pairs], 1))
+    return x, together[:, :classes], together[:, classes:]

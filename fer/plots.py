@@ -153,6 +153,22 @@ def valence_arousal(
     return _bare(ax)
 
 
+def valence_arousal_scatter(predicted: np.ndarray, true: np.ndarray, ax: Axes | None = None) -> Axes:
+    """Predicted against annotated valence and arousal, each (N, 2); on the dashed line the two agree.
+
+    Faces without an annotation (NaN) are left out.
+    """
+    ax = ax or axes(size=(5, 5))
+    ax.plot((-1, 1), (-1, 1), color=INK, linewidth=0.8, linestyle="--")
+    for k, (name, marker) in enumerate((("valence", "o"), ("arousal", "^"))):
+        there = ~np.isnan(true[:, k])
+        style = {"color": PALETTE[k], "marker": marker, "alpha": 0.4, "linewidths": 0, "label": name}
+        ax.scatter(true[there, k], predicted[there, k], 12, **style)
+    ax.set(xlim=(-1.05, 1.05), ylim=(-1.05, 1.05), aspect="equal", xlabel="annotated", ylabel="predicted")
+    ax.legend(loc="upper left", frameon=False)
+    return _bare(ax)
+
+
 def by_class(
     values: np.ndarray, labels: np.ndarray, names: Sequence[str] = EMOTIONS, ax: Axes | None = None
 ) -> Axes:

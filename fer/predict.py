@@ -17,6 +17,8 @@ import tyro
 from fer.labels import EMOTIONS
 
 COLUMNS = ("path", "frame", "face", "x", "y", "w", "h", "emotion", "confidence", *EMOTIONS)
+SCORES = ("valence", "arousal")
+"""Columns more, for a network that tells them."""
 
 
 @dataclass
@@ -30,7 +32,8 @@ class PredictOptions:
     paths: tyro.conf.Positional[tuple[Path, ...]]
     """Photos, videos, and folders, which are searched with all that is below them."""
     csv: Path
-    """The table: path, frame (videos: from 0), face (0 is the largest), box in pixels, emotion, probabilities."""
+    """The table: path, frame (videos: from 0), face (0 is the largest), box in pixels, emotion, probabilities;
+    valence and arousal, too, where the model tells them."""
     resume: bool = False
     """Go on with the run for --csv that was stopped, if there is one."""
     whole_image: bool = False
@@ -99,7 +102,8 @@ def main(options: PredictOptions) -> int:
     listing = Listing(options.paths, leave_out=options.save_annotated)
     annotator = Annotator(options.save_annotated, list(listing)) if options.save_annotated else None
     predictor = EmotionPredictor(options.model, options.threshold, prior=options.prior)
-    parts = Parts(options.csv, COLUMNS, listing, processes)
+    columns = (*COLUMNS, *SCORES * predictor.tells_valence_arousal)
+    parts = Parts(options.csv, columns, listing, processes)
 
     def begin() -> tuple[bool, int]:
         if options.resume and options.csv.exists() and not parts.folder.exists():
@@ -193,7 +197,7 @@ def write(
         ):
             writer = csv.writer(table, lineterminator="\n")
             for picture in pictures:
-                writer.writerows(rows(picture))
+                writer.writerows(rows(picture, predictor.tells_valence_arousal))
                 table.flush()
                 if picture.error:
                     bar.write(f"error: {picture.error}", file=sys.stderr)
@@ -236,11 +240,18 @@ def counted(table: Iterable[list[str]], count: Counter) -> Iterator[list[str]]:
         yield row
 
 
-def rows(picture: Picture) -> list[list]:
-    """Return the rows of a picture, in the order of COLUMNS."""
+def rows(picture: Picture, scored: bool = False) -> list[list]:
+    """Return the rows of a picture, in the order of COLUMNS, and of SCORES where faces are ``scored``."""
     start = [str(picture.file.path), "" if picture.frame is None else picture.frame]
     if picture.error or not picture.faces:
-        return [[*start, *[""] * 5, "error" if picture.error else "", *[""] * (1 + len(EMOTIONS))]]
+        return [
+            [
+                *start,
+                *[""] * 5,
+                "error" if picture.error else "",
+                *[""] * (1 + len(EMOTIONS) + scored * len(SCORES)),
+            ]
+        ]
     return [
         [
             *start,
@@ -249,6 +260,7 @@ def rows(picture: Picture) -> list[list]:
             face.emotion,
             f"{face.confidence:.4f}",
             *(f"{p:.4f}" for p in face.probabilities),
+            *(f"{getattr(face, name):.4f}" for name in SCORES * scored),
         ]
         for number, face in enumerate(picture.faces)
     ]

@@ -12,7 +12,8 @@ from fer import checkpoint
 from fer.errors import DataInvalid
 from fer.faces import FaceDetector, crop
 from fer.labels import EMOTIONS, UNCERTAIN
-from fer.probabilities import class_shift, logits_of, to_probabilities
+from fer.model import WithValenceArousal
+from fer.probabilities import class_shift, outputs_of, to_probabilities
 from fer.runtime import fastest
 
 MODELS = Path(__file__).parent.parent / "models"
@@ -29,20 +30,29 @@ class FaceEmotion:
         probabilities: float32 (8,), calibrated, in the order of EMOTIONS, summing to 1.
         emotion: the likeliest emotion, or ``"uncertain"`` below the threshold.
         confidence: its probability.
+        valence, arousal: -1 to 1, where the network tells them, otherwise None.
     """
 
     box: tuple[int, int, int, int]
     probabilities: np.ndarray
     emotion: str
     confidence: float
+    valence: float | None = None
+    arousal: float | None = None
 
     @classmethod
-    def name(cls, box: Sequence[int], probabilities: np.ndarray, threshold: float) -> "FaceEmotion":
+    def name(
+        cls,
+        box: Sequence[int],
+        probabilities: np.ndarray,
+        threshold: float,
+        valence_arousal: Sequence[float] = (None, None),
+    ) -> "FaceEmotion":
         """Return the face named after its likeliest emotion."""
         best = int(probabilities.argmax())
         confidence = float(probabilities[best])
         emotion = EMOTIONS[best] if confidence >= threshold else UNCERTAIN
-        return cls(tuple(int(v) for v in box), probabilities, emotion, confidence)
+        return cls(tuple(int(v) for v in box), probabilities, emotion, confidence, *valence_arousal)
 
 
 class EmotionPredictor:
@@ -76,7 +86,10 @@ class EmotionPredictor:
         folder = Path(model or default_model())
         self.model, self.card = checkpoint.load(folder)
         self.model.to(memory_format=torch.channels_last)
-        self.network = fastest(folder, self.model, self.card) if runtime == "auto" else self.model
+        self.tells_valence_arousal = isinstance(self.model, WithValenceArousal)
+        # An exported network gives logits alone.
+        auto = runtime == "auto" and not self.tells_valence_arousal
+        self.network = fastest(folder, self.model, self.card) if auto else self.model
         self.threshold = threshold
         self.detect = detector or FaceDetector()
         self.flip = self.card.get("flip", False) if flip is None else flip
@@ -90,22 +103,29 @@ class EmotionPredictor:
 
     def classify(self, frame: np.ndarray, boxes: np.ndarray) -> list[FaceEmotion]:
         """Return one face for each box (K, 4) of a frame, in one forward pass."""
-        crops = [crop(frame, box, self.margin) for box in boxes]
-        return [
-            FaceEmotion.name(box, row, self.threshold)
-            for box, row in zip(boxes, self.classify_crops(crops), strict=True)
-        ]
+        return self.name_crops(boxes, [crop(frame, box, self.margin) for box in boxes])
+
+    def name_crops(self, boxes: Sequence[np.ndarray], crops: Sequence[np.ndarray]) -> list[FaceEmotion]:
+        """Return one face for each box (4,), from its crop as for ``classify_crops``."""
+        probabilities, told = self.read_crops(crops)
+        pairs = [(None, None)] * len(crops) if told is None else told.tolist()
+        rows = zip(boxes, probabilities, pairs, strict=True)
+        return [FaceEmotion.name(box, row, self.threshold, pair) for box, row, pair in rows]
 
     def classify_crops(self, crops: Sequence[np.ndarray]) -> np.ndarray:
         """Return probabilities, float32 (N, 8), of face crops: BGR (H, W, 3) or grey (H, W), uint8, of any size."""
+        return self.read_crops(crops)[0]
+
+    def read_crops(self, crops: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return probabilities (N, 8) and, where the network tells them, valence and arousal (N, 2)."""
         if not crops:
-            return np.zeros((0, len(EMOTIONS)), np.float32)
+            return np.zeros((0, len(EMOTIONS)), np.float32), None
         inputs = torch.stack([self.model.preprocess(_to_tensor(face)) for face in crops])
-        logits = logits_of(self.network, inputs, self.flip).numpy()
-        found = to_probabilities(logits, self.temperature, self.shift)
+        logits, told = outputs_of(self.network, inputs, self.flip)
+        found = to_probabilities(logits.numpy(), self.temperature, self.shift)
         probabilities = np.zeros((len(crops), len(EMOTIONS)), np.float32)
         probabilities[:, : found.shape[1]] = found  # a network of seven classes never says contempt
-        return probabilities
+        return probabilities, None if told is None else told.numpy()
 
 
 def default_model() -> Path:

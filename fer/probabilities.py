@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from fer.errors import DataInvalid
+from fer.model import WithValenceArousal
 
 
 @torch.inference_mode()
@@ -18,6 +19,17 @@ def logits_of(model: Callable[[Tensor], Tensor], inputs: Tensor, flip: bool = Fa
     x = torch.cat([inputs, inputs.flip(-1)]) if flip else inputs
     logits = model(x.contiguous(memory_format=torch.channels_last)).float()
     return logits.view(2, len(inputs), -1).mean(0) if flip else logits
+
+
+@torch.inference_mode()
+def outputs_of(
+    model: Callable[[Tensor], Tensor], inputs: Tensor, flip: bool = False
+) -> tuple[Tensor, Tensor | None]:
+    """Return ``logits_of`` and, of a network that tells them, valence and arousal, float32 (N, 2)."""
+    if not isinstance(model, WithValenceArousal):
+        return logits_of(model, inputs, flip), None
+    together = logits_of(lambda x: torch.cat(model(x, both=True), 1), inputs, flip)
+    return together[:, :-2], together[:, -2:]
 
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:

@@ -29,6 +29,8 @@ class RecordedPredictions:
         labels: int64 (N,), the true classes.
         temperature: what the network's outputs were divided by.
         shift: what was added after that for the prior, see ``fer.probabilities.class_shift``.
+        valence_arousal: float16 (N, 2), of a network that tells them.
+        true_valence_arousal: float32 (N, 2), NaN where not known; None where the data set has none.
     """
 
     names: list[str]
@@ -36,6 +38,8 @@ class RecordedPredictions:
     labels: np.ndarray
     temperature: float = 1.0
     shift: np.ndarray | float = 0.0
+    valence_arousal: np.ndarray | None = None
+    true_valence_arousal: np.ndarray | None = None
 
     @property
     def uncalibrated(self) -> np.ndarray:
@@ -103,6 +107,8 @@ class RecordedModel:
                     arrays["labels"],
                     self.card.get("temperature", 1.0),
                     class_shift(self.card, "chosen"),
+                    arrays.get("valence_arousal"),
+                    arrays.get("true_valence_arousal"),
                 )
         except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise DataInvalid(

@@ -56,6 +56,8 @@ class TrainConfig:
     """Decay of the running mean of the weights, which is what gets scored and saved; 0 turns it off."""
     labels: Literal["majority", "argmax", "soft"] = "soft"
     """FER+ only: what is learned; validation always uses the majority label."""
+    targets: Literal["expression", "expression,valence-arousal"] = "expression"
+    """What is learned; valence and arousal need data that has them (AffectNet8, the sample)."""
     label_smoothing: float = 0.0
     """Share of each label that is spread over all classes."""
     imbalance: Literal["none", "class_weights", "balanced_sampling", "logit_adjustment"] = "none"
@@ -111,7 +113,8 @@ class TrainConfig:
 
     def build_options(self) -> dict:
         """Return what ``fer.model.build`` needs beside the name to make this network again, without a download."""
-        return {"frozen": True} if self.model == "resnet18" and self.frozen else {}
+        frozen = {"frozen": True} if self.model == "resnet18" and self.frozen else {}
+        return frozen | ({} if self.targets == "expression" else {"valence_arousal": True})
 
 
 if __name__ == "__main__":
@@ -134,6 +137,7 @@ from fer.memory import keep_freed_memory
 from fer.model import ARCHITECTURES, build
 from fer.preprocess import Preprocess
 from fer.trainer import Stopped, Trainer, processes
+from fer.valence_arousal import known
 
 __all__ = ["History", "Stopped", "TrainConfig", "fit", "main", "new_model", "training_splits"]
 
@@ -222,6 +226,8 @@ def main(config: TrainConfig) -> None:
     config.out = config.out or Path("models") / f"{config.model}-{config.data}"
     with processes().main_process_first():  # it may have an index to build, or the sample to draw
         train, valid = training_splits(config)
+        if config.targets != "expression":
+            known(train)  # read from a file for each face, the first time
     model = new_model(config)
     history = fit(model, train, valid, config)
     if processes().is_main_process:
@@ -235,4 +241,6 @@ def main(config: TrainConfig) -> None:
         )
         labels = {"labels": "majority"} if config.data == "ferplus" else {}
         print(record(config.out, name, predictions, card, {"flip": config.flip, **labels}))
+        if (told := predictions.score_valence_arousal()) is not None:
+            print(f"\n{told}")
         print(f"\nsaved in {config.out}")

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from fer import checkpoint, optim
+from fer import checkpoint, optim, valence_arousal
 from fer.augment import STRENGTHS
 from fer.batches import cut, epoch_order, share
 from fer.datasets.batch import collate
@@ -83,7 +83,8 @@ class Trainer:
         # Only network and optimizer are prepared: batches are cut below, alike for any number of processes.
         self.network, self.optimizer = self.accelerator.prepare(self.model, self.optimizer)
         self.augment = STRENGTHS[config.augment]
-        self.mixers = optim.mixers(config.mix, self.classes)
+        self.pairs = valence_arousal.to_learn(model, train, config.targets)
+        self.mixers = optim.mixers(config.mix, self.classes if self.pairs is None else None)
         priors = torch.tensor(self.shares, dtype=torch.float32).clamp(min=1 / len(train))
         self.log_prior = priors.log().to(self.accelerator.device)
         self.class_weights = (1 / (priors * self.classes)).clamp(max=20).to(self.accelerator.device)
@@ -162,13 +163,17 @@ class Trainer:
             "images_per_second": (len(self.train) - resumed_at) / seconds,
             "chosen": 0,
         }
+        if (told := predictions.score_valence_arousal()) is not None:
+            row |= {"valid_ccc_valence": told.valence.ccc, "valid_ccc_arousal": told.arousal.ccc}
         self.history.rows.append(row)
         self._choose(row)
         if self.accelerator.is_main_process:
             tqdm.write(
                 f"epoch {self.epoch:3d}  train loss {train_loss:.3f}  valid loss {scores.nll:.3f}  "
                 f"accuracy {scores.accuracy:.3f}  balanced {scores.balanced_accuracy:.3f}  "
-                f"macro-F1 {scores.macro_f1:.3f}  {seconds:.0f} s{'  best' if row['chosen'] else ''}"
+                f"macro-F1 {scores.macro_f1:.3f}  "
+                + (f"CCC {told.valence.ccc:.3f} {told.arousal.ccc:.3f}  " if told else "")
+                + f"{seconds:.0f} s{'  best' if row['chosen'] else ''}"
             )
         self._save_state()
 
@@ -178,12 +183,11 @@ class Trainer:
         torch.manual_seed(_mix(config.seed, self.epoch, step, accelerator.process_index))
         parts = max(1, min(config.accumulate, len(indices)))
         counts = accelerator.process_index < size  # see fer.batches.share
-        for k, (some, their) in enumerate(
-            zip(images.tensor_split(parts), labels.tensor_split(parts), strict=True)
-        ):
+        batch = [images, labels] + ([] if self.pairs is None else [self.pairs[indices]])
+        for k, part in enumerate(zip(*(one.tensor_split(parts) for one in batch), strict=True)):
             last = k == parts - 1
             with contextlib.nullcontext() if last else accelerator.no_sync(self.network):
-                loss, hits = self._loss(some.to(accelerator.device), their.to(accelerator.device))
+                loss, hits = self._loss(*(one.to(accelerator.device) for one in part))
                 if not torch.isfinite(loss):
                     names = [self.train.keys[i] for i in indices[:3]]
                     raise DataInvalid(
@@ -201,8 +205,11 @@ class Trainer:
         if self.ema is not None:
             self.ema.update_parameters(self.model)
 
-    def _loss(self, images: Tensor, labels: Tensor) -> tuple[Tensor, int]:
-        """Return the sum of the losses of some faces, and how many were named rightly."""
+    def _loss(self, images: Tensor, labels: Tensor, pairs: Tensor | None = None) -> tuple[Tensor, int]:
+        """Return the sum of the losses of some faces, and how many were named rightly.
+
+        ``pairs`` are valence and arousal, (N, 2), where they are learned, too.
+        """
         config = self.config
         if self.augment is not None:
             images = self.augment(images)
@@ -211,9 +218,14 @@ class Trainer:
             x = F.interpolate(x, (self._side(), self._side()), mode="bilinear", antialias=True)
         top = labels if labels.ndim == 1 else labels.argmax(1)
         if self.mixers and torch.rand(()) < 0.5:
-            x, labels = self.mixers[int(torch.randint(len(self.mixers), ()))](x, labels)
+            mixer = self.mixers[int(torch.randint(len(self.mixers), ()))]
+            if pairs is None:
+                x, labels = mixer(x, labels)
+            else:
+                x, labels, pairs = optim.blend(mixer, x, labels, pairs, self.classes)
+        x = x.contiguous(memory_format=torch.channels_last)
         with self.accelerator.autocast():
-            logits = self.network(x.contiguous(memory_format=torch.channels_last))
+            logits, told = (self.network(x), None) if pairs is None else self.network(x, both=True)
         logits = logits.float()
         hits = int((logits.argmax(1) == top).sum())
         if config.imbalance == "logit_adjustment":  # Menon et al. 2021: learn what is left beside the prior
@@ -222,6 +234,8 @@ class Trainer:
         loss = F.cross_entropy(
             logits, labels, weight=weight, label_smoothing=config.label_smoothing, reduction="sum"
         )
+        if pairs is not None:
+            loss = loss + len(x) * valence_arousal.ccc_loss(told.float(), pairs)
         return loss, hits
 
     def _side(self) -> int:

@@ -184,13 +184,13 @@ def test_videos_have_frame_numbers(tmp_path, model):
 
 def test_faces_of_several_pictures_share_a_forward_pass(tmp_path, model, monkeypatch):
     sizes = []
-    classify = bulk.EmotionPredictor.classify_crops
+    classify = bulk.EmotionPredictor.read_crops
 
     def counted(self, crops):
         sizes.append(len(crops))
         return classify(self, crops)
 
-    monkeypatch.setattr(bulk.EmotionPredictor, "classify_crops", counted)
+    monkeypatch.setattr(bulk.EmotionPredictor, "read_crops", counted)
     rng = np.random.default_rng(0)
     for number in range(5):
         save(tmp_path / "in" / f"{number}.png", rng.integers(0, 256, (48, 48), np.uint8))

@@ -14,7 +14,6 @@ if __name__ == "__main__":
 
     cli.run("fer.datasets.affectnet8", Command)
 
-import json
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -30,6 +29,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
+from fer.datasets import affectnet8_broken
 from fer.datasets.affectnet8_index import (
     BROKEN,
     NO_IMAGE,
@@ -41,10 +41,10 @@ from fer.datasets.affectnet8_index import (
     open_index,
 )
 from fer.datasets.affectnet8_locate import locate, splits
+from fer.datasets.affectnet8_scores import scores
 from fer.datasets.batch import Batch, block
 from fer.datasets.splits import representative
 from fer.errors import DataInvalid, DataMissing
-from fer.files import replacing
 
 if TYPE_CHECKING:
     from fer.datasets.affectnet8_tools import Command
@@ -108,6 +108,7 @@ class AffectNet8(Dataset):
 
     Attributes:
         labels: int64 (N,), known without opening an image.
+        valence, arousal: float32 (N,), -1 to 1; NaN where not known. Read when first asked for.
         ids: int64 (N,), the numbers in the file names.
         keys: N names such as ``"train/42"``.
         problems: what was wrong with the faces that were left out.
@@ -152,7 +153,7 @@ class AffectNet8(Dataset):
                 f"{self.title} {self.split}: left out {sum(self.excluded.values()):,} faces, no emotions: {kinds}"
             )
 
-        broken = self._known_broken()
+        broken = affectnet8_broken.known(self._source)
         self.problems = [
             *index.problems,
             *(Problem(BROKEN, self._source.image_file(one), broken[one]) for one in broken),
@@ -162,6 +163,7 @@ class AffectNet8(Dataset):
         kept = index.labels < classes
         if broken:
             kept &= ~np.isin(index.ids.astype(np.str_), list(broken))
+        self._on_error, self._whole = on_error, limit is None
         self._index = index if kept.all() else index.take(kept)
         if limit is not None and limit < len(self._index):
             self._index = self._index.take(representative(self._index.labels, self.keys, limit))
@@ -176,6 +178,18 @@ class AffectNet8(Dataset):
     def labels(self) -> np.ndarray:
         """Class indices, int64 (N,)."""
         return self._index.labels.astype(np.int64)
+
+    @property
+    def valence(self) -> np.ndarray:  # noqa: D102
+        return self._scores[:, 0]
+
+    @property
+    def arousal(self) -> np.ndarray:  # noqa: D102
+        return self._scores[:, 1]
+
+    @cached_property
+    def _scores(self) -> np.ndarray:
+        return scores(self._source, self._index, self._on_error, keep=self._whole)
 
     @property
     def ids(self) -> np.ndarray:
@@ -287,7 +301,8 @@ class AffectNet8(Dataset):
                 reasons.update(found)
                 bar.update(len(part))
         checked = set(map(str, self.ids.tolist()))
-        self._note_broken({k: v for k, v in self._known_broken().items() if k not in checked} | reasons)
+        before = affectnet8_broken.known(self._source)
+        affectnet8_broken.note(self._source, {k: v for k, v in before.items() if k not in checked} | reasons)
         return [Problem(BROKEN, self._source.image_file(one), reason) for one, reason in reasons.items()]
 
     def _reasons(self, part: range) -> dict[str, str]:
@@ -300,28 +315,6 @@ class AffectNet8(Dataset):
                     f"{len(data):,} bytes, not a whole image" if data else "an empty file"
                 )
         return reasons
-
-    def _known_broken(self) -> dict[str, str]:
-        """Return what ``verify`` noted, by id, without the images that have changed since."""
-        path = self._source.broken_path
-        if not path.is_file():
-            return {}
-        try:
-            rows = json.loads(path.read_text("utf-8"))
-            return {one: why for one, why, stamp in rows if stamp == self._source.image_stamp(one)}
-        except (ValueError, TypeError) as error:
-            raise DataInvalid(f"{path} is damaged ({error}). Delete it, then run verify() again.") from error
-
-    def _note_broken(self, reasons: dict[str, str]) -> None:
-        path = self._source.broken_path
-        rows = [[one, why, self._source.image_stamp(one)] for one, why in reasons.items()]
-        if not rows and not path.exists():
-            return
-        try:
-            with replacing(path) as temporary:
-                temporary.write_text(json.dumps(rows), "utf-8")
-        except OSError as error:
-            print(f"note: {path} cannot be written ({error.strerror}): broken images are not remembered.")
 
     def _report(self, on_error: str, usable: int) -> None:
         """Raise, or print how many faces are left out."""
