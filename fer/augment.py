@@ -49,6 +49,9 @@ class Augment:
 
     def _move(self, x: Tensor) -> Tensor:
         n = len(x)
+        if (self.degrees, self.scale, self.shear, self.shift) == (0, (1, 1), 0, 0):
+            mirrored = torch.rand(n, device=x.device) < self.flip
+            return torch.where(mirrored.view(n, 1, 1, 1), x.flip(-1), x)
 
         def either(most: float) -> Tensor:
             return torch.empty(n, device=x.device).uniform_(-most, most)
