@@ -81,6 +81,8 @@ def export(folder: str | Path, out: str | Path) -> float:
         raise DataMissing(
             f"Export needs a package that is missing ({error}): python -m pip install onnx onnxscript"
         ) from error
+    for node in program.model.graph:
+        node.metadata_props.clear()  # where in whose file each operation was written
     program.model.metadata_props.update({f"fer.{k}": json.dumps(card[k]) for k in NOTED if k in card})
     with replacing(out) as temporary:
         program.save(temporary)

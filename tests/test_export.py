@@ -55,6 +55,7 @@ def test_other_programs_get_the_same_logits_and_the_notes(exported):
     np.testing.assert_allclose(session.run([OUTPUT], {INPUT: faces.numpy()})[0], expected, atol=1e-4)
     notes = {k: json.loads(v) for k, v in session.get_modelmeta().custom_metadata_map.items()}
     assert notes["fer.emotions"] == list(EMOTIONS)
+    assert b".py" not in (exported / ONNX).read_bytes()  # nothing of the machine that it was made on
     assert notes["fer.preprocess"] == card["preprocess"]
     assert notes["fer.weights_sha256"] == card["weights_sha256"]
     assert (notes["fer.flip"], notes["fer.crop_margin"], notes["fer.temperature"]) == (True, 0.1, 1.5)
