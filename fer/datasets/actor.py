@@ -18,7 +18,7 @@ from fer.labels import EMOTIONS
 CAST = (
     Identity(
         skin=SKINS[2], hair=HAIRS[2], iris=IRISES[2], lips=0.75, hairstyle="long", age=0.05, jaw=0.97,
-        eye_size=1.08, eye_slant=0.02, brow_weight=0.95, brow_height=1.03, nose_width=0.94, lip_fullness=1.12,
+        eye_size=0.95, eye_slant=0.02, brow_weight=0.95, brow_height=0.95, nose_width=0.94, lip_fullness=1.12,
         clothes=(52, 92, 118),
     ),
     Identity(
