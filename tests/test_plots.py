@@ -32,6 +32,9 @@ FIGURES = {
     "face": lambda ax: plots.face(FACE, ax),
     "landmarks": lambda ax: plots.landmarks(FACE, POINTS, ax),
     "valence_arousal": lambda ax: plots.valence_arousal(np.zeros(16), np.ones(16), LABELS, ax=ax),
+    "valence_arousal_scatter": lambda ax: plots.valence_arousal_scatter(
+        np.zeros((4, 2)), np.ones((4, 2)), ax
+    ),
     "by_class": lambda ax: plots.by_class(np.arange(16.0), LABELS, ax=ax),
     "filters": lambda ax: plots.filters(torch.randn(7, 3, 3, 3), ax),
     "feature_maps": lambda ax: plots.feature_maps(torch.rand(7, 5, 5), ax),
