@@ -34,8 +34,6 @@ if __name__ == "__main__":
 
     cli.run("benchmarks.detection", DetectionOptions)
 
-import json
-import platform
 import time
 from collections.abc import Callable, Iterator
 
@@ -44,9 +42,9 @@ import numpy as np
 from sklearn.datasets import load_sample_images
 from tqdm import tqdm
 
+from benchmarks import record
 from fer.errors import DataInvalid
 from fer.faces import FaceDetector, load_cascade, to_grey
-from fer.files import replacing
 from fer.images import read_image
 from fer.listing import Listing
 
@@ -71,9 +69,10 @@ def main(options: DetectionOptions) -> None:
     tiles: list[np.ndarray] = []
     results = {name: measure(name, mode, photos, others, tiles) for name, mode in modes.items()}
     print(table(results))
-    record = {"machine": f"{platform.machine()}, one thread", "opencv": cv2.__version__, "modes": results}
-    with replacing(options.out) as temporary:
-        temporary.write_text(json.dumps(record, indent=1) + "\n")
+    record.save(
+        options.out,
+        modes=results,
+    )
     if options.show:
         while not tiles or len(tiles) % 10:
             tiles.append(np.zeros((120, 120, 3), np.uint8))

@@ -38,17 +38,16 @@ if __name__ == "__main__":
 
 import json
 import os
-import platform
 import subprocess
 import sys
 import time
 
 import numpy as np
 
+from benchmarks import record
 from benchmarks.make_affectnet8 import MakeOptions, counts, make
 from fer.datasets.affectnet8_index import ANNOTATIONS
 from fer.datasets.affectnet8_locate import locate
-from fer.files import replacing
 
 _OPENING = """
 import json, pathlib, sys, time
@@ -83,19 +82,15 @@ def main(options: IndexOptions) -> None:
         row["times_naive_labels"] = naive["exp",] / row["first_s"]
         row["times_naive_all"] = naive[ANNOTATIONS] / row["first_s"]
     print(table(rows, naive, options))
-    record = {
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
-        "load_average": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
-        "date": time.strftime("%Y-%m-%d"),
-        "faces": options.images,
-        "tiny_jpegs": not options.full_images,
-        "naive_sample": min(options.sample, options.images),
-        "naive_labels_s": naive["exp",],
-        "naive_all_annotations_s": naive[ANNOTATIONS],
-        "cases": rows,
-    }
-    with replacing(options.out) as temporary:
-        temporary.write_text(json.dumps(record, indent=1) + "\n")
+    record.save(
+        options.out,
+        faces=options.images,
+        tiny_jpegs=not options.full_images,
+        naive_sample=min(options.sample, options.images),
+        naive_labels_s=naive["exp",],
+        naive_all_annotations_s=naive[ANNOTATIONS],
+        cases=rows,
+    )
 
 
 def measure(name: str, place: Path, repeats: int) -> dict:

@@ -37,15 +37,14 @@ if __name__ == "__main__":
 
     cli.run("benchmarks.live_quality", QualityOptions)
 
-import json
 from collections.abc import Callable
 
 import numpy as np
 from tqdm import tqdm
 
+from benchmarks import record
 from fer.datasets.actor import Actor
 from fer.faces import FaceDetector
-from fer.files import replacing
 from fer.labels import EMOTIONS, UNCERTAIN
 from fer.live.analysis import Analyser
 from fer.live.app import load_predictor
@@ -116,14 +115,13 @@ def main(options: QualityOptions) -> None:
     print(
         f"three faces: {identities['tracks']} identities for 3 people, {identities['seen']:.1%} of the faces found"
     )
-    record = {
-        "arch": predictor.card["arch"],
-        "network": dict(zip(map(str, SMOOTHING), real, strict=True)),
-        "simulated": dict(zip(map(str, SMOOTHING), simulated, strict=True)),
-        "three_faces": identities,
-    }
-    with replacing(options.out) as temporary:
-        temporary.write_text(json.dumps(record, indent=1) + "\n")
+    record.save(
+        options.out,
+        arch=predictor.card["arch"],
+        network=dict(zip(map(str, SMOOTHING), real, strict=True)),
+        simulated=dict(zip(map(str, SMOOTHING), simulated, strict=True)),
+        three_faces=identities,
+    )
 
 
 def film(predictor: EmotionPredictor, seed: int, seconds: float) -> tuple[list[dict], list[dict]]:

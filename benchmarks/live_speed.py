@@ -35,18 +35,15 @@ if __name__ == "__main__":
 
 import gc
 import itertools
-import json
 import os
-import platform
 import time
 from collections.abc import Callable, Iterator
 
 import cv2
 import numpy as np
-import torch
 
+from benchmarks import record
 from fer.datasets.actor import Actor
-from fer.files import replacing
 from fer.live import overlay
 from fer.live.analysis import Analyser, LiveFace
 from fer.live.app import load_predictor
@@ -116,17 +113,12 @@ def main(options: SpeedOptions) -> None:
             f"\nmemory after {memory['frames']:,} frames: {memory['end_mib']:.0f} MiB, {memory['growth_mib']:+.1f} MiB "
             "since the first tenth"
         )
-    record = {
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, no GPU",
-        "load_average": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
-        "torch": torch.__version__,
-        "opencv": cv2.__version__,
-        "arch": predictor.card["arch"],
-        "cases": rows,
-        "memory": memory,
-    }
-    with replacing(options.out) as temporary:
-        temporary.write_text(json.dumps(record, indent=1) + "\n")
+    record.save(
+        options.out,
+        arch=predictor.card["arch"],
+        cases=rows,
+        memory=memory,
+    )
 
 
 def measure(predictor: EmotionPredictor, size: tuple[int, int], faces: int, options: SpeedOptions) -> dict:

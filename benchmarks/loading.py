@@ -44,9 +44,6 @@ if __name__ == "__main__":
 
 import functools
 import itertools
-import json
-import os
-import platform
 import time
 from collections.abc import Iterator
 
@@ -56,12 +53,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
+from benchmarks import record
 from benchmarks.make_affectnet8 import MakeOptions, make
 from fer.datasets import AffectNet8
 from fer.datasets.affectnet8 import decode
 from fer.datasets.batch import collate
 from fer.datasets.pack import pack, resized
-from fer.files import replacing
 from fer.memory import keep_freed_memory
 
 BATCH = 128
@@ -98,19 +95,13 @@ def main(options: LoadingOptions) -> None:
         limits[f"copy {size}"] = copy_limit(size, options.seconds)
         rows += measure(root, folder, size, limits, options)
     print(table(rows, limits))
-    record = {
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
-        "load_average": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
-        "date": time.strftime("%Y-%m-%d"),
-        "torch": torch.__version__,
-        "opencv": cv2.__version__,
-        "faces": len(folder),
-        "mean_jpeg_bytes": float(np.mean([len(folder.jpeg(i)) for i in range(min(1000, len(folder)))])),
-        "limits_per_s": limits,
-        "cases": rows,
-    }
-    with replacing(options.out) as temporary:
-        temporary.write_text(json.dumps(record, indent=1) + "\n")
+    record.save(
+        options.out,
+        faces=len(folder),
+        mean_jpeg_bytes=float(np.mean([len(folder.jpeg(i)) for i in range(min(1000, len(folder)))])),
+        limits_per_s=limits,
+        cases=rows,
+    )
 
 
 def measure(root: Path, folder: AffectNet8, size: int, limits: dict, options: LoadingOptions) -> list[dict]:

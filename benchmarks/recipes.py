@@ -21,7 +21,7 @@ BASE = {
     **{"optimizer": "sgd", "lr": 0.1, "weight_decay": 5e-4, "schedule": "one_cycle", "warmup": 0.2},
     **{"augment": "strong", "mix": "mixup", "labels": "soft", "label_smoothing": 0.05, "start_size": 32},
 }
-"""What models/emotion_net was trained with."""
+"""The first, long run of models/emotion_net."""
 
 RECIPES = {
     "base": {},

@@ -43,7 +43,6 @@ if __name__ == "__main__":
 
     cli.run("benchmarks.scaling", ScalingOptions)
 
-import json
 import os
 import subprocess
 import sys
@@ -51,13 +50,11 @@ import tempfile
 import time
 
 import cv2
-import torch
 
-from benchmarks.training import machine
+from benchmarks import record
 from fer.datasets import open_split
 from fer.datasets.actor import Actor
 from fer.errors import UserError
-from fer.files import replacing
 from fer.history import History
 
 
@@ -83,18 +80,14 @@ def main(options: ScalingOptions) -> None:
                 flush=True,
             )
     print("\n" + table(rows))
-    record = {
-        "machine": machine(),
-        "load_average": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
-        "torch": torch.__version__,
-        "model": options.model,
-        "data": options.data,
-        "batch_size": options.batch_size,
-        "workers": options.workers,
-        "cases": rows,
-    }
-    with replacing(options.out) as temporary:
-        temporary.write_text(json.dumps(record, indent=1) + "\n")
+    record.save(
+        options.out,
+        model=options.model,
+        data=options.data,
+        batch_size=options.batch_size,
+        workers=options.workers,
+        cases=rows,
+    )
 
 
 def write_photos(folder: Path, count: int) -> None:

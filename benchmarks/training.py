@@ -50,9 +50,6 @@ if __name__ == "__main__":
     cli.run("benchmarks.training", TrainingOptions)
 
 import contextlib
-import json
-import os
-import platform
 import time
 from collections.abc import Callable
 
@@ -63,15 +60,14 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
+from benchmarks import record
+from benchmarks.record import DEVICE
 from fer import optim
 from fer.datasets import open_split
 from fer.errors import DataInvalid
-from fer.files import replacing
 from fer.memory import keep_freed_memory
 from fer.preprocess import Preprocess
 from fer.train import TrainConfig, fit, new_model
-
-DEVICE = torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
 
 
 class OneByOne(Dataset):
@@ -112,31 +108,15 @@ def main(options: TrainingOptions) -> None:
             rows.append(row)
             print(f"{name} {row['precision']}: {row['end_to_end']:.0f} images a second", flush=True)
     print("\n" + table(rows))
-    record = {
-        "machine": machine(),
-        "load_average": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
-        "torch": torch.__version__,
-        "data": options.data,
-        "faces": len(train),
-        "batch_size": options.batch_size,
-        "workers": options.workers,
-        "augment": options.augment,
-        "cases": rows,
-    }
-    with replacing(options.out) as temporary:
-        temporary.write_text(json.dumps(record, indent=1) + "\n")
-
-
-def machine() -> str:
-    """Name the machine's kind."""
-    gpu = (
-        torch.cuda.get_device_name()
-        if DEVICE.type == "cuda"
-        else DEVICE.type
-        if DEVICE.type != "cpu"
-        else "no GPU"
+    record.save(
+        options.out,
+        data=options.data,
+        faces=len(train),
+        batch_size=options.batch_size,
+        workers=options.workers,
+        augment=options.augment,
+        cases=rows,
     )
-    return f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, {gpu}"
 
 
 def annotated_folder(root: Path) -> Path:

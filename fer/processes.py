@@ -1,6 +1,7 @@
 """The processes of one command, as torchrun and accelerate launch start them: which one is this, and waiting."""
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,9 +14,8 @@ from fer.errors import UserError
 
 T = TypeVar("T")
 
-PATIENCE = timedelta(
-    days=30
-)  # the first to finish waits for the last; a process that dies ends the wait at once
+PATIENCE = timedelta(days=30)
+"""The first to finish waits for the last; a process that dies ends the wait at once."""
 
 
 class ProcessLost(UserError):
@@ -41,9 +41,8 @@ def noticing_losses(advice: str) -> Iterator[None]:
 
 def _brief(error: Exception) -> str:
     """Return the telling part of "[…/pair.cc:561] Connection closed by peer [127.0.0.1]:17283. This is …"."""
-    return str(error).strip().split("\n")[0].rpartition("/pair.cc")[2].partition("] ")[2].partition(". ")[
-        0
-    ] or (type(error).__name__)
+    found = re.search(r"/pair\.cc:\d+\] (.+?)(?:\. |$)", str(error).strip(), re.MULTILINE)
+    return found[1] if found else type(error).__name__
 
 
 @dataclass(frozen=True)
