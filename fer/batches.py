@@ -10,13 +10,17 @@ from collections.abc import Iterator
 import numpy as np
 
 
-def epoch_order(labels: np.ndarray, seed: int, epoch: int, balanced: bool = False) -> np.ndarray:
-    """Return the order of one epoch, int64 (N,): each sample once, or drawn so that classes are equally frequent."""
+def epoch_order(labels: np.ndarray, seed: int, epoch: int, evenness: float = 0.0) -> np.ndarray:
+    """Return the order of one epoch, int64 (N,): each sample once, or drawn so that classes are more alike.
+
+    With ``evenness`` above 0 a class of N samples is drawn in proportion to
+    N ** (1 - evenness): 1 makes all classes equally frequent, 0.5 is
+    square-root sampling (Kang et al. 2020, arXiv:1910.09217).
+    """
     rng = np.random.default_rng((seed, epoch))
-    if not balanced:
+    if not evenness:
         return rng.permutation(len(labels))
-    frequency = np.bincount(labels)
-    weights = 1 / frequency[labels]
+    weights = np.bincount(labels)[labels] ** -float(evenness)
     return rng.choice(len(labels), len(labels), p=weights / weights.sum())
 
 

@@ -67,7 +67,8 @@ from fer.scores import RESAMPLES, Scores, fit_temperature, score
 from fer.valence_arousal import ValenceArousalScores
 
 METRICS = "metrics.json"
-STRENGTHS = [round(0.05 * step, 2) for step in range(21)]
+STRENGTHS = sorted((round(0.05 * step, 2) for step in range(-20, 21)), key=abs)
+"""Weakest first. Below 0 is for networks that were trained on classes made more even than they are."""
 PRICE = 0.005
 """Half a point of accuracy."""
 _PAIRS = ("valence_arousal", "true_valence_arousal")

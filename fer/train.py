@@ -60,7 +60,9 @@ class TrainConfig:
     """What is learned; valence and arousal need data that has them (AffectNet8, the sample)."""
     label_smoothing: float = 0.0
     """Share of each label that is spread over all classes."""
-    imbalance: Literal["none", "class_weights", "balanced_sampling", "logit_adjustment"] = "none"
+    imbalance: Literal[
+        "none", "class_weights", "balanced_sampling", "square_root_sampling", "logit_adjustment"
+    ] = "none"
     """What is done about rare emotions."""
     augment: Literal["none", "flip", "light", "strong"] = "light"
     """Random changes to training faces; see fer/augment.py."""

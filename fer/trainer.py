@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from accelerate import Accelerator, PartialState
 from accelerate.state import AcceleratorState
 from accelerate.utils import broadcast, gather_object
@@ -23,7 +22,6 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from fer import checkpoint, optim, valence_arousal
-from fer.augment import STRENGTHS
 from fer.batches import cut, epoch_order, share
 from fer.datasets.batch import collate
 from fer.errors import DataInvalid, DataMissing, UserError
@@ -32,6 +30,7 @@ from fer.files import replacing
 from fer.history import History
 from fer.interrupt import stop_signals
 from fer.labels import EMOTIONS
+from fer.objective import Objective
 from fer.processes import noticing_losses
 
 if TYPE_CHECKING:
@@ -40,6 +39,12 @@ if TYPE_CHECKING:
 STATE, HISTORY = "state.pt", "history.csv"
 FREE_TO_CHANGE = {"resume", "overwrite", "out", "root", "workers", "save_steps", "accumulate"}
 """Options that may differ between the first run and its resumption."""
+
+EVENNESS = {
+    **{"none": 0.0, "square_root_sampling": 0.5},
+    **{"balanced_sampling": 1.0, "class_weights": 1.0, "logit_adjustment": 1.0},
+}
+"""How even each ``imbalance`` makes the classes: N faces count as N ** (1 - evenness)."""
 
 
 class Stopped(UserError):
@@ -82,12 +87,10 @@ class Trainer:
         self.ema = optim.running_mean(self.model, config.ema) if config.ema else None
         # Only network and optimizer are prepared: batches are cut below, alike for any number of processes.
         self.network, self.optimizer = self.accelerator.prepare(self.model, self.optimizer)
-        self.augment = STRENGTHS[config.augment]
         self.pairs = valence_arousal.to_learn(model, train, config.targets)
-        self.mixers = optim.mixers(config.mix, self.classes if self.pairs is None else None)
-        priors = torch.tensor(self.shares, dtype=torch.float32).clamp(min=1 / len(train))
-        self.log_prior = priors.log().to(self.accelerator.device)
-        self.class_weights = (1 / (priors * self.classes)).clamp(max=20).to(self.accelerator.device)
+        self.loss = Objective(
+            model, self.shares, len(train), config, self.accelerator, paired=self.pairs is not None
+        )
 
     # The run: epochs, the choice of the best one, files.
 
@@ -187,7 +190,8 @@ class Trainer:
         for k, part in enumerate(zip(*(one.tensor_split(parts) for one in batch), strict=True)):
             last = k == parts - 1
             with contextlib.nullcontext() if last else accelerator.no_sync(self.network):
-                loss, hits = self._loss(*(one.to(accelerator.device) for one in part))
+                there = [one.to(accelerator.device) for one in part]
+                loss, hits = self.loss(self.network, self.epoch, *there)
                 if not torch.isfinite(loss):
                     names = [self.train.keys[i] for i in indices[:3]]
                     raise DataInvalid(
@@ -205,53 +209,13 @@ class Trainer:
         if self.ema is not None:
             self.ema.update_parameters(self.model)
 
-    def _loss(self, images: Tensor, labels: Tensor, pairs: Tensor | None = None) -> tuple[Tensor, int]:
-        """Return the sum of the losses of some faces, and how many were named rightly.
-
-        ``pairs`` are valence and arousal, (N, 2), where they are learned, too.
-        """
-        config = self.config
-        if self.augment is not None:
-            images = self.augment(images)
-        x = self.model.preprocess(images)
-        if self._side() < x.shape[-1]:
-            x = F.interpolate(x, (self._side(), self._side()), mode="bilinear", antialias=True)
-        top = labels if labels.ndim == 1 else labels.argmax(1)
-        if self.mixers and torch.rand(()) < 0.5:
-            mixer = self.mixers[int(torch.randint(len(self.mixers), ()))]
-            if pairs is None:
-                x, labels = mixer(x, labels)
-            else:
-                x, labels, pairs = optim.blend(mixer, x, labels, pairs, self.classes)
-        x = x.contiguous(memory_format=torch.channels_last)
-        with self.accelerator.autocast():
-            logits, told = (self.network(x), None) if pairs is None else self.network(x, both=True)
-        logits = logits.float()
-        hits = int((logits.argmax(1) == top).sum())
-        if config.imbalance == "logit_adjustment":  # Menon et al. 2021: learn what is left beside the prior
-            logits = logits + self.log_prior
-        weight = self.class_weights if config.imbalance == "class_weights" else None
-        loss = F.cross_entropy(
-            logits, labels, weight=weight, label_smoothing=config.label_smoothing, reduction="sum"
-        )
-        if pairs is not None:
-            loss = loss + len(x) * valence_arousal.ccc_loss(told.float(), pairs)
-        return loss, hits
-
-    def _side(self) -> int:
-        """Return the side of this epoch's faces: from ``start_size`` up to the full one, in steps of 8 pixels."""
-        full = self.model.preprocess.size
-        start = min(self.config.start_size or full, full)
-        grown = self.epoch / (0.6 * self.config.epochs)
-        return full if grown >= 1 else start + math.floor(grown * (full - start) / 8) * 8
-
     # Batches: one order an epoch, cut alike for any number of processes.
 
     def _batches(self) -> list[tuple[int, list[int]]]:
         """Return what is left of this epoch: the size of each batch, and this process's part of it."""
-        order = epoch_order(
-            self.train.labels, self.config.seed, self.epoch, self.config.imbalance == "balanced_sampling"
-        )
+        sampled = self.config.imbalance.endswith("sampling")
+        evenness = EVENNESS[self.config.imbalance] if sampled else 0.0
+        order = epoch_order(self.train.labels, self.config.seed, self.epoch, evenness)
         rank, world = self.accelerator.process_index, self.accelerator.num_processes
         return [(b - a, share(order[a:b], rank, world).tolist()) for a, b in self.spans if a >= self.seen]
 
@@ -323,9 +287,8 @@ class Trainer:
         }
 
     def _learned_shares(self) -> list[float]:
-        even = self.config.imbalance != "none"
-        shares = np.full(self.classes, 1 / self.classes) if even else self.shares
-        return [round(float(share), 6) for share in shares]
+        shares = self.shares ** (1 - EVENNESS[self.config.imbalance])
+        return [round(float(share), 6) for share in shares / shares.sum()]
 
     # State: enough to go on to the same weights.
 

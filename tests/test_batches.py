@@ -36,8 +36,8 @@ def test_an_epoch_holds_each_sample_once_in_an_order_of_its_own():
 
 def test_an_epoch_can_be_repeated():
     labels = np.arange(50) % 3
-    for balanced in (False, True):
-        first, again = (epoch_order(labels, 4, 2, balanced) for _ in range(2))
+    for evenness in (0.0, 0.5, 1.0):
+        first, again = (epoch_order(labels, 4, 2, evenness) for _ in range(2))
         assert np.array_equal(first, again)
 
 
@@ -49,10 +49,16 @@ def test_seeds_and_epochs_are_not_added():
 
 def test_balanced_sampling_draws_classes_alike():
     labels = np.repeat([0, 1, 5], [9000, 900, 100])
-    drawn = np.bincount(labels[epoch_order(labels, 0, 0, balanced=True)], minlength=6)
+    drawn = np.bincount(labels[epoch_order(labels, 0, 0, evenness=1.0)], minlength=6)
     assert drawn.sum() == 10_000
     assert drawn[[2, 3, 4]].sum() == 0
     assert np.abs(drawn[[0, 1, 5]] - 3333).max() < 250
+
+
+def test_square_root_sampling_draws_by_the_root_of_the_frequency():
+    labels = np.repeat([0, 1, 5], [8100, 900, 100])  # roots 90, 30, 10
+    drawn = np.bincount(labels[epoch_order(labels, 0, 0, evenness=0.5)], minlength=6)
+    assert np.abs(drawn[[0, 1, 5]] / drawn.sum() - np.array([90, 30, 10]) / 130).max() < 0.02
 
 
 @pytest.mark.parametrize("world", [1, 2, 3, 8, 9, 20])

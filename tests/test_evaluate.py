@@ -181,6 +181,19 @@ def test_calibration_pays_at_most_half_a_point_for_balance():
     assert too_much.accuracy < best - 0.005 or too_much.balanced_accuracy <= after.balanced_accuracy
 
 
+def test_a_network_trained_on_even_classes_gets_a_part_of_the_true_shares_back():
+    labels = np.array([0] * 390 + [5] * 10)
+    logits = np.full((400, 8), -20.0, np.float32)
+    logits[:, 0] = 0
+    logits[:, 5] = np.where(labels == 5, 6.0, -6.0)
+    logits[:60, 5] = 1.0  # neutral faces, called disgusted by a network that saw much disgust
+    card = calibrate(
+        {"class_shares": [0.7, *[0.3 / 7] * 7]}, Predictions([*map(str, range(400))], logits, labels)
+    )
+    assert card["prior_strength"] < 0
+    assert Predictions([*map(str, range(400))], logits, labels).score(card).accuracy > 0.99
+
+
 def test_the_chosen_prior_is_the_one_of_the_card():
     card = {"class_shares": [0.65] + [0.05] * 7, "prior_strength": 0.5}
     predictions = predict(plain_network(), Spots(16))

@@ -224,6 +224,13 @@ def test_balanced_sampling_shows_rare_classes_as_often():
     assert 330 < sum(train.labels[i] == 7 for i in train.seen) < 470
 
 
+def test_square_root_sampling_shows_rare_classes_more_often():
+    train = Spots(labels=np.repeat([0, 7], [720, 80]))  # by the roots: 3 to 1
+    run(Constant(), train=train, epochs=1, imbalance="square_root_sampling")
+    assert len(train.seen) == 800
+    assert 160 < sum(train.labels[i] == 7 for i in train.seen) < 240
+
+
 def test_soft_labels_and_smoothing():
     train = Soft(16)
     soft = (0.75 * nll(train.labels) + 0.25 * nll((train.labels + 1) % 8)).mean().item()
@@ -233,13 +240,16 @@ def test_soft_labels_and_smoothing():
 
 
 @pytest.mark.parametrize(
-    ("imbalance", "even"),
-    [("none", False), ("class_weights", True), ("balanced_sampling", True), ("logit_adjustment", True)],
+    ("imbalance", "power"),
+    [
+        *[("none", 1.0), ("square_root_sampling", 0.5)],
+        *[("class_weights", 0.0), ("balanced_sampling", 0.0), ("logit_adjustment", 0.0)],
+    ],
 )
-def test_card_tells_which_shares_were_learned(tmp_path, imbalance, even):
+def test_card_tells_which_shares_were_learned(tmp_path, imbalance, power):
     run(small_net(), train=Spots(labels=SKEWED), epochs=1, imbalance=imbalance, out=tmp_path)
-    shares = np.full(8, 1 / 8) if even else np.bincount(SKEWED) / len(SKEWED)
-    assert load(tmp_path)[1]["class_shares"] == pytest.approx(shares, abs=1e-6)
+    counted = np.bincount(SKEWED) ** power
+    assert load(tmp_path)[1]["class_shares"] == pytest.approx(counted / counted.sum(), abs=1e-6)
 
 
 # The running mean of the weights.
