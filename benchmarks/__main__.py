@@ -9,6 +9,7 @@ from pathlib import Path
 
 REDUCED = {
     "live_speed": "--seconds 2 --memory-frames 0",
+    "runtimes": "--repeats 20",
     "live_quality": "--actors 1 --seconds 2",
     "training": "--models baseline emotion_net --precisions no --faces 256 --seconds 2",
     "scaling": "--faces 256 --photos 40",

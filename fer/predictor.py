@@ -1,6 +1,7 @@
 """Frame in, named faces out: what every demo and script shows goes through here."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from fer.faces import FaceDetector, crop
 from fer.labels import EMOTIONS, UNCERTAIN
 from fer.model import WithValenceArousal
 from fer.probabilities import class_shift, outputs_of, to_probabilities
-from fer.runtime import fastest
+from fer.runtime import OnnxNetwork, fastest, one_torch_thread
 
 MODELS = Path(__file__).parent.parent / "models"
 DEFAULTS = ("emotion_net", "baseline_cnn")
@@ -120,8 +121,9 @@ class EmotionPredictor:
         """Return probabilities (N, 8) and, where the network tells them, valence and arousal (N, 2)."""
         if not crops:
             return np.zeros((0, len(EMOTIONS)), np.float32), None
-        inputs = torch.stack([self.model.preprocess(_to_tensor(face)) for face in crops])
-        logits, told = outputs_of(self.network, inputs, self.flip)
+        with one_torch_thread() if isinstance(self.network, OnnxNetwork) else nullcontext():
+            inputs = torch.stack([self.model.preprocess(_to_tensor(face)) for face in crops])
+            logits, told = outputs_of(self.network, inputs, self.flip)
         found = to_probabilities(logits.numpy(), self.temperature, self.shift)
         probabilities = np.zeros((len(crops), len(EMOTIONS)), np.float32)
         probabilities[:, : found.shape[1]] = found  # a network of seven classes never says contempt

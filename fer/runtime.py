@@ -8,7 +8,8 @@ the predictor runs torch.
 
 import json
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +70,17 @@ class OnnxNetwork:
     def __call__(self, x: Tensor) -> Tensor:
         """Return the logits of a batch on the CPU."""
         return torch.from_numpy(self.session.run(None, {INPUT: np.ascontiguousarray(x.numpy())})[0])
+
+
+@contextmanager
+def one_torch_thread() -> Iterator[None]:
+    """Keep torch to the calling thread: after each operation its others spin, on cores that ONNX Runtime needs."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _unusable() -> tuple[type[Exception], ...]:

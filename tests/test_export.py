@@ -77,6 +77,25 @@ def test_predictor_runs_it_with_the_same_result(exported):
     np.testing.assert_allclose(fast.classify_crops(CROPS), expected, atol=1e-5)
 
 
+@pytest.mark.parametrize(("runtime", "during"), [("auto", 1), ("torch", 3)])
+def test_torch_leaves_the_cores_to_onnx_runtime_and_takes_them_back(exported, monkeypatch, runtime, during):
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        predictor, seen = EmotionPredictor(exported, runtime=runtime), []
+
+        def interrupted(*_):
+            seen.append(torch.get_num_threads())
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr("fer.predictor.outputs_of", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            predictor.classify_crops(CROPS)
+        assert (seen, torch.get_num_threads()) == ([during], 3)
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_an_export_of_other_weights_is_not_used(folder):
     model_folder(folder, scale=3.0)
     with pytest.warns(UserWarning, match="other weights"):

@@ -43,7 +43,7 @@ from fer.datasets.affectnet8_index import (
 from fer.datasets.affectnet8_locate import locate, splits
 from fer.datasets.affectnet8_scores import scores
 from fer.datasets.batch import Batch, block
-from fer.datasets.splits import representative
+from fer.datasets.splits import representative, requested
 from fer.errors import DataInvalid, DataMissing
 
 if TYPE_CHECKING:
@@ -129,17 +129,13 @@ class AffectNet8(Dataset):
         classes: int = 8,
         on_error: str = "raise",
     ) -> None:
-        split = {"valid": "val", "validation": "val"}.get(split, split)
+        split = requested(split, classes, limit)
         if split not in splits(root):
             raise DataInvalid(
                 f"AffectNet8 has no split {split!r}; expected one of {', '.join(splits(root))}."
             )
-        if classes not in (7, 8):
-            raise DataInvalid(f"classes={classes!r}; expected 8, or 7 to leave out contempt.")
         if on_error not in ("raise", "skip"):
             raise DataInvalid(f"on_error={on_error!r}; expected 'raise' or 'skip'.")
-        if limit is not None and limit < 1:
-            raise DataInvalid(f"limit={limit}; expected a number of faces, or None for all.")
         self._source, self.transform = locate(root, split), transform
         self.name, self.title, self.split = self._source.name, self._source.title, self._source.split
         index, seconds = open_index(self._source)

@@ -49,7 +49,7 @@ from tqdm.auto import tqdm
 
 from fer.datasets.affectnet8 import Annotations
 from fer.datasets.batch import Batch, block
-from fer.datasets.splits import representative
+from fer.datasets.splits import representative, requested
 from fer.errors import DataInvalid, DataMissing
 from fer.files import replacing
 from fer.labels import EMOTIONS
@@ -90,12 +90,7 @@ class Packed(Dataset):
         limit: int | None = None,
         classes: int = 8,
     ) -> None:
-        if classes not in (7, 8):
-            raise DataInvalid(f"classes={classes!r}; expected 8, or 7 to leave out contempt.")
-        if limit is not None and limit < 1:
-            raise DataInvalid(f"limit={limit}; expected a number of faces, or None for all.")
-        self.split = {"valid": "val", "validation": "val"}.get(split, split)
-        self.transform = transform
+        self.split, self.transform = requested(split, classes, limit), transform
         self.folder = _folder(Path(root), self.split)
         self.manifest = read_manifest(self.folder)
         self.name, self.title, self.size = (self.manifest[key] for key in ("name", "title", "size"))

@@ -28,6 +28,19 @@ class Labelled(Protocol):
     keys: Sequence[str]
 
 
+def requested(split: str, classes: int, limit: int | None) -> str:
+    """Check what AffectNet's loaders are asked for; return the split's name: "valid" and "validation" are "val".
+
+    Raises:
+        DataInvalid: other classes than 7 or 8, or a limit below 1.
+    """
+    if classes not in (7, 8):
+        raise DataInvalid(f"classes={classes!r}; expected 8, or 7 to leave out contempt.")
+    if limit is not None and limit < 1:
+        raise DataInvalid(f"limit={limit}; expected a number of faces, or None for all.")
+    return {"valid": "val", "validation": "val"}.get(split, split)
+
+
 class Subset(data.Subset):
     """Some samples of a data set, with their labels and keys; items are those of the data set.
 

@@ -1,0 +1,115 @@
+"""How long a network takes for one face on a CPU: torch, ONNX Runtime and OpenCV, the mirror image left out and added.
+
+python -m benchmarks.runtimes
+
+*Network* is the forward pass alone, *crop* all that ``EmotionPredictor`` does
+with a crop of 160x160 pixels: resize, scale, network, probabilities. Medians.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass
+class RuntimesOptions:
+    """Time the networks of some models for one face."""
+
+    models: tuple[Path, ...] = (
+        Path("models/emotion_net"),
+        Path("models/baseline_cnn"),
+        Path("models/resnet18"),
+    )
+    """Folders of trained models."""
+    repeats: int = 300
+    """How often each is timed, after a tenth of that to warm up."""
+    out: Path = Path(__file__).parent / "results" / "runtimes.json"
+    """Where the numbers go."""
+
+
+if __name__ == "__main__":
+    from fer import cli
+
+    cli.run("benchmarks.runtimes", RuntimesOptions)
+
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmarks import record
+from fer import checkpoint
+from fer.export import export
+from fer.predictor import EmotionPredictor
+from fer.runtime import OnnxNetwork
+
+CROP = 160
+
+
+def main(options: RuntimesOptions) -> None:
+    """Print the table and write the JSON."""
+    rows = []
+    with tempfile.TemporaryDirectory() as temporary:
+        for folder in options.models:
+            file = Path(temporary) / f"{folder.name}.onnx"
+            export(folder, file)
+            model, _ = checkpoint.load(folder)
+            rows += [
+                {"model": folder.name, "runtime": name, **times(folder, network, options.repeats)}
+                for name, network in runtimes(model, file).items()
+            ]
+    print("| model | runtime | network | with mirror image | crop |\n| --- | --- | ---: | ---: | ---: |")
+    for row in rows:
+        print(
+            "| {model} | {runtime} | {network_ms:.1f} ms | {mirrored_ms:.1f} ms | {crop_ms:.1f} ms |".format(
+                **row
+            )
+        )
+    record.save(options.out, threads=torch.get_num_threads(), repeats=options.repeats, cases=rows)
+
+
+@torch.inference_mode()
+def times(folder: Path, network: Callable[[Tensor], Tensor], repeats: int) -> dict[str, float]:
+    """Return milliseconds for one face."""
+    predictor = EmotionPredictor(folder, runtime="torch")
+    predictor.network = network
+    preprocess = predictor.model.preprocess
+    face = torch.randn(1, preprocess.channels, preprocess.size, preprocess.size)
+    photo = np.random.default_rng(0).integers(0, 256, (CROP, CROP, 3), np.uint8)
+    return {
+        "network_ms": median(lambda: network(face), repeats),
+        "mirrored_ms": median(lambda: network(torch.cat([face, face.flip(-1)])), repeats),
+        "crop_ms": median(lambda: predictor.classify_crops([photo]), repeats),
+    }
+
+
+def runtimes(model: torch.nn.Module, file: Path) -> dict[str, Callable[[Tensor], Tensor]]:
+    """Return the same network in each runtime."""
+    opencv = cv2.dnn.readNetFromONNX(str(file))
+
+    def by_opencv(x: Tensor) -> Tensor:
+        opencv.setInput(x.numpy())
+        return torch.from_numpy(opencv.forward())
+
+    last = torch.channels_last
+    return {
+        "torch": model,
+        "torch, channels last": lambda x: model.to(memory_format=last)(x.contiguous(memory_format=last)),
+        "ONNX Runtime": OnnxNetwork(file),
+        "OpenCV": by_opencv,
+    }
+
+
+def median(work: Callable[[], object], repeats: int) -> float:
+    """Return the median time of ``work`` in milliseconds."""
+    times = []
+    for i in range(-(repeats // 10), repeats):
+        begin = time.perf_counter()
+        work()
+        if i >= 0:
+            times.append(1000 * (time.perf_counter() - begin))
+    return statistics.median(times)
