@@ -105,7 +105,8 @@ def load(path: str | Path, arch: str | None = None, device: str = "cpu") -> tupl
         )
     elif arch is None:
         raise DataInvalid(
-            f'{path} is bare weights: say which network they are for, e.g. load(..., arch="baseline").'
+            f"{path} is a file, not a model's folder. If it holds bare weights, say of which network, e.g. "
+            '--arch baseline in fer.evaluate, or load(..., arch="baseline").'
         )
     else:
         weights = _read_weights(path)

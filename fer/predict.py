@@ -76,7 +76,7 @@ from fer.annotate import Annotator
 from fer.bulk import Picture, Sampling, analyse
 from fer.errors import DataInvalid, DataMissing
 from fer.faces import FaceDetector
-from fer.listing import Listing
+from fer.listing import KNOWN, Listing
 from fer.parts import Parts
 from fer.predictor import EmotionPredictor
 from fer.processes import Processes, noticing_losses
@@ -148,16 +148,20 @@ def check(options: PredictOptions) -> None:
     """
     if options.csv.is_dir():
         raise DataInvalid(f"--csv {options.csv} is a folder; expected the name of a file to write.")
+    if options.csv.suffix.lower() in KNOWN or options.csv in options.paths:
+        raise DataInvalid(
+            f"--csv {options.csv} would replace a photo or video; expected a name such as faces.csv."
+        )
     limits = {
-        "--threshold": 0 <= options.threshold <= 1,
-        "--every-seconds": options.every_seconds >= 0,
-        "--frame-step": options.frame_step >= 1,
-        "--batch-size": options.batch_size >= 1,
+        "--threshold": (0 <= options.threshold <= 1, "0 to 1"),
+        "--every-seconds": (options.every_seconds >= 0, "0 or more"),
+        "--frame-step": (options.frame_step >= 1, "1 or more"),
+        "--batch-size": (options.batch_size >= 1, "1 or more"),
     }
-    for name, holds in limits.items():
+    for name, (holds, expected) in limits.items():
         if not holds:
             value = getattr(options, name[2:].replace("-", "_"))
-            raise DataInvalid(f"{name} {value} makes no sense; see python -m fer.predict --help.")
+            raise DataInvalid(f"{name} {value}: expected {expected}.")
 
 
 def fixed(options: PredictOptions, card: dict) -> dict:

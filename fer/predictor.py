@@ -99,7 +99,13 @@ class EmotionPredictor:
         self.shift = class_shift(self.card, prior)
 
     def __call__(self, frame: np.ndarray) -> list[FaceEmotion]:
-        """Return the faces of a frame, BGR uint8 (H, W, 3), largest first."""
+        """Return the faces of a frame, BGR uint8 (H, W, 3), largest first.
+
+        Raises:
+            DataInvalid: the frame is None, as from cv2.imread where there is no picture.
+        """
+        if frame is None:
+            raise DataInvalid("Found None; expected a BGR picture (H, W, 3). Did cv2.imread find the file?")
         return self.classify(frame, self.detect(frame))
 
     def classify(self, frame: np.ndarray, boxes: np.ndarray) -> list[FaceEmotion]:

@@ -27,7 +27,7 @@ if __name__ == "__main__":
 
     cli.run("fer.results", ResultsConfig)
 
-from fer.errors import DataInvalid
+from fer.errors import DataInvalid, DataMissing
 from fer.files import replacing
 from fer.labels import EMOTIONS
 
@@ -94,6 +94,8 @@ def replaced(text: str, models: Path) -> str:
 
 def _records(models: Path) -> Iterator[tuple[str, str, dict, dict]]:
     folders = sorted(file.parent for file in models.glob("*/metrics.json"))
+    if not folders:
+        raise DataMissing(f"No results in {models}: expected MODEL/metrics.json there. Nothing was changed.")
     for key, title in SETS.items():
         for folder in folders:
             metrics = json.loads((folder / "metrics.json").read_text("utf-8"))

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args, get_origin, get_type_hints
 
+from fer.errors import DataInvalid
+
 
 @dataclass
 class TrainConfig:
@@ -27,7 +29,7 @@ class TrainConfig:
     model: Literal["baseline", "emotion_net", "resnet18"] = "baseline"
     """Architecture."""
     out: Path | None = None
-    """Folder for weights, card, history and the state to resume from."""
+    """Folder for weights, card, history and the state to resume from; by default models/MODEL-DATA."""
     resume: bool = False
     """Go on from the state in --out."""
     overwrite: bool = False
@@ -57,7 +59,8 @@ class TrainConfig:
     labels: Literal["majority", "argmax", "soft"] = "soft"
     """FER+ only: what is learned; validation always uses the majority label."""
     targets: Literal["expression", "expression,valence-arousal"] = "expression"
-    """What is learned; valence and arousal need data that has them (AffectNet8, the sample)."""
+    """What is learned: "expression" alone, or "expression,valence-arousal", which needs data that has
+    both (AffectNet8, the sample)."""
     label_smoothing: float = 0.0
     """Share of each label that is spread over all classes."""
     imbalance: Literal[
@@ -83,7 +86,7 @@ class TrainConfig:
     patience: int | None = None
     """Stop after so many epochs without a better score."""
     flip: bool = True
-    """Average each face with its mirror image when predicting; kept in the card."""
+    """Average each face with its mirror image when predicting, or with --no-flip do not; kept in the card."""
     seed: int = 0
     """Of every random choice."""
     workers: int = 0
@@ -132,7 +135,6 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from fer import checkpoint
-from fer.errors import DataInvalid
 from fer.evaluate import calibrate, predict, record
 from fer.history import History
 from fer.memory import keep_freed_memory

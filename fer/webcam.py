@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fer import cli
+from fer.errors import DataInvalid
 from fer.live.options import LiveOptions
 
 
@@ -55,7 +56,9 @@ def main(options: WebcamOptions) -> int | None:
         return None if cameras else 1
     if options.demo:
         options = demo_options(options, environment.display_problem())
-    size = (options.width, options.height) if options.width and options.height else None
+    if bool(options.width) != bool(options.height):
+        raise DataInvalid("--width and --height go together: give both, or neither.")
+    size = (options.width, options.height) if options.width else None
     source = sources.open_source(options.source, size, options.fps, watched=not options.no_window)
     app.show(source, options, mirror=options.mirror if isinstance(source, sources.Camera) else None)
     return None

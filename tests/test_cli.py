@@ -51,6 +51,16 @@ def test_help_answers_without_heavy_imports(script):
         ("fer.train", ["--no-such-option"], 2, "--no-such-option"),
         ("fer.evaluate", ["--data", "imagenet"], 2, "imagenet"),
         ("fer.evaluate", ["--model", "no/such/model"], 1, "No model at no/such/model"),
+        ("fer.train", ["--epochs", "0"], 1, "--epochs 0: expected 1 or more"),
+        ("fer.predict", ["a.jpg", "--csv", "a.jpg"], 1, "would replace a photo"),
+        (
+            "fer.predict",
+            ["a.jpg", "--csv", "a.csv", "--threshold", "40"],
+            1,
+            "--threshold 40.0: expected 0 to 1",
+        ),
+        ("fer.results", ["--models", "emtpy"], 1, "No results in emtpy"),
+        ("fer.webcam", ["--width", "640", "--no-window"], 1, "--width and --height go together"),
     ],
 )
 def test_mistakes_end_with_a_line_and_no_traceback(module, arguments, code, said, tmp_path):
