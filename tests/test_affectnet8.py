@@ -8,8 +8,6 @@ import pickle
 import subprocess
 import sys
 import tarfile
-import threading
-import time
 from pathlib import Path
 
 import cv2
@@ -21,7 +19,6 @@ from torch.utils.data import DataLoader
 from fer.datasets import AffectNet8, affectnet8_index, npy, tarball
 from fer.datasets.affectnet8 import main
 from fer.datasets.affectnet8_tools import Extract, Index, Verify
-from fer.datasets.reading import in_turn_or_together
 from fer.errors import DataInvalid, DataMissing
 from fer.labels import EMOTIONS
 
@@ -774,16 +771,3 @@ def test_the_readme_has_the_published_counts():
         train, val = (counts[code] for counts in affectnet8_index.PUBLISHED.values())
         assert f"| {emotion} | {code} | {train:,} | {val:,} |" in text
     assert [sum(counts) for counts in affectnet8_index.PUBLISHED.values()] == [287_651, 3_999]
-
-
-@pytest.mark.parametrize("waiting", [0.06, 0.0])
-def test_small_files_are_read_in_threads_only_where_the_disk_keeps_one_waiting(waiting):
-    readers = set()
-
-    def read(part):
-        readers.add(threading.get_ident())
-        time.sleep(waiting)
-        return part + 1
-
-    assert list(in_turn_or_together(read, range(60))) == list(range(1, 61))
-    assert (len(readers) > 1) == (waiting > 0)

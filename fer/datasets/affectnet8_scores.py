@@ -1,6 +1,7 @@
 """Valence and arousal of a whole split: read once from hundreds of thousands of small files, then kept in one."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import numpy as np
@@ -8,7 +9,6 @@ from tqdm.auto import tqdm
 
 from fer.datasets.affectnet8_index import Index
 from fer.datasets.affectnet8_source import Source
-from fer.datasets.reading import in_turn_or_together
 from fer.errors import DataInvalid
 from fer.files import replacing
 
@@ -34,9 +34,8 @@ def scores(source: Source, index: Index, on_error: str, keep: bool) -> np.ndarra
     bar = tqdm(
         total=len(index), desc="reading valence, arousal", unit="face", delay=1, leave=False, disable=None
     )
-    with bar:
-        read_part = partial(_read, source, index)
-        for part, (read, wrong) in zip(parts, in_turn_or_together(read_part, parts), strict=True):
+    with ThreadPoolExecutor(8) as pool, bar:
+        for part, (read, wrong) in zip(parts, pool.map(partial(_read, source, index), parts), strict=True):
             values[part.start : part.stop] = read
             faults += wrong
             bar.update(len(part))

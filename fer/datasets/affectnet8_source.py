@@ -11,6 +11,7 @@ import threading
 import time
 from array import array
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,7 +20,6 @@ from tqdm.auto import tqdm
 
 from fer.datasets import npy, tarball
 from fer.datasets.affectnet8_index import ANNOTATIONS, COLUMNS, UNREADABLE, Fault, Index, assemble, label
-from fer.datasets.reading import in_turn_or_together
 from fer.errors import DataInvalid, DataMissing
 
 _WATCHED = 1000  # labels whose size and time are looked at when an index is opened
@@ -119,7 +119,7 @@ class Folder(Source):
         return {**times, "watched": hashlib.sha256(seen.encode()).hexdigest()}
 
     def scan(self) -> Index:
-        """List both folders and read every ``_exp.npy``, with a progress bar."""
+        """List both folders and read every ``_exp.npy``, in threads, with a progress bar."""
         settle(self.stamp(None).values())
         images = {name[:-4] for name in listing(self._images) if name.endswith(".jpg")}
         annotated, labelled = {}, []
@@ -127,8 +127,7 @@ class Folder(Source):
             one, kind = self._annotated(name)
             if kind is None:
                 continue
-            if one not in annotated:
-                annotated[one] = self.annotation_file(one, kind)
+            annotated.setdefault(one, self.annotation_file(one, kind))
             if kind == "exp" and one in images:
                 labelled.append(one)
         parts = [labelled[start : start + 1000] for start in range(0, len(labelled), 1000)]
@@ -136,8 +135,8 @@ class Folder(Source):
         bar = tqdm(
             total=len(labelled), desc="reading labels", unit="file", delay=1, leave=False, disable=None
         )
-        with bar:
-            for part, found in zip(parts, in_turn_or_together(self._labels, parts), strict=True):
+        with ThreadPoolExecutor(8) as pool, bar:
+            for part, found in zip(parts, pool.map(self._labels, parts), strict=True):
                 labels.update(zip(part, found, strict=True))
                 bar.update(len(part))
         return assemble(images, labels, annotated, lambda one: self.annotation_file(one, "exp"))
