@@ -3,6 +3,7 @@
 The recorded tables come from the full-size commands in each benchmark's first lines.
 """
 
+import argparse
 import subprocess
 import sys
 from pathlib import Path
@@ -17,9 +18,11 @@ REDUCED = {
     "loading": "--images 1500 --seconds 0.5",
 }
 
-Path("outputs").mkdir(exist_ok=True)
-for name, options in REDUCED.items():
-    print(f"\n{name} {options}\n", flush=True)
-    command = [sys.executable, "-m", f"benchmarks.{name}", *options.split(), "--out", f"outputs/{name}.json"]
-    if code := subprocess.run(command, check=False).returncode:
-        sys.exit(code)
+if __name__ == "__main__":
+    argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__).parse_args()
+    Path("outputs").mkdir(exist_ok=True)
+    for name, options in REDUCED.items():
+        print(f"\n{name} {options}\n", flush=True)
+        command = [sys.executable, "-m", f"benchmarks.{name}", *options.split()]
+        if code := subprocess.run([*command, "--out", f"outputs/{name}.json"], check=False).returncode:
+            sys.exit(code)
