@@ -35,6 +35,7 @@ RECIPES = {
     "full_size_throughout": {"start_size": None},
     "adamw": {"optimizer": "adamw", "lr": 2e-3, "weight_decay": 0.05},
     "balanced_sampling": {"imbalance": "balanced_sampling"},
+    "square_root_sampling": {"imbalance": "square_root_sampling"},
     "logit_adjustment": {"imbalance": "logit_adjustment"},
 }
 """Name to what differs from ``BASE``."""
