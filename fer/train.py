@@ -77,6 +77,10 @@ class TrainConfig:
     """Begin with faces of this side and grow to --size over 60 % of the epochs: cheaper (Tan and Le 2021)."""
     init: Path | None = None
     """Start from the weights of this trained model (same architecture) instead of random ones."""
+    teachers: tuple[Path, ...] = ()
+    """Learn also from what these trained models say of the training faces (distillation)."""
+    teachers_weight: float = 0.5
+    """Share of what the teachers say in what is learned; the rest is the label."""
     pretrained: bool = False
     """resnet18 only: start from ImageNet weights."""
     frozen: bool = False
@@ -100,6 +104,7 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         self.out = None if self.out is None else Path(self.out)  # notebooks give strings
+        self.teachers = tuple(Path(folder) for folder in self.teachers)
 
     def check(self) -> None:
         """Raise DataInvalid when a value is none of those offered, or out of its range."""
@@ -107,6 +112,7 @@ class TrainConfig:
             if get_origin(kind) is Literal and getattr(self, name) not in get_args(kind):
                 raise DataInvalid(f"{name}={getattr(self, name)!r}: expected one of {get_args(kind)}.")
         ranges = {"lr": (0, math.inf), "ema": (0, 0.99999), "warmup": (0, 1), "label_smoothing": (0, 1)}
+        ranges |= {"teachers_weight": (0, 1)}
         ranges |= {"workers": (0, math.inf), "clip": (0, math.inf), "weight_decay": (0, math.inf)}
         ranges |= dict.fromkeys(("epochs", "batch_size", "accumulate", "save_steps"), (1, math.inf))
         ranges |= dict.fromkeys(("size", "start_size", "patience", "limit"), (1, math.inf))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import math
 import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from fer import checkpoint, optim, valence_arousal
+from fer import checkpoint, distillation, optim, valence_arousal
 from fer.batches import cut, epoch_order, share
 from fer.datasets.batch import collate
 from fer.errors import DataInvalid, DataMissing, UserError
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 STATE, HISTORY = "state.pt", "history.csv"
 FREE_TO_CHANGE = {"resume", "overwrite", "out", "root", "workers", "save_steps", "accumulate"}
 """Options that may differ between the first run and its resumption."""
+NOT_IN_THE_CARD = {"root", "out", "resume", "overwrite"}
 
 EVENNESS = {
     **{"none": 0.0, "square_root_sampling": 0.5},
@@ -88,9 +89,14 @@ class Trainer:
         # Only network and optimizer are prepared: batches are cut below, alike for any number of processes.
         self.network, self.optimizer = self.accelerator.prepare(self.model, self.optimizer)
         self.pairs = valence_arousal.to_learn(model, train, config.targets)
+        self.opinions = self._opinions() if config.teachers else None
         self.loss = Objective(
             model, self.shares, len(train), config, self.accelerator, paired=self.pairs is not None
         )
+
+    def _opinions(self) -> Tensor:
+        config, here = self.config, (self.accelerator.process_index, self.accelerator.num_processes)
+        return distillation.opinions(config.teachers, self.train, self.classes, config.batch_size, here)
 
     # The run: epochs, the choice of the best one, files.
 
@@ -186,6 +192,8 @@ class Trainer:
         torch.manual_seed(_mix(config.seed, self.epoch, step, accelerator.process_index))
         parts = max(1, min(config.accumulate, len(indices)))
         counts = accelerator.process_index < size  # see fer.batches.share
+        if self.opinions is not None:
+            labels = distillation.blend(labels, self.opinions[indices], config.teachers_weight)
         batch = [images, labels] + ([] if self.pairs is None else [self.pairs[indices]])
         for k, part in enumerate(zip(*(one.tensor_split(parts) for one in batch), strict=True)):
             last = k == parts - 1
@@ -263,7 +271,6 @@ class Trainer:
         return self.config.patience is not None and waited >= self.config.patience
 
     def _card(self) -> dict:
-        config = {k: str(v) if isinstance(v, Path) else v for k, v in asdict(self.config).items()}
         return {
             "arch": self.model.arch,
             "options": self.model.options,
@@ -277,14 +284,22 @@ class Trainer:
             "epoch": self.epoch,
             "epochs": self.config.epochs,
             "seed": self.config.seed,
-            "config": {k: v for k, v in config.items() if k not in ("root", "out", "resume", "overwrite")},
+            "config": {k: v for k, v in self._config().items() if k not in NOT_IN_THE_CARD},
             "seconds": round(sum(row["seconds"] for row in self.history.rows)),
             "device": str(self.accelerator.device),
             "processes": self.accelerator.num_processes,
             **({"started_from": self.model.started_from} if hasattr(self.model, "started_from") else {}),
+            **({"teachers": self._teachers()} if self.config.teachers else {}),
             "date": datetime.now(UTC).date().isoformat(),
             **self.provenance,
         }
+
+    def _teachers(self) -> dict[str, str]:
+        return {str(one): checkpoint.read_card(one)["weights_sha256"] for one in self.config.teachers}
+
+    def _config(self) -> dict:
+        """Return the options as JSON and a state file hold them."""
+        return json.loads(json.dumps(asdict(self.config), default=str))
 
     def _learned_shares(self) -> list[float]:
         shares = self.shares ** (1 - EVENNESS[self.config.imbalance])
@@ -348,8 +363,7 @@ class Trainer:
         self.best_score, self.best_weights = state["best_score"], state["best_weights"]
 
     def _fixed_config(self) -> dict:
-        config = {k: str(v) if isinstance(v, Path) else v for k, v in asdict(self.config).items()}
-        fixed = {k: v for k, v in config.items() if k not in FREE_TO_CHANGE}
+        fixed = {k: v for k, v in self._config().items() if k not in FREE_TO_CHANGE}
         return fixed | {"train_size": len(self.train), "valid_size": len(self.valid)}
 
     def _must_stop(self) -> bool:

@@ -82,7 +82,8 @@ def plain_network(arch=None):
 def small_net(**options):
     """EmotionNet with a few thousand parameters for 16x16 pixels, always with the same weights."""
     torch.manual_seed(0)
-    return build("emotion_net", widths=(8, 16), drop=0.1, preprocess=Preprocess(size=SIZE), **options)
+    options = {"widths": (8, 16), "drop": 0.1} | options
+    return build("emotion_net", preprocess=Preprocess(size=SIZE), **options)
 
 
 def votes(**counts):

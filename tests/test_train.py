@@ -593,6 +593,7 @@ def test_a_loss_that_is_no_number_names_the_batch():
         {"ema": 1.0},
         {"warmup": 1.5},
         {"label_smoothing": 2.0},
+        {"teachers_weight": 1.5},
         {"patience": 0},
         {"imbalance": "balanced"},
         {"augment": "weak"},
