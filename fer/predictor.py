@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from fer import checkpoint
 from fer.errors import DataInvalid
@@ -15,7 +15,7 @@ from fer.faces import FaceDetector, crop
 from fer.labels import EMOTIONS, UNCERTAIN
 from fer.model import WithValenceArousal
 from fer.probabilities import class_shift, outputs_of, to_probabilities
-from fer.runtime import OnnxNetwork, fastest, one_torch_thread
+from fer.runtime import fastest, one_torch_thread
 
 MODELS = Path(__file__).parent.parent / "models"
 DEFAULTS = ("emotion_net", "baseline_cnn")
@@ -127,7 +127,7 @@ class EmotionPredictor:
         """Return probabilities (N, 8) and, where the network tells them, valence and arousal (N, 2)."""
         if not crops:
             return np.zeros((0, len(EMOTIONS)), np.float32), None
-        with one_torch_thread() if isinstance(self.network, OnnxNetwork) else nullcontext():
+        with nullcontext() if isinstance(self.network, nn.Module) else one_torch_thread():
             inputs = torch.stack([self.model.preprocess(_to_tensor(face)) for face in crops])
             logits, told = outputs_of(self.network, inputs, self.flip)
         found = to_probabilities(logits.numpy(), self.temperature, self.shift)

@@ -2,7 +2,9 @@
 
 import json
 import shutil
+import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
@@ -13,11 +15,11 @@ from helpers import SIZE, small_net
 
 from fer import export as exporting
 from fer.checkpoint import load, read_card, save
-from fer.errors import DataInvalid
+from fer.errors import DataInvalid, DataMissing
 from fer.export import export, largest_difference
 from fer.labels import EMOTIONS
 from fer.predictor import MODELS, EmotionPredictor
-from fer.runtime import INPUT, ONNX, OUTPUT, OnnxNetwork
+from fer.runtime import INPUT, ONNX, OUTPUT, RUNTIMES, OnnxNetwork, OpenVinoNetwork
 
 CARD = {"flip": True, "crop_margin": 0.1, "temperature": 1.5, "class_shares": [0.65] + [0.05] * 7}
 CROPS = list(np.random.default_rng(0).integers(0, 256, (3, 20, 20), np.uint8))
@@ -70,15 +72,49 @@ def test_opencv_gets_the_same_logits(exported):
 
 def test_predictor_runs_it_with_the_same_result(exported):
     fast, reference = EmotionPredictor(exported), EmotionPredictor(exported, runtime="torch")
-    assert isinstance(fast.network, OnnxNetwork)
+    assert isinstance(fast.network, OpenVinoNetwork)
     assert reference.network is reference.model
     expected = reference.classify_crops(CROPS)
     assert np.ptp(expected, axis=0).max() > 1e-3
-    np.testing.assert_allclose(fast.classify_crops(CROPS), expected, atol=1e-5)
+    # bfloat16 has eight bits, where the processor has it.
+    np.testing.assert_allclose(fast.classify_crops(CROPS), expected, atol=5e-3)
+
+
+def test_openvino_can_be_exact(exported):
+    model, _ = load(exported)
+    faces = torch.randn(3, 1, SIZE, SIZE, generator=torch.Generator().manual_seed(4))
+    with torch.inference_mode():
+        expected = model(faces)
+    torch.testing.assert_close(
+        OpenVinoNetwork(exported / ONNX, exact=True)(faces), expected, atol=1e-4, rtol=0
+    )
+
+
+def test_importing_openvino_tells_nobody(exported, tmp_path):
+    """Its package would send a message to Google Analytics each time."""
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import socket, sys\n"
+        "def refuse(*_): raise SystemExit('asked for ' + str(_[0]))\n"
+        "socket.getaddrinfo = socket.socket.connect = refuse\n"
+        "from fer.predictor import EmotionPredictor\n"
+        "print(type(EmotionPredictor(sys.argv[1]).network).__name__, sys.modules['openvino_telemetry'])\n"
+    )
+    done = subprocess.run([sys.executable, program, exported], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "OpenVinoNetwork None\n"), done.stderr
+
+
+def test_several_threads_may_share_a_network(exported):
+    network = OpenVinoNetwork(exported / ONNX)
+    batches = [torch.full((1 + k % 3, 1, SIZE, SIZE), k / 20) for k in range(20)]
+    alone = [network(batch) for batch in batches]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(network, batches))
+    torch.testing.assert_close(together, alone)
 
 
 @pytest.mark.parametrize(("runtime", "during"), [("auto", 1), ("torch", 3)])
-def test_torch_leaves_the_cores_to_onnx_runtime_and_takes_them_back(exported, monkeypatch, runtime, during):
+def test_torch_leaves_the_cores_to_the_network_and_takes_them_back(exported, monkeypatch, runtime, during):
     before = torch.get_num_threads()
     torch.set_num_threads(3)
     try:
@@ -103,16 +139,39 @@ def test_an_export_of_other_weights_is_not_used(folder):
     assert predictor.network is predictor.model
 
 
-def test_torch_runs_where_onnxruntime_is_missing(folder, monkeypatch):
-    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+@pytest.mark.parametrize(
+    ("missing", "runs"),
+    [(["openvino"], OnnxNetwork), (["onnxruntime"], OpenVinoNetwork), (["openvino", "onnxruntime"], None)],
+)
+def test_what_runs_where_a_package_is_missing(folder, monkeypatch, missing, runs):
+    for package in missing:
+        monkeypatch.setitem(sys.modules, package, None)
     predictor = EmotionPredictor(folder)
-    assert predictor.network is predictor.model
+    assert isinstance(predictor.network, runs) if runs else predictor.network is predictor.model
 
 
-def test_a_damaged_export_says_what_to_do(folder):
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_missing_package_is_named(exported, monkeypatch, runtime):
+    package = {OpenVinoNetwork: "openvino", OnnxNetwork: "onnxruntime"}[runtime]
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(DataMissing, match=f"pip install {package}$"):
+        runtime(exported / ONNX)
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_damaged_export_says_what_to_do(folder, runtime):
     (folder / ONNX).write_bytes((folder / ONNX).read_bytes()[:500])
     with pytest.raises(DataInvalid, match=r"fer\.export"):
-        EmotionPredictor(folder)
+        runtime(folder / ONNX)
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_network_of_another_program(tmp_path, runtime):
+    file = tmp_path / "other.onnx"
+    program = torch.onnx.export(torch.nn.ReLU().eval(), (torch.zeros(2),), dynamo=True, verbose=False)
+    program.save(file)
+    with pytest.raises(DataInvalid, match=r"expected \['faces', 'logits'\]"):
+        runtime(file)
 
 
 def test_an_unknown_runtime(folder):
@@ -144,4 +203,5 @@ def test_a_folder_is_no_file(exported, tmp_path):
 
 @pytest.mark.parametrize("file", sorted(MODELS.glob(f"*/{ONNX}")), ids=lambda file: file.parent.name)
 def test_shipped_exports_belong_to_the_shipped_weights(file):
-    assert OnnxNetwork(file).metadata["fer.weights_sha256"] == read_card(file.parent)["weights_sha256"]
+    for runtime in RUNTIMES:
+        assert runtime(file).metadata["fer.weights_sha256"] == read_card(file.parent)["weights_sha256"]
