@@ -2,15 +2,21 @@
 
 They imitate what a face detector and a cheap camera do to a face: shifted,
 turned and scaled boxes, other light, little resolution, hidden parts. Done on
-the whole batch at once, this costs a fraction of one transform per image.
+the whole batch at once, this costs a fraction of one transform per image; on a
+CPU OpenCV does the most of it, several times faster than torch.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
+import cv2
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from fer.threads import for_each
 
 
 @dataclass(frozen=True)
@@ -41,24 +47,30 @@ class Augment:
 
     def __call__(self, images: Tensor) -> Tensor:
         """Return changed copies, uint8 (N, C, H, W)."""
-        x = images.float()
-        x = self._move(x)
-        x = self._lose_resolution(x)
-        x = self._relight(x)
-        return self._erase(x).round_().clamp_(0, 255).to(torch.uint8)
+        x = self._move(images)
+        if self.blur:
+            x = self._lose_resolution(x)
+        if self.light:
+            x = self._relight(x)
+        if self.noise:
+            x = x + torch.randn_like(x, dtype=torch.float32) * _draw(x, 0, self.noise)
+        if self.erase:
+            x = self._erase(x)
+        return x if x.dtype == torch.uint8 else x.round_().clamp_(0, 255).to(torch.uint8)
 
-    def _move(self, x: Tensor) -> Tensor:
-        n = len(x)
+    def _move(self, images: Tensor) -> Tensor:
+        """Return uint8 (N, C, H, W), or float32 of what was between two levels."""
+        n, device = len(images), images.device
         if (self.degrees, self.scale, self.shear, self.shift) == (0, (1, 1), 0, 0):
-            mirrored = torch.rand(n, device=x.device) < self.flip
-            return torch.where(mirrored.view(n, 1, 1, 1), x.flip(-1), x)
+            mirrored = torch.rand(n, device=device) < self.flip
+            return torch.where(mirrored.view(n, 1, 1, 1), images.flip(-1), images)
 
         def either(most: float) -> Tensor:
-            return torch.empty(n, device=x.device).uniform_(-most, most)
+            return torch.empty(n, device=device).uniform_(-most, most)
 
         turn, slant = either(math.radians(self.degrees)), either(self.shear)
-        size = torch.empty(n, device=x.device).uniform_(*self.scale)
-        mirror = 1 - 2 * (torch.rand(n, device=x.device) < self.flip).float()
+        size = torch.empty(n, device=device).uniform_(*self.scale)
+        mirror = 1 - 2 * (torch.rand(n, device=device) < self.flip).float()
         # From a pixel of the new picture back to the old one, in units of half a side.
         matrix = torch.stack(
             [
@@ -67,10 +79,13 @@ class Augment:
             ],
             1,
         ) / size.view(n, 1, 1)
-        grid = F.affine_grid(matrix, list(x.shape), align_corners=False)
-        return F.grid_sample(x, grid, padding_mode="border", align_corners=False)
+        if device.type == "cpu":
+            return _warp(images, matrix)
+        grid = F.affine_grid(matrix, list(images.shape), align_corners=False)
+        return F.grid_sample(images.float(), grid, padding_mode="border", align_corners=False)
 
     def _lose_resolution(self, x: Tensor) -> Tensor:
+        x = x.float().contiguous()  # resizing takes three times as long where channels come last
         # The batch is sorted into four sizes; one resize for each keeps it one call per size.
         factor = torch.rand(len(x), device=x.device)
         for k, divisor in enumerate((1.5, 2.0, 3.0)):
@@ -82,21 +97,14 @@ class Augment:
         return x
 
     def _relight(self, x: Tensor) -> Tensor:
-        def draw(low: float, high: float) -> Tensor:
-            return torch.empty(len(x), 1, 1, 1, device=x.device).uniform_(low, high)
-
-        if self.light:
-            mean = x.mean((1, 2, 3), keepdim=True)
-            x = (x - mean) * draw(1 - self.light, 1 + self.light) + mean * draw(
-                1 - self.light, 1 + self.light
-            )
-        if self.noise:
-            x = x + torch.randn_like(x) * draw(0, self.noise)
-        return x
+        contrast, brightness = (_draw(x, 1 - self.light, 1 + self.light) for _ in range(2))
+        if x.dtype == torch.uint8 and x.device.type == "cpu":
+            return _scale(x, contrast, brightness)
+        mean = x.mean((1, 2, 3), keepdim=True, dtype=torch.float32)
+        return x * contrast + mean * (brightness - contrast)  # about the mean, which is moved itself
 
     def _erase(self, x: Tensor) -> Tensor:
-        if not self.erase:
-            return x
+        x = x.float()
         n, _, height, width = x.shape
         chosen = torch.rand(n, device=x.device) < self.erase
         area = torch.empty(n, device=x.device).uniform_(0.02, 0.20)
@@ -111,6 +119,61 @@ class Augment:
         inside_columns = (columns >= left[:, None]) & (columns < (left + w)[:, None])
         hole = chosen[:, None, None] & inside_rows[:, :, None] & inside_columns[:, None, :]
         return torch.where(hole[:, None], torch.randint_like(x, 0, 256), x)
+
+
+def _draw(x: Tensor, low: float, high: float) -> Tensor:
+    """Return a number for each face, float32 (N, 1, 1, 1)."""
+    return torch.empty(len(x), 1, 1, 1, device=x.device).uniform_(low, high)
+
+
+def _warp(images: Tensor, matrix: Tensor) -> Tensor:
+    """Do what ``grid_sample`` does with bilinear sampling and repeated borders.
+
+    Args:
+        images: uint8 (N, C, H, W) on the CPU.
+        matrix: (N, 2, 3), as for ``torch.nn.functional.affine_grid``.
+
+    Returns:
+        uint8 (N, C, H, W), its channels last in memory.
+    """
+    height, width = images.shape[-2:]
+    # From units of half a side, 0 in the middle, to pixels, 0 in the middle of the first one.
+    half = matrix.new_tensor([width, height]) / 2
+    linear = matrix[:, :, :2] * (half[:, None] / half)
+    middle = half - 0.5
+    offset = matrix[:, :, 2] * half + middle - linear @ middle
+    pixels = torch.cat([linear, offset[:, :, None]], 2).double().numpy()
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+
+    def warp(k: int, face: np.ndarray, new: np.ndarray) -> None:
+        cv2.warpAffine(face, pixels[k], (width, height), new, flags, cv2.BORDER_REPLICATE)
+
+    return _by_opencv(images, warp)
+
+
+def _scale(images: Tensor, contrast: Tensor, brightness: Tensor) -> Tensor:
+    """Return faces whose distances from their mean and whose mean are multiplied by (N, 1, 1, 1) each."""
+    gain, factor = contrast.flatten().tolist(), (brightness - contrast).flatten().tolist()
+
+    def scale(k: int, face: np.ndarray, new: np.ndarray) -> None:
+        mean = sum(cv2.mean(face)) / images.shape[1]
+        cv2.addWeighted(face, gain[k], face, 0, mean * factor[k], new)
+
+    return _by_opencv(images, scale)
+
+
+def _by_opencv(images: Tensor, change: Callable[[int, np.ndarray, np.ndarray], None]) -> Tensor:
+    """Call ``change(k, face, new)`` for each face, uint8 (H, W, C); return what it wrote into ``new``.
+
+    Returns:
+        uint8 (N, C, H, W), its channels last in memory.
+    """
+    n, channels, height, width = images.shape
+    last = images.is_contiguous(memory_format=torch.channels_last)
+    old = images.permute(0, 2, 3, 1).numpy() if last else images.numpy()
+    new = np.empty((n, height, width, channels), np.uint8)
+    for_each(n, lambda k: change(k, old[k] if last else cv2.merge(old[k]), new[k]))
+    return torch.from_numpy(new).permute(0, 3, 1, 2)
 
 
 STRENGTHS = {

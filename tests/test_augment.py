@@ -4,8 +4,9 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 
-from fer.augment import STRENGTHS, Augment
+from fer.augment import STRENGTHS, Augment, _scale, _warp
 
 OFF = {"flip": 0.0}
 SIDE = 33  # odd, so that there is a pixel in the middle
@@ -151,3 +152,28 @@ def test_erasing_covers_a_rectangle():
         box = mask[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
         assert box.float().mean() > 0.9  # all of it, but for noise that happens to be 128
         assert 0.01 < box.numel() / mask.numel() < 0.25
+
+
+@pytest.mark.parametrize(("channels", "shape"), [(1, (48, 48)), (3, (40, 56))])
+def test_opencv_moves_pixels_as_grid_sample_does(channels, shape):
+    """Each by its own rounding: OpenCV counts places in 1/32 of a pixel."""
+    smooth = F.interpolate(torch.rand(24, channels, 6, 6) * 255, shape, mode="bicubic")
+    images = smooth.clamp(0, 255).to(torch.uint8)
+    matrix = torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]) + 0.2 * torch.randn(24, 2, 3)
+    grid = F.affine_grid(matrix, list(images.shape), align_corners=False)
+    expected = F.grid_sample(images.float(), grid, padding_mode="border", align_corners=False)
+    moved = _warp(images, matrix)
+    assert moved.shape == images.shape
+    assert (moved.float() - expected).abs().max() < 2
+    assert (moved.float() - expected).abs().mean() < 0.4
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("last", [False, True])
+def test_opencv_changes_light_as_torch_does(channels, last):
+    images = noise(8, channels) // 2 + 50
+    images = images.to(memory_format=torch.channels_last if last else torch.contiguous_format)
+    contrast, brightness = (0.8 + 0.4 * torch.rand(8, 1, 1, 1) for _ in range(2))
+    mean = images.float().mean((1, 2, 3), keepdim=True)
+    expected = (images - mean) * contrast + mean * brightness
+    torch.testing.assert_close(_scale(images, contrast, brightness).float(), expected, atol=0.51, rtol=0)

@@ -45,6 +45,7 @@ from fer.datasets.affectnet8_scores import scores
 from fer.datasets.batch import Batch, block
 from fer.datasets.splits import representative, requested
 from fer.errors import DataInvalid, DataMissing
+from fer.threads import for_each
 
 if TYPE_CHECKING:
     from fer.datasets.affectnet8_tools import Command
@@ -207,18 +208,23 @@ class AffectNet8(Dataset):
         return image, int(self._index.labels[i])
 
     def __getitems__(self, rows: Sequence[int]) -> list[tuple[Tensor, int]]:
-        """Return ``[self[i] for i in rows]``, decoded straight into the memory of the batch if of one size."""
+        """Return ``[self[i] for i in rows]``, decoded into the memory of the batch, in threads, if of one size."""
         if self.transform is not None or not len(rows):
             return [self[i] for i in rows]
-        images = None
-        for k, i in enumerate(rows):
-            pixels = self._pixels(i)
-            if images is None:
-                images = block((len(rows), 3, *pixels.shape[:2]))
-                planes = images.numpy()
-            elif pixels.shape[:2] != planes.shape[2:]:
-                return [self[i] for i in rows]
-            cv2.split(pixels, planes[k, ::-1])
+        first = self._pixels(rows[0])
+        images = block((len(rows), 3, *first.shape[:2]))
+        planes, of_other_sizes = images.numpy(), []
+
+        def read(k: int) -> None:
+            pixels = self._pixels(rows[k]) if k else first
+            if pixels.shape == first.shape:
+                cv2.split(pixels, planes[k, ::-1])
+            else:
+                of_other_sizes.append(k)
+
+        for_each(len(rows), read)
+        if of_other_sizes:
+            return [self[i] for i in rows]
         return Batch(images, self.labels[rows])
 
     def __repr__(self) -> str:
