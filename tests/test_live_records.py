@@ -39,6 +39,23 @@ def test_the_table_has_the_published_columns_and_is_on_disk_at_once(tmp_path):
     assert sum(map(float, rows[0][9:])) == pytest.approx(1, abs=0.001)
 
 
+def test_a_table_is_replaced_when_the_first_frame_comes(tmp_path):
+    """A source that cannot be read must not cost the table of the run before, nor leave an empty one."""
+    old, new = tmp_path / "old.csv", tmp_path / "new.csv"
+    old.write_text("of the run before")
+    tables = [CsvWriter(old), CsvWriter(new)]
+    for table in tables:
+        table.close()
+        assert not table.written
+    assert old.read_text() == "of the run before"
+    assert not new.exists()
+    table = CsvWriter(old)
+    table.write(analysis(0.0))
+    table.close()
+    assert table.written
+    assert old.read_text().startswith("time_s,frame,") and "before" not in old.read_text()
+
+
 def test_a_place_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(DataInvalid, match="cannot be written"):

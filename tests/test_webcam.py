@@ -183,3 +183,17 @@ def screenshot(display):
 
     with mss.MSS(display=display) as screen:
         return np.asarray(screen.grab(screen.monitors[0]))[..., :3].copy()
+
+
+def test_a_film_that_cannot_be_read_leaves_nothing_and_costs_nothing(tmp_path):
+    (tmp_path / "film.mp4").write_bytes(b"no film")
+    (tmp_path / "old.csv").write_text("of the run before")
+    (tmp_path / "old.png").write_bytes(b"of the run before")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    status, printed, errors = run(
+        *["--source", "film.mp4", "--no-window", "--csv", "old.csv", "--timeline", "old.png"], cwd=tmp_path
+    )
+    assert status == 1
+    assert "film.mp4" in errors and "Traceback" not in errors
+    assert "wrote" not in printed
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before

@@ -64,13 +64,15 @@ def show(
         with _stop_on_terminate(player):
             player.run()
     finally:
+        written = list(player.written)
         if table:
             table.close()
-        if options.timeline:
+            written += [options.csv] * table.written
+        if options.timeline and tally.frames:
             _draw_timeline(tally, options)
-        for path in (*player.written, options.csv, options.timeline):
-            if path:
-                print(f"wrote {path}")
+            written.append(options.timeline)
+        for path in written:
+            print(f"wrote {path}")
         if options.summary:
             print(tally.table())
     return player

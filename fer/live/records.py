@@ -18,6 +18,11 @@ SHOWN = (*EMOTIONS, UNCERTAIN)
 class CsvWriter:
     """One row for each face found in each analysed frame, on disk at once.
 
+    A file that was there is replaced at the first frame: a source that gives none leaves all as it was.
+
+    Attributes:
+        written: whether a frame has come.
+
     Raises:
         DataInvalid: the file cannot be written.
     """
@@ -25,17 +30,20 @@ class CsvWriter:
     def __init__(self, path: Path) -> None:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = path.open("w", newline="", encoding="utf-8")
+            self._new = path if not path.exists() else None
+            self._file = path.open("a", newline="", encoding="utf-8")
         except OSError as error:
             raise DataInvalid(
                 f"{path} cannot be written ({error.strerror}). Choose another place."
             ) from error
-        self._csv = csv.writer(self._file)
-        self._csv.writerow(COLUMNS)
-        self._file.flush()
+        self._csv, self.written = csv.writer(self._file), False
 
     def write(self, analysis: Analysis) -> None:
         """Append the faces of one frame; faces only remembered from the frames before have no row."""
+        if not self.written:
+            self._file.truncate(0)
+            self._csv.writerow(COLUMNS)
+            self.written = True
         for face in analysis.faces:
             if face.measured:
                 self._csv.writerow(
@@ -54,6 +62,8 @@ class CsvWriter:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+        if self._new and not self.written:
+            self._new.unlink()
 
 
 @dataclass
@@ -77,6 +87,9 @@ class Tally:
     Args:
         steps: at most so many steps in time; when they are used up, neighbours are merged.
         faces: at most so many faces; of more, those seen longest are kept.
+
+    Attributes:
+        frames: how many were taken in.
     """
 
     GAP_S = 1.5  # between two frames of the same face, longer is absence
@@ -85,11 +98,12 @@ class Tally:
         self.steps, self.most = steps, faces
         self.step_s = 0.1
         self.faces: dict[int, FaceTally] = {}
-        self.left_out = 0
+        self.left_out = self.frames = 0
         self.end_s = 0.0
 
     def add(self, analysis: Analysis) -> None:
         """Take in the faces of one frame."""
+        self.frames += 1
         now = analysis.frame.time_s
         self.end_s = max(self.end_s, now)
         while now / self.step_s >= self.steps:
