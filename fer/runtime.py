@@ -30,7 +30,7 @@ class OpenVinoNetwork:
 
     Args:
         file: written by ``python -m fer.export``.
-        exact: compute in float32 also where the processor is faster with bfloat16,
+        exact: compute in float32 also where the processor is faster with 16 bits,
             whose logits differ by about 0.01.
 
     Attributes:
