@@ -58,6 +58,8 @@ class TrainConfig:
     """Decay of the running mean of the weights, which is what gets scored and saved; 0 turns it off."""
     labels: Literal["majority", "argmax", "soft"] = "soft"
     """FER+ only: what is learned; validation always uses the majority label."""
+    drawn: int = 0
+    """FER+ only: so many drawn faces of each emotion join the training faces, for the built-in sample's sake."""
     targets: Literal["expression", "expression,valence-arousal"] = "expression"
     """What is learned: "expression" alone, or "expression,valence-arousal", which needs data that has
     both (AffectNet8, the sample)."""
@@ -111,9 +113,9 @@ class TrainConfig:
         for name, kind in get_type_hints(type(self)).items():
             if get_origin(kind) is Literal and getattr(self, name) not in get_args(kind):
                 raise DataInvalid(f"{name}={getattr(self, name)!r}: expected one of {get_args(kind)}.")
-        ranges = {"lr": (0, math.inf), "ema": (0, 0.99999), "warmup": (0, 1), "label_smoothing": (0, 1)}
-        ranges |= {"teachers_weight": (0, 1)}
-        ranges |= {"workers": (0, math.inf), "clip": (0, math.inf), "weight_decay": (0, math.inf)}
+        ranges = {"ema": (0, 0.99999)}
+        ranges |= dict.fromkeys(("warmup", "label_smoothing", "teachers_weight"), (0, 1))
+        ranges |= dict.fromkeys(("lr", "workers", "clip", "weight_decay", "drawn"), (0, math.inf))
         ranges |= dict.fromkeys(("epochs", "batch_size", "accumulate", "save_steps"), (1, math.inf))
         ranges |= dict.fromkeys(("size", "start_size", "patience", "limit"), (1, math.inf))
         for name, (low, high) in ranges.items():
@@ -191,6 +193,10 @@ def training_splits(config: TrainConfig) -> tuple[Dataset, Dataset]:
 
     if config.data == "ferplus":
         train = open_split("ferplus", config.root, "train", labels=config.labels, limit=config.limit)
+        if config.drawn:
+            from fer.datasets.with_drawn import WithDrawn
+
+            train = WithDrawn(train, config.drawn)
         return train, open_split("ferplus", config.root, "valid", limit=config.limit)
     from fer.datasets.splits import split_indices, subset
 
@@ -228,6 +234,8 @@ def main(config: TrainConfig) -> None:
     config.check()
     if config.model == "baseline" and (config.size not in (None, 224) or config.start_size):
         raise DataInvalid("--size, --start-size: the baseline takes 224 alone. Leave them out.")
+    if config.data != "ferplus" and config.drawn:
+        raise DataInvalid("--drawn is for --data ferplus, whose faces are grey and small: leave it out.")
     if config.model != "resnet18" and (config.pretrained or config.frozen):
         raise DataInvalid("--pretrained and --frozen are for --model resnet18: leave them out.")
     if config.precision == "fp16" and not torch.cuda.is_available():
