@@ -4,11 +4,12 @@ from collections import Counter
 
 import pytest
 import torch
-from helpers import votes, write_ferplus
+from helpers import votes as cast
+from helpers import write_ferplus
 
 from fer.checkpoint import read_card
 from fer.datasets.ferplus import FERPlus
-from fer.datasets.with_drawn import WithDrawn
+from fer.datasets.with_drawn import WithDrawn, votes
 from fer.errors import DataInvalid
 from fer.labels import EMOTIONS
 from fer.train import TrainConfig, main, training_splits
@@ -16,7 +17,7 @@ from fer.train import TrainConfig, main, training_splits
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
-    rows = [votes(**{name: 10}) for name in EMOTIONS[:3]]
+    rows = [cast(**{name: 10}) for name in EMOTIONS[:3]]
     return write_ferplus(tmp_path_factory.mktemp("ferplus"), {"train": rows, "valid": rows[:2]})
 
 
@@ -26,14 +27,29 @@ def test_drawn_faces_follow_those_of_ferplus(root):
     assert len(both) == 3 + 16
     assert torch.equal(both[1][0], faces[1][0])
     assert [both[i][1] for i in range(3)] == [0, 1, 2] == both.labels[:3].tolist()
-    assert Counter(both.labels[3:].tolist()) == dict.fromkeys(range(8), 2)
     assert len(set(both.keys)) == len(both)
-    for i in range(3, len(both)):
+    drawn = [key.split("-")[1] for key in both.keys[3:]]
+    assert Counter(drawn) == dict.fromkeys(EMOTIONS, 2)
+    for i, emotion in enumerate(drawn, 3):
         image, label = both[i]
         assert (image.dtype, image.shape) == (torch.uint8, (1, 48, 48))
         assert image.float().std() > 8  # a picture, not a plain area
         assert label == both.labels[i]
-        assert both.keys[i] == f"drawn/{(i - 3) // 8}-{EMOTIONS[label]}"
+        assert EMOTIONS[label] in (emotion, "neutral")
+    assert set(both.labels[3:]) > {0}
+
+
+@pytest.mark.parametrize(
+    ("label", "intensity", "expected"),
+    [
+        *[(5, 1.0, {5: 1.0}), (5, 0.7, {5: 1.0}), (5, 0.45, {5: 0.5, 0: 0.5}), (5, 0.3, {5: 0.2, 0: 0.8})],
+        *[(0, 0.3, {0: 1.0}), (0, 1.0, {0: 1.0})],
+    ],
+)
+def test_weak_expressions_are_partly_neutral(label, intensity, expected):
+    shares = votes(label, intensity)
+    assert shares.dtype == torch.float32
+    assert {k: v for k, v in enumerate(shares.tolist()) if v} == pytest.approx(expected)
 
 
 def test_labels_are_shares_where_those_of_ferplus_are(root):

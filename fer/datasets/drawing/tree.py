@@ -30,7 +30,10 @@ _SPLITS = ("train", "val")
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One drawn picture: BGR uint8 (224, 224, 3), its truth, and how strongly to compress it."""
+    """One drawn picture: BGR uint8 (224, 224, 3), its truth, and how strongly to compress it.
+
+    ``intensity`` is that of the expression, 0.3 to 1; for neutral it means nothing.
+    """
 
     image: np.ndarray
     label: int
@@ -38,6 +41,7 @@ class Sample:
     arousal: float
     landmarks: np.ndarray  # (68, 2) float64, pixels
     quality: int
+    intensity: float
 
 
 def val_per_class(per_class: int) -> int:
@@ -94,9 +98,8 @@ def _draw_sample(artist: Portraitist, label: int, rng: np.random.Generator) -> S
     )
     angle = VALENCE_AROUSAL[EMOTIONS[label]]
     valence, arousal = np.clip(np.array(angle) * intensity + rng.normal(0, 0.05, 2), -1, 1)
-    return Sample(
-        _photograph(image, rng), label, float(valence), float(arousal), landmarks, int(rng.integers(72, 96))
-    )
+    picture, quality = _photograph(image, rng), int(rng.integers(72, 96))
+    return Sample(picture, label, float(valence), float(arousal), landmarks, quality, intensity)
 
 
 def background(size: int, rng: np.random.Generator) -> np.ndarray:
