@@ -25,6 +25,8 @@ class ChainOptions:
     """As for photos in fer.predict, or as in the live demos."""
     prior: Literal["chosen", "training", "uniform"] = "chosen"
     """Expect emotions as often as in training, all equally often, or in between as the model's card says."""
+    crop_margin: float | None = None
+    """How much wider than the detected box faces are cut; by default as the model's card says."""
     out: Path | None = None
     """Where the numbers go; by default benchmarks/results/whole_chain-MODEL.json."""
 
@@ -64,6 +66,8 @@ def main(options: ChainOptions) -> None:
             "Does --photos name their folder?"
         )
     predictor = EmotionPredictor(model, prior=options.prior)
+    if options.crop_margin is not None:
+        predictor.margin = options.crop_margin
     detector = FaceDetector(thorough=options.detector == "thorough")
     pictures = list(tqdm(analyse(files, predictor, detector, detector), total=len(files), disable=None))
     broken = [picture.error for picture in pictures if picture.error]
@@ -74,6 +78,7 @@ def main(options: ChainOptions) -> None:
         "model": model.name,
         "detector": options.detector,
         "prior": options.prior,
+        "crop_margin": predictor.margin,
         **score(np.array(list(truths.values())), np.array(named)),
     }
     print(table(result))

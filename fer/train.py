@@ -101,7 +101,7 @@ class TrainConfig:
     """Steps between two savings of the state within an epoch."""
     limit: int | None = None
     """Use only the first so many faces of each split, for a quick look."""
-    crop_margin: float = 0.1
+    crop_margin: float = 0.0
     """How much wider than the detected box the demos shall crop for this network; kept in the card."""
 
     def __post_init__(self) -> None:
