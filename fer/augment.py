@@ -3,7 +3,7 @@
 They imitate what a face detector and a cheap camera do to a face: shifted,
 turned and scaled boxes, other light, little resolution, hidden parts. Done on
 the whole batch at once, this costs a fraction of one transform per image; on a
-CPU OpenCV does the most of it, several times faster than torch.
+CPU OpenCV does most of it, several times faster than torch.
 """
 
 import math

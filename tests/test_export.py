@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import cv2
 import numpy as np
@@ -78,6 +79,13 @@ def test_predictor_runs_it_with_the_same_result(exported):
     assert np.ptp(expected, axis=0).max() > 1e-3
     # Where the processor is faster with 16 bits, they are used.
     np.testing.assert_allclose(fast.classify_crops(CROPS), expected, atol=5e-3)
+
+
+@pytest.mark.parametrize("network", [OnnxNetwork, partial(OpenVinoNetwork, exact=True)])
+def test_predictor_gives_the_same_result_with_float32_networks(exported, network):
+    fast, reference = EmotionPredictor(exported), EmotionPredictor(exported, runtime="torch")
+    fast.network = network(exported / ONNX)
+    np.testing.assert_allclose(fast.classify_crops(CROPS), reference.classify_crops(CROPS), atol=1e-5)
 
 
 def test_openvino_can_be_exact(exported):
@@ -163,6 +171,21 @@ def test_a_damaged_export_says_what_to_do(folder, runtime):
     (folder / ONNX).write_bytes((folder / ONNX).read_bytes()[:500])
     with pytest.raises(DataInvalid, match=r"fer\.export"):
         runtime(folder / ONNX)
+    with pytest.raises(DataInvalid, match=r"fer\.export"):
+        EmotionPredictor(folder)
+
+
+@pytest.mark.parametrize("notes", [{}, {"fer.flip": "true", "maker": "somebody"}])
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_notes_of_others_are_left_alone(tmp_path, runtime, notes):
+    file, names = tmp_path / "other.onnx", {"input_names": [INPUT], "output_names": [OUTPUT]}
+    program = torch.onnx.export(
+        torch.nn.ReLU().eval(), (torch.zeros(2),), dynamo=True, verbose=False, **names
+    )
+    program.model.metadata_props.clear()
+    program.model.metadata_props.update(notes)
+    program.save(file)
+    assert runtime(file).metadata == ({"fer.flip": True} if notes else {})
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
