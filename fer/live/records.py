@@ -30,7 +30,7 @@ class CsvWriter:
     def __init__(self, path: Path) -> None:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._new = path if not path.exists() else None
+            self._path, self._new = path, not path.exists()
             self._file = path.open("a", newline="", encoding="utf-8")
         except OSError as error:
             raise DataInvalid(
@@ -41,7 +41,8 @@ class CsvWriter:
     def write(self, analysis: Analysis) -> None:
         """Append the faces of one frame; faces only remembered from the frames before have no row."""
         if not self.written:
-            self._file.truncate(0)
+            if self._path.is_file():  # no pipe
+                self._file.truncate(0)
             self._csv.writerow(COLUMNS)
             self.written = True
         for face in analysis.faces:
@@ -63,7 +64,7 @@ class CsvWriter:
         """Close the file."""
         self._file.close()
         if self._new and not self.written:
-            self._new.unlink()
+            self._path.unlink()
 
 
 @dataclass
