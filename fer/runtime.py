@@ -13,7 +13,9 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import torch
@@ -52,8 +54,8 @@ class OpenVinoNetwork:
         options |= {"INFERENCE_NUM_THREADS": torch.get_num_threads()}
         options |= {"INFERENCE_PRECISION_HINT": "f32"} if exact else {}
         try:
-            model = openvino.Core().read_model(file)
-            self.compiled = openvino.Core().compile_model(model, "CPU", options)
+            model = _core(openvino).read_model(file)
+            self.compiled = _core(openvino).compile_model(model, "CPU", options)
         except RuntimeError as error:
             raise _unusable(file, error) from error
         self.request, self.lock = self.compiled.create_infer_request(), threading.Lock()
@@ -135,6 +137,16 @@ def fastest(folder: Path, model: nn.Module, card: Mapping) -> Callable[[Tensor],
         stacklevel=3,
     )
     return model
+
+
+@cache
+def _core(openvino: ModuleType):
+    """Return the only core of the process, to be kept.
+
+    With its core, OpenVINO's CPU plugin gives its signal stack back; of two, in the wrong order:
+    the next Ctrl-C, or end of a loader's worker, would then be a segmentation fault.
+    """
+    return openvino.Core()
 
 
 def _metadata(notes: Mapping[str, str]) -> dict:

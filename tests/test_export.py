@@ -112,6 +112,23 @@ def test_importing_openvino_tells_nobody(exported, tmp_path):
     assert (done.returncode, done.stdout) == (0, "OpenVinoNetwork None\n"), done.stderr
 
 
+def test_a_signal_after_two_networks_are_gone_is_no_crash(exported, tmp_path):
+    """OpenVINO's cores replace the process's signal stack, and free it."""
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import signal, sys\n"
+        "from fer.runtime import OpenVinoNetwork\n"
+        "first, second = OpenVinoNetwork(sys.argv[1]), OpenVinoNetwork(sys.argv[1])\n"
+        "del first\n"
+        "del second\n"
+        "signal.signal(signal.SIGINT, lambda *_: print('heard'))\n"
+        "signal.raise_signal(signal.SIGINT)\n"
+    )
+    command = [sys.executable, program, exported / ONNX]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "heard\n"), done.stderr
+
+
 def test_several_threads_may_share_a_network(exported):
     network = OpenVinoNetwork(exported / ONNX)
     batches = [torch.full((1 + k % 3, 1, SIZE, SIZE), k / 20) for k in range(20)]
