@@ -87,20 +87,23 @@ def main(options: RecipesOptions) -> None:
     unknown = set(options.recipes) - set(RECIPES)
     if unknown:
         raise DataInvalid(f"No recipe is called {', '.join(sorted(unknown))}; expected {', '.join(RECIPES)}.")
+    settings = {"epochs": options.epochs, "size": options.size, "limit": options.limit}
     rows = []
-    for name in options.recipes:
-        for seed in options.seeds:
+    for seed in options.seeds:  # outermost, so that a search that is stopped has still compared all recipes
+        for name in options.recipes:
             scores = run(name, seed, options)
             rows.append({"recipe": name, "seed": seed, **{key: scores[key] for key in SCORES}})
             print(table(rows), flush=True)
-    settings = {"epochs": options.epochs, "size": options.size, "limit": options.limit}
-    with replacing(options.out) as temporary:
-        temporary.write_text(json.dumps({**settings, "base": BASE, "runs": rows}, indent=1) + "\n", "utf-8")
+            with replacing(options.out) as temporary:
+                temporary.write_text(
+                    json.dumps({**settings, "base": BASE, "runs": rows}, indent=1) + "\n", "utf-8"
+                )
 
 
 def run(name: str, seed: int, options: RecipesOptions) -> dict:
     """Return the validation scores of one run, training what is left of it."""
-    out = options.runs / f"{name}-{options.size}px-{options.epochs}-epochs-seed-{seed}"
+    faces = "all" if options.limit is None else options.limit
+    out = options.runs / f"{name}-{options.size}px-{faces}-faces-{options.epochs}-epochs-seed-{seed}"
     if (out / STATE).exists() or not (out / METRICS).exists():
         changed = BASE | RECIPES[name]
         if changed["start_size"] and changed["start_size"] >= options.size:

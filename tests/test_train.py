@@ -732,6 +732,17 @@ def test_metrics_of_two_processes_are_those_of_the_saved_model(launched):
     assert row["valid_accuracy"] == pytest.approx(scores.accuracy, rel=1e-4)
 
 
+def test_two_processes_learn_from_a_teacher_what_one_learns(launched):
+    """Each asks the teacher about its part of the faces, and needs the answers to other parts."""
+    model = plain_network("plain")
+    fit(model, *data(), TrainConfig(**PLAIN, teachers=(launched / "teacher-0",)))
+    first, second = results(launched, "taught")
+    assert same(first, second)
+    torch.testing.assert_close(first, model.state_dict(), rtol=1e-4, atol=1e-5)
+    untaught, _ = results(launched, "plain")
+    assert not same(first, untaught["weights"])
+
+
 @pytest.fixture(scope="module")
 def handed_on(launched):
     """The same folder after three_processes.py: they went on where the two had stopped, and were stopped."""

@@ -1,4 +1,4 @@
-"""What test_train.py starts with ``torchrun --nproc_per_node 2``: three fits, their results as files."""
+"""What test_train.py starts with ``torchrun --nproc_per_node 2``: four fits, their results as files."""
 
 import signal
 import sys
@@ -8,6 +8,7 @@ import torch
 from accelerate import PartialState
 from helpers import Interrupting, Spots, plain_network, small_net
 
+from fer.checkpoint import save
 from fer.train import Stopped, TrainConfig, fit
 
 PLAIN = {"epochs": 2, "batch_size": 8, "augment": "none", "ema": 0.9, "lr": 0.01, "metric": "loss"}
@@ -34,6 +35,12 @@ def main(out: Path) -> None:
     model = small_net()  # its batch statistics differ between the processes
     fit(model, *data(), TrainConfig(**SHARED, out=out / "shared"))
     torch.save(model.state_dict(), out / f"shared-{rank}.pt")
+
+    teacher, model = small_net(), plain_network("plain")
+    torch.nn.init.normal_(teacher.head[-1].weight, generator=torch.Generator().manual_seed(3))
+    save(out / f"teacher-{rank}", teacher, {})
+    fit(model, *data(), TrainConfig(**PLAIN, teachers=(out / f"teacher-{rank}",)))
+    torch.save(model.state_dict(), out / f"taught-{rank}.pt")
 
 
 if __name__ == "__main__":
