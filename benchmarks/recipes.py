@@ -1,6 +1,11 @@
 """Compare training recipes for EmotionNet on FER+ Valid: one thing changed at a time, several seeds.
 
 python -m benchmarks.recipes --recipes base majority_labels --seeds 0 1 2 --epochs 30
+python -m benchmarks.recipes --init models/emotion_net --epochs 1
+
+The first trains from random weights and takes days on two cores; the second
+goes on with a trained network, as the last runs of models/emotion_net did, and
+shows which way each recipe pulls it.
 
 A run is a folder of ``python -m fer.train``; finished ones are not repeated and
 a broken one is gone on with, so the same command can be stopped and started.
@@ -10,35 +15,43 @@ Test is never opened here.
 from dataclasses import dataclass
 from pathlib import Path
 
-BASE = {
-    **{
-        "data": "ferplus",
-        "model": "emotion_net",
-        "batch_size": 128,
-        "precision": "bf16",
-        "metric": "accuracy",
-    },
-    **{"optimizer": "sgd", "lr": 0.1, "weight_decay": 5e-4, "schedule": "one_cycle", "warmup": 0.2},
-    **{"augment": "strong", "mix": "mixup", "labels": "soft", "label_smoothing": 0.05, "start_size": 32},
+SHARED = {
+    **{"data": "ferplus", "model": "emotion_net", "batch_size": 128, "precision": "bf16"},
+    **{"metric": "accuracy", "optimizer": "sgd", "weight_decay": 5e-4, "labels": "soft", "ema": 0.998},
+    **{"mix": "none", "label_smoothing": 0.0, "imbalance": "none", "start_size": None},
+}
+
+FROM_SCRATCH = SHARED | {
+    **{"lr": 0.1, "schedule": "one_cycle", "warmup": 0.2, "start_size": 32},
+    **{"augment": "strong", "mix": "mixup", "label_smoothing": 0.05},
 }
 """The first, long run of models/emotion_net."""
+
+FROM_TRAINED = SHARED | {
+    **{"lr": 0.02, "schedule": "cosine", "warmup": 0.05},
+    **{"augment": "light", "imbalance": "square_root_sampling"},
+}
+"""Its sixth run, without the teachers."""
 
 RECIPES = {
     "base": {},
     "majority_labels": {"labels": "majority"},
     "argmax_labels": {"labels": "argmax"},
     "light_augmentation": {"augment": "light"},
+    "strong_augmentation": {"augment": "strong"},
+    "mixup": {"mix": "mixup"},
     "no_mixing": {"mix": "none"},
     "cutmix_too": {"mix": "both"},
     "no_smoothing": {"label_smoothing": 0.0},
     "no_running_mean": {"ema": 0.0},
     "full_size_throughout": {"start_size": None},
     "adamw": {"optimizer": "adamw", "lr": 2e-3, "weight_decay": 0.05},
+    "all_faces_alike": {"imbalance": "none"},
     "balanced_sampling": {"imbalance": "balanced_sampling"},
     "square_root_sampling": {"imbalance": "square_root_sampling"},
     "logit_adjustment": {"imbalance": "logit_adjustment"},
 }
-"""Name to what differs from ``BASE``."""
+"""Name to what differs from ``FROM_SCRATCH`` or ``FROM_TRAINED``; what differs in nothing is not run."""
 
 
 @dataclass
@@ -47,6 +60,8 @@ class RecipesOptions:
 
     root: Path = Path("dataset/ferplus")
     """Where FER+ is."""
+    init: Path | None = None
+    """Go on from the weights of this trained EmotionNet instead of random ones."""
     recipes: tuple[str, ...] = tuple(RECIPES)
     """Which ones."""
     seeds: tuple[int, ...] = (0, 1, 2)
@@ -87,25 +102,28 @@ def main(options: RecipesOptions) -> None:
     unknown = set(options.recipes) - set(RECIPES)
     if unknown:
         raise DataInvalid(f"No recipe is called {', '.join(sorted(unknown))}; expected {', '.join(RECIPES)}.")
-    settings = {"epochs": options.epochs, "size": options.size, "limit": options.limit}
+    base = FROM_TRAINED | {"init": options.init} if options.init else FROM_SCRATCH
+    settings = {"epochs": options.epochs, "size": options.size, "limit": options.limit, "base": base}
+    differing = [name for name in options.recipes if name == "base" or base | RECIPES[name] != base]
     rows = []
     for seed in options.seeds:  # outermost, so that a search that is stopped has still compared all recipes
-        for name in options.recipes:
-            scores = run(name, seed, options)
+        for name in differing:
+            scores = run(name, seed, base, options)
             rows.append({"recipe": name, "seed": seed, **{key: scores[key] for key in SCORES}})
             print(table(rows), flush=True)
             with replacing(options.out) as temporary:
                 temporary.write_text(
-                    json.dumps({**settings, "base": BASE, "runs": rows}, indent=1) + "\n", "utf-8"
+                    json.dumps(settings | {"runs": rows}, indent=1, default=str) + "\n", "utf-8"
                 )
 
 
-def run(name: str, seed: int, options: RecipesOptions) -> dict:
-    """Return the validation scores of one run, training what is left of it."""
+def run(name: str, seed: int, base: dict, options: RecipesOptions) -> dict:
+    """Return the validation scores of one run, training what is left of it; ``base`` are TrainConfig's options."""
     faces = "all" if options.limit is None else options.limit
-    out = options.runs / f"{name}-{options.size}px-{faces}-faces-{options.epochs}-epochs-seed-{seed}"
+    start = f"from-{options.init.name}-" if options.init else ""
+    out = options.runs / f"{start}{name}-{options.size}px-{faces}-faces-{options.epochs}-epochs-seed-{seed}"
     if (out / STATE).exists() or not (out / METRICS).exists():
-        changed = BASE | RECIPES[name]
+        changed = base | RECIPES[name]
         if changed["start_size"] and changed["start_size"] >= options.size:
             changed["start_size"] = None
         config = train.TrainConfig(
