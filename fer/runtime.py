@@ -143,8 +143,9 @@ def fastest(folder: Path, model: nn.Module, card: Mapping) -> Callable[[Tensor],
 def _core(openvino: ModuleType):
     """Return the only core of the process, to be kept.
 
-    With its core, OpenVINO's CPU plugin gives its signal stack back; of two, in the wrong order:
-    the next Ctrl-C, or end of a loader's worker, would then be a segmentation fault.
+    Each core's CPU plugin replaces the thread's signal stack, and puts the one before back when
+    it is freed. Of two, freed in the order they were made, the second puts back what the first
+    has freed: the next signal that Python handles, Ctrl-C for one, is a segmentation fault.
     """
     return openvino.Core()
 

@@ -1,6 +1,9 @@
 """Tables and summaries."""
 
 import csv
+import os
+import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -103,3 +106,20 @@ def test_hours_and_crowds_take_no_more_room_than_minutes():
 
 def test_nobody_seen_is_said():
     assert "no face" in Tally().table()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no named pipes among its files")
+def test_the_table_can_go_into_a_pipe(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor(1) as pool:
+        read = pool.submit(pipe.read_text)
+        table = CsvWriter(pipe)
+        try:
+            table.write(analysis(1.5, (3, "fear", True)))
+        finally:
+            table.close()
+        header, row = read.result(10).splitlines()
+    assert header.startswith("time_s,frame,track")
+    assert row.startswith("1.500,0,3")
+    assert pipe.exists()
