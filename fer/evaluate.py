@@ -222,6 +222,12 @@ def record(
     return scores
 
 
+def drop_records(folder: Path) -> None:
+    """Remove what ``record`` wrote, because the weights of the folder are being replaced."""
+    for file in (folder / METRICS, *folder.glob("predictions-*.npz")):
+        file.unlink(missing_ok=True)
+
+
 def main(config: EvaluateConfig) -> None:
     """Score a model as asked, print the table, and write the record when asked."""
     from fer.datasets import open_split

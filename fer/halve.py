@@ -24,7 +24,7 @@ if __name__ == "__main__":
 
 from fer import checkpoint
 from fer.errors import DataInvalid
-from fer.evaluate import METRICS
+from fer.evaluate import drop_records
 from fer.trainer import STATE
 
 
@@ -36,8 +36,7 @@ def main(options: HalveOptions) -> None:
     model, card = checkpoint.load(folder)
     before = (folder / checkpoint.WEIGHTS).stat().st_size
     checkpoint.save(folder, model, card, half=True)
-    for record in (folder / METRICS, *folder.glob("predictions-*.npz")):
-        record.unlink(missing_ok=True)
+    drop_records(folder)
     after = (folder / checkpoint.WEIGHTS).stat().st_size
     print(
         f"{folder / checkpoint.WEIGHTS}: {before / 1e6:.1f} MB -> {after / 1e6:.1f} MB. Make its records again: "

@@ -38,6 +38,7 @@ from torch import nn
 
 from fer import checkpoint
 from fer.errors import DataInvalid
+from fer.evaluate import drop_records
 
 OF_THE_WHOLE = ("arch", "emotions", "preprocess", "options", "crop_margin", "flip", "train_data")
 """What must be alike in all cards."""
@@ -118,6 +119,7 @@ def main(options: SoupOptions) -> None:
             f"{options.out} already holds a trained model. Choose another --out, or add --overwrite."
         )
     model, card = soup(options.models)
+    drop_records(options.out)
     checkpoint.save(options.out, model, card)
     print(
         f"{options.out}: the mean of {len(options.models)} models. Fit its temperature and prior: "

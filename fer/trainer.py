@@ -25,7 +25,7 @@ from fer import checkpoint, distillation, optim, valence_arousal
 from fer.batches import cut, epoch_order, share
 from fer.datasets.batch import collate
 from fer.errors import DataInvalid, DataMissing, UserError
-from fer.evaluate import METRICS, Predictions, predict
+from fer.evaluate import Predictions, drop_records, predict
 from fer.files import replacing
 from fer.history import History
 from fer.interrupt import stop_signals
@@ -262,8 +262,7 @@ class Trainer:
             other["chosen"] = int(other is row)
         self.best_weights = {k: v.detach().clone() for k, v in self._scored().state_dict().items()}
         if self.config.out and self.accelerator.is_main_process:
-            for record in (self.config.out / METRICS, *self.config.out.glob("predictions-*.npz")):
-                record.unlink(missing_ok=True)  # of the weights that are replaced now
+            drop_records(self.config.out)
             checkpoint.save(self.config.out, self._scored(), self._card())
 
     def _out_of_patience(self) -> bool:
