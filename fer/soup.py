@@ -53,6 +53,7 @@ OF_EACH = (
     "git",
     "versions",
     "weights_sha256",
+    "averaged",
 )
 """What the new card keeps of each."""
 
@@ -81,7 +82,7 @@ def soup(folders: Sequence[Path]) -> tuple[nn.Module, dict]:
                     f"{folder} and {folders[0]} differ in {key} ({card.get(key)}, {first.get(key)}). "
                     "Average models that were fine-tuned from the same one."
                 )
-        if _origin(card) is None or _origin(card) != _origin(first):
+        if not set(_lineage(card)) & set(_lineage(first)):
             raise DataInvalid(
                 f"{folder} and {folders[0]} did not begin at the same trained network (fer.train --init): "
                 "the mean of unrelated weights is noise."
@@ -89,23 +90,30 @@ def soup(folders: Sequence[Path]) -> tuple[nn.Module, dict]:
     hashes = [card["weights_sha256"] for _, card in loaded]
     if len(set(hashes)) < len(hashes):
         raise DataInvalid("The same weights were given twice; expected different models.")
+    lineages = [_lineage(card) for _, card in loaded]  # chains, so that all meet where two of them do
+    nearest = next(sha for sha in lineages[0] if all(sha in lineage for lineage in lineages))
     states = [one.state_dict() for one, _ in loaded]
     model.load_state_dict({name: _mean([state[name] for state in states]) for name in states[0]})
+    cards = [card for _, card in loaded]
+    trained = [card for card in cards if card["weights_sha256"] != nearest]
     card = {key: first[key] for key in OF_THE_WHOLE if key in first}
     card |= {
         "temperature": 1.0,
-        "train_size": max(card["train_size"] for _, card in loaded),
-        "class_shares": np.mean([card["class_shares"] for _, card in loaded], 0).round(6).tolist(),
-        "seconds": sum(card["seconds"] for _, card in loaded),
-        "averaged": [{key: card[key] for key in OF_EACH if key in card} for _, card in loaded],
-        "started_from": first["started_from"],
+        "train_size": max(card["train_size"] for card in cards),
+        "class_shares": np.mean([card["class_shares"] for card in cards], 0).round(6).tolist(),
+        "seconds": sum(card["seconds"] for card in trained),
+        "averaged": [{key: card[key] for key in OF_EACH if key in card} for card in trained],
+        "averaged_with_the_start": len(trained) < len(cards),
+        "started_from": lineages[0][nearest],
         **checkpoint.provenance(),
     }
     return model, card
 
 
-def _origin(card: dict) -> str | None:
-    return card.get("started_from", {}).get("weights_sha256")
+def _lineage(card: dict) -> dict[str, dict]:
+    """Return the cards of a model and of those that it began at, nearest first, by the hash of their weights."""
+    older = card.get("started_from")
+    return {card["weights_sha256"]: card} | (_lineage(older) if older else {})
 
 
 def _mean(tensors: list[torch.Tensor]) -> torch.Tensor:

@@ -69,12 +69,32 @@ def test_class_shares_are_the_mean(begun, tmp_path):
     assert load(tmp_path)[1]["class_shares"] == pytest.approx([(0.125 + 0.51) / 2] + [(0.125 + 0.07) / 2] * 7)
 
 
+def test_a_mean_may_be_averaged_with_what_began_at_it(begun, tmp_path):
+    """A second round of fine-tuning, from the mean of the first."""
+    soup.main(soup.SoupOptions((begun / "a", begun / "b"), out=tmp_path / "mean"))
+    mean, card = load(tmp_path / "mean")
+    mean.started_from = card
+    config = train.TrainConfig(epochs=1, batch_size=16, lr=0.01, seed=2, out=tmp_path / "on")
+    train.fit(mean, Spots(), Spots(16, "valid", seed=1), config)
+    _, both = soup.soup([tmp_path / "mean", tmp_path / "on"])
+    assert both["started_from"] == card
+    assert both["averaged_with_the_start"]
+    assert [one["config"]["seed"] for one in both["averaged"]] == [2]
+    assert both["seconds"] == load(tmp_path / "on")[1]["seconds"]  # the mean's own are in its card
+    _, far = soup.soup([tmp_path / "on", begun / "a"])
+    assert far["started_from"]["weights_of"] == "nobody"
+    assert not far["averaged_with_the_start"]
+
+
 def test_networks_that_began_elsewhere_are_not_averaged(begun):
     other = changed(begun, "b", "elsewhere", started_from={"weights_sha256": "of another"})
     with pytest.raises(DataInvalid, match="did not begin at the same"):
         soup.soup([begun / "a", other])
+    scratch = small_net()
+    scratch.head[1].bias.data.add_(1)
+    save(begun / "scratch", scratch, {})
     with pytest.raises(DataInvalid, match="did not begin at the same"):
-        soup.soup([begun / "first", changed(begun, "first", "again")])  # from random weights
+        soup.soup([begun / "first", begun / "scratch"])
 
 
 def test_networks_that_see_other_pictures_are_not_averaged(begun):
