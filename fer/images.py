@@ -25,6 +25,9 @@ _DAMAGE = (
     struct.error,
     Image.DecompressionBombError,
     MemoryError,
+    RuntimeError,  # AVIF
+    AttributeError,  # EXIF
+    TypeError,
 )
 """What Pillow raises for files that are cut off, damaged, or something else than they claim."""
 
@@ -88,7 +91,7 @@ def read_video(path: str | Path) -> Iterator[tuple[int, float, np.ndarray]]:
     """
     path, number = Path(path), 0
     try:
-        with av.open(str(path)) as container:
+        with av.open(str(path), metadata_errors="replace") as container:  # titles may be in any encoding
             if not container.streams.video:
                 raise DataInvalid(f"{path}: this file has no pictures. Is it a sound recording?")
             stream = container.streams.video[0]

@@ -393,7 +393,7 @@ def test_plus_faults_are_counted_by_kind(plus):
 
 @pytest.mark.parametrize(
     ("meta", "valence"),
-    [({}, None), ({"valence": None}, None), ({"valence": -2}, None), ({"valence": "0.5"}, 0.5)],
+    [(None, None), ({}, None), ({"valence": None}, None), ({"valence": -2}, None), ({"valence": "0.5"}, 0.5)],
 )
 def test_plus_values_may_be_absent_or_text(plus, meta, valence):
     write_plus(
@@ -403,8 +403,9 @@ def test_plus_values_may_be_absent_or_text(plus, meta, valence):
     assert note.valence == valence and note.arousal is None and note.landmarks is None
 
 
-def test_plus_names_the_file_whose_values_are_wrong(plus):
-    bad = {"human-label": 3, "meta-data": {"valence": {"mean": 1}}}
+@pytest.mark.parametrize("meta", [{"valence": {"mean": 1}}, [0.5]])
+def test_plus_names_the_file_whose_values_are_wrong(plus, meta):
+    bad = {"human-label": 3, "meta-data": meta}
     write_plus(plus / "AffectNet+/human_annotated", {1: bad}, "validation_set")
     with pytest.raises(DataInvalid, match=r"annotations.1\.json"):
         open_split("affectnet8", plus, "val").annotations(0)

@@ -179,6 +179,19 @@ def test_a_damaged_picture(root, keep):
         FERPlus(root, "test")[0]
 
 
+def test_a_picture_of_which_any_byte_is_wrong(root):
+    file = root / "FER2013Test" / "fer2.png"
+    whole, refused = file.read_bytes(), 0
+    for place in range(len(whole)):
+        file.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+        try:
+            FERPlus(root, "test", limit=3)[0]
+        except DataInvalid as error:
+            refused += 1
+            assert "fer2.png" in str(error)
+    assert refused > 20
+
+
 def test_a_picture_of_another_size(root):
     from PIL import Image
 
@@ -235,7 +248,7 @@ def test_a_damaged_picture_inside_the_zip(root):
         FERPlus(path, "test")[0]
 
 
-@pytest.mark.parametrize("options", [{"split": "all"}, {"labels": "hard"}])
+@pytest.mark.parametrize("options", [{"split": "all"}, {"labels": "hard"}, {"limit": 0}, {"limit": -1}])
 def test_unknown_options(root, options):
     with pytest.raises(DataInvalid, match="expected"):
         FERPlus(root, **options)

@@ -111,6 +111,25 @@ def test_broken_files_say_what_is_wrong(tmp_path):
             read_image(tmp_path / name)
 
 
+@pytest.mark.filterwarnings("ignore:.*:UserWarning:PIL")  # of damaged EXIF
+@pytest.mark.parametrize("name", ["a.avif", "turned.jpg", "a.png", "a.webp", "a.gif"])
+def test_whatever_byte_is_wrong(tmp_path, name):
+    """Pillow's plugins raise nearly anything."""
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F], exif[0x011A] = 6, "maker", 72.0  # orientation, make, resolution
+    halves().resize((8, 4)).save(tmp_path / name, **({} if name == "a.gif" else {"exif": exif}))
+    data, refused = (tmp_path / name).read_bytes(), 0
+    for place in range(len(data)):
+        broken = tmp_path / f"broken-{name}"
+        broken.write_bytes(data[:place] + bytes([data[place] ^ 0xFF]) + data[place + 1 :])
+        try:
+            assert read_image(broken).dtype == np.uint8
+        except DataInvalid as error:
+            refused += 1
+            assert f"broken-{name}" in str(error)
+    assert refused > 10
+
+
 def test_video_frames_come_numbered_and_timed(tmp_path):
     frames = list(read_video(write_video(tmp_path / "a.mp4")))
     assert [number for number, _, _ in frames] == list(range(6))
@@ -131,6 +150,14 @@ def test_video_rotation_is_applied(tmp_path):
     np.testing.assert_allclose(
         image[[8, 56], 16], cv2.VideoCapture(str(path)).read()[1][[8, 56], 16], atol=12
     )
+
+
+def test_a_title_may_be_in_any_encoding(tmp_path):
+    path = write_video(tmp_path / "a.avi", title="TITLE")
+    data = path.read_bytes()
+    assert data.count(b"TITLE") == 1
+    path.write_bytes(data.replace(b"TITLE", b"T\xeeTL\xc9"))  # Latin-1
+    assert len(list(read_video(path))) == 6
 
 
 def test_broken_videos_say_what_is_wrong(tmp_path):

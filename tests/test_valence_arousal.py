@@ -267,11 +267,15 @@ def write_scores(root, scores, split="train_set"):
 
 
 def test_affectnet8_gives_them_for_all_faces(tmp_path):
-    write_scores(tmp_path, [("0.5", "-0.25"), (-2, "-2"), (1.0, NAN), (None, [0.125])])
+    write_scores(tmp_path, [("0.5", "-0.25"), (-2, "-2"), (1.0, NAN), (None, [0.125]), (1.3, "-7")])
     faces = AffectNet8(tmp_path)
     assert faces.valence.dtype == np.float32
-    assert np.array_equal(faces.valence, [0.5, NAN, 1, NAN], equal_nan=True)
-    assert np.array_equal(faces.arousal, [-0.25, NAN, NAN, 0.125], equal_nan=True)
+    assert np.array_equal(faces.valence, [0.5, NAN, 1, NAN, NAN], equal_nan=True)
+    assert np.array_equal(faces.arousal, [-0.25, NAN, NAN, 0.125, NAN], equal_nan=True)
+    for i in range(len(faces)):  # one face at a time it is the same
+        note = faces.annotations(i)
+        one = [NAN if value is None else value for value in (note.valence, note.arousal)]
+        assert np.array_equal(one, [faces.valence[i], faces.arousal[i]], equal_nan=True)
     assert np.array_equal(known(subset(faces, [3, 0])), [[NAN, 0.125], [0.5, -0.25]], equal_nan=True)
     few = AffectNet8(tmp_path, limit=2)
     assert np.array_equal(few.valence, faces.valence[few.ids], equal_nan=True)
@@ -292,6 +296,16 @@ def test_they_are_read_once(tmp_path, monkeypatch):
     monkeypatch.undo()
     write_scores(tmp_path, [(0.5, 0.25), (0.75, 0), (-1, 1)])  # a face more
     assert known(AffectNet8(tmp_path))[2].tolist() == [-1, 1]
+
+
+@pytest.mark.parametrize("keep", [0.3, 0.9])
+def test_a_kept_file_that_is_damaged_says_so(tmp_path, keep):
+    write_scores(tmp_path, [(0.5, 0.25), (0.75, 0)])
+    known(AffectNet8(tmp_path))
+    (kept,) = tmp_path.rglob("*.scores.npz")
+    kept.write_bytes(kept.read_bytes()[: int(keep * kept.stat().st_size)])
+    with pytest.raises(DataInvalid, match=r"scores\.npz is damaged"):
+        known(AffectNet8(tmp_path))
 
 
 def test_a_value_that_cannot_be_read_is_named_or_counted(tmp_path, capsys):

@@ -6,9 +6,11 @@ import av
 import numpy as np
 
 
-def write_video(path, frames=6, rotation=0, rate=10):
+def write_video(path, frames=6, rotation=0, rate=10, title=None):
     """Film a bright left half; frame k is 16 k darker."""
     with av.open(str(path), "w") as container:
+        if title:
+            container.metadata["title"] = title
         stream = container.add_stream("libx264", rate=rate, options={"crf": "10"})
         stream.width, stream.height, stream.pix_fmt = 64, 32, "yuv420p"
         if rotation:

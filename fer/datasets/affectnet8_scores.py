@@ -1,6 +1,8 @@
 """Valence and arousal of a whole split: read once from hundreds of thousands of small files, then kept in one."""
 
 import json
+import zipfile
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -76,7 +78,7 @@ def _kept(source: Source, index: Index) -> np.ndarray | None:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             ids, values, stamp = arrays["ids"], arrays["values"], arrays["stamp"].tobytes()
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise DataInvalid(f"{path} is damaged ({error}). Delete it; it is made anew.") from error
     if stamp != _stamp(source):
         return None

@@ -80,7 +80,10 @@ class JsonFolder(Folder):
             ValueError: the file, or what it holds there, cannot be read.
         """
         data = _read(os.path.join(self.path, self.annotation_file(index.ids[i], kind)))
-        value = data.get("meta-data", {}).get(_KEYS[kind])
+        about = data.get("meta-data") or {}
+        if not isinstance(about, dict):
+            raise ValueError(f"meta-data is a {type(about).__name__} where an object is expected")
+        value = about.get(_KEYS[kind])
         try:
             return None if value is None or value == [] else np.asarray(value, np.float64).ravel()
         except TypeError as error:

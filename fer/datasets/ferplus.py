@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
-from fer.datasets.splits import representative
+from fer.datasets.splits import check_limit, representative
 from fer.errors import DataInvalid, DataMissing
 from fer.labels import EMOTIONS
 
@@ -86,6 +86,7 @@ class FERPlus(Dataset):
             raise DataInvalid(f"FER+ has no split {split!r}; expected one of {', '.join(SPLITS)}.")
         if labels not in ("majority", "argmax", "soft"):
             raise DataInvalid(f"labels={labels!r}; expected 'majority', 'argmax' or 'soft'.")
+        check_limit(limit)
         self.split, self.kind, self.transform = split, labels, transform
         self.root = Path(root)
         names, votes = _read_votes(locate(root).joinpath(FOLDERS[split]))
@@ -189,7 +190,7 @@ def _decode(folder: Path | zipfile.Path, name: str) -> np.ndarray:
         image = np.asarray(Image.open(io.BytesIO(file.read_bytes())).convert("L"))
     except (FileNotFoundError, KeyError) as error:
         raise DataMissing(f"{file} is listed in label.csv but missing. Copy FER+ again.") from error
-    except (OSError, zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, SyntaxError, ValueError, zipfile.BadZipFile, zlib.error) as error:  # Pillow's, and zip's
         raise DataInvalid(f"{file} cannot be read ({error}). Copy FER+ again.") from error
     if image.shape != (SIDE, SIDE):
         raise DataInvalid(f"{file} measures {image.shape[::-1]}; expected {SIDE}x{SIDE} pixels.")

@@ -36,9 +36,14 @@ def requested(split: str, classes: int, limit: int | None) -> str:
     """
     if classes not in (7, 8):
         raise DataInvalid(f"classes={classes!r}; expected 8, or 7 to leave out contempt.")
+    check_limit(limit)
+    return {"valid": "val", "validation": "val"}.get(split, split)
+
+
+def check_limit(limit: int | None) -> None:
+    """Raise DataInvalid for a limit below 1."""
     if limit is not None and limit < 1:
         raise DataInvalid(f"limit={limit}; expected a number of faces, or None for all.")
-    return {"valid": "val", "validation": "val"}.get(split, split)
 
 
 class Subset(data.Subset):
