@@ -34,7 +34,8 @@ class Listing:
 
     In the order given; within a folder its files come first, then its
     subfolders, by name. One directory at a time is held in memory, and no file
-    is looked at: its name decides.
+    is looked at: its name decides. Links to folders are followed, but not to
+    one that holds the link. However a path is spelled, it is the same path.
 
     Args:
         paths: a file given itself is taken whatever its name, at its own place.
@@ -51,7 +52,9 @@ class Listing:
                     f"There is no file or folder {path}. Check the spelling, or quote names with spaces."
                 )
         self._leave_out = leave_out.resolve() if leave_out else None
-        self._place = {path: number for number, path in reversed(list(enumerate(paths)))}
+        # By absolute path, which has one spelling; the files bear the one that was given.
+        self._place = {_absolute(path): number for number, path in reversed(list(enumerate(paths)))}
+        self._given = list(paths)
         self._folders = {path for path in self._place if path.is_dir()}
 
     def __iter__(self) -> Iterator[File]:
@@ -73,12 +76,13 @@ class Listing:
         Raises:
             KeyError: the path is not below what was given.
         """
+        path = _absolute(path)
         place, start = self._root(path)
         inner = path.relative_to(start).parts
         return place, *((number < len(inner), part) for number, part in enumerate(inner, 1))
 
     def _root(self, path: Path) -> tuple[int, Path]:
-        """Return which of the given paths a file belongs to: itself, else the first of the folders around it."""
+        """Return which of the given paths an absolute one belongs to: itself, else the first folder around it."""
         if path in self._place and path not in self._folders:
             return self._place[path], path
         found = [(self._place[folder], folder) for folder in path.parents if folder in self._folders]
@@ -93,17 +97,20 @@ class Listing:
                 if all(self._place.get(parent, place) >= place for parent in path.parents):
                     yield from self._below(path, place)
             else:
-                yield File(path, Path(path.name))
+                yield File(self._given[place], Path(path.name))
 
     def _below(self, root: Path, place: int) -> Iterator[File | None]:
+        given = self._given[place]
+
         def stop(error: OSError) -> None:
             raise DataMissing(f"The folder {error.filename} cannot be read: {error.strerror}.") from error
 
         def mine(folder: Path) -> bool:
             earlier = self._place.get(folder, place) < place
-            return not earlier and (self._leave_out is None or folder.resolve() != self._leave_out)
+            left_out = self._leave_out is not None and folder.resolve() == self._leave_out
+            return not (earlier or left_out or (folder.is_symlink() and _around(root, folder)))
 
-        for folder, subfolders, names in os.walk(root, onerror=stop):
+        for folder, subfolders, names in os.walk(root, onerror=stop, followlinks=True):
             here = Path(folder)
             subfolders[:] = sorted(name for name in subfolders if mine(here / name))
             for name in sorted(names):
@@ -111,4 +118,18 @@ class Listing:
                 if name.startswith(".") or path.suffix.lower() not in KNOWN:
                     yield None
                 elif path not in self._place:  # else it has a place of its own
-                    yield File(path, path.relative_to(root))
+                    inner = path.relative_to(root)
+                    yield File(given / inner, inner)
+
+
+def _absolute(path: Path) -> Path:
+    return Path(os.path.abspath(path))  # Path.absolute keeps "..", resolve leaves the place that a link has
+
+
+def _around(root: Path, link: Path) -> bool:
+    """Whether a link below ``root`` leads to a folder that the walk came through, or one around it: a loop."""
+    target = link.resolve()
+    on_the_way = [link.parent, *link.parent.parents]
+    return any(
+        folder.resolve().is_relative_to(target) for folder in on_the_way if folder.is_relative_to(root)
+    )

@@ -17,7 +17,7 @@ import os
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import TextIO
 
@@ -120,7 +120,7 @@ class Parts:
     def open(self) -> TextIO:
         """Open this process's part, empty but for its header."""
         table = _open(self.folder / f"{self._processes.rank}.csv", "w")
-        csv.writer(table, lineterminator="\n").writerow(self._columns)
+        write_row(table, self._columns)
         return table
 
     def merged(self) -> Iterator[list[str]]:
@@ -170,9 +170,14 @@ class Parts:
 
     def _write(self, path: Path, rows: Iterable[list[str]]) -> None:
         with replacing(path) as temporary, _open(temporary, "w") as table:
-            writer = csv.writer(table, lineterminator="\n")
-            writer.writerow(self._columns)
-            writer.writerows(rows)
+            for row in chain([self._columns], rows):
+                write_row(table, row)
+
+
+def write_row(table: TextIO, row: Sequence[object]) -> None:
+    """Write a row so that ``csv.reader`` reads the same: Python 3.11 leaves a carriage return in a name unquoted."""
+    quoting = csv.QUOTE_ALL if any("\r" in str(cell) for cell in row) else csv.QUOTE_MINIMAL
+    csv.writer(table, quoting=quoting, lineterminator="\n").writerow(row)
 
 
 def _open(path: Path, mode: str = "r") -> TextIO:

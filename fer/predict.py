@@ -59,7 +59,6 @@ if __name__ == "__main__":
 
     cli.run("fer.predict", PredictOptions)
 
-import csv
 import signal
 import sys
 import threading
@@ -77,7 +76,7 @@ from fer.bulk import Picture, Sampling, analyse
 from fer.errors import DataInvalid, DataMissing
 from fer.faces import FaceDetector
 from fer.listing import KNOWN, Listing
-from fer.parts import Parts
+from fer.parts import Parts, write_row
 from fer.predictor import EmotionPredictor
 from fer.processes import Processes, noticing_losses
 
@@ -199,9 +198,9 @@ def write(
             parts.open() as table,
             tqdm(total=total, unit="file", disable=None if first else True) as bar,
         ):
-            writer = csv.writer(table, lineterminator="\n")
             for picture in pictures:
-                writer.writerows(rows(picture, predictor.tells_valence_arousal))
+                for row in rows(picture, predictor.tells_valence_arousal):
+                    write_row(table, row)
                 table.flush()
                 if picture.error:
                     bar.write(f"error: {picture.error}", file=sys.stderr)

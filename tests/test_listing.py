@@ -67,3 +67,29 @@ def test_what_is_not_there(tree):
         Listing([Path("a"), Path("absent")])
     with pytest.raises(KeyError):
         Listing([Path("a")]).key(Path("b.jpg"))
+
+
+@pytest.mark.parametrize("given", [[".", "../a-b"], ["../a-b", "."], ["../a/../a-b", "b/..", "."]])
+def test_a_folder_beside_this_one_is_no_part_of_it(tree, monkeypatch, given):
+    monkeypatch.chdir(tree / "a")
+    listing = Listing([Path(name) for name in given])
+    files = [file.path for file in listing]
+    assert sorted(path.name for path in files) == ["1.mp4", "2.HEIC", "x.jpg", "z.png"]
+    assert [listing.key(path) for path in files] == sorted(listing.key(path) for path in files)
+    assert listing.count() == (4, 2)
+
+
+def test_the_same_folder_spelled_in_two_ways_counts_once(tree):
+    files = [str(file.path) for file in Listing([Path("a"), tree / "a", Path("a/../a/b")])]
+    assert files == ["a/z.png", "a/b/1.mp4", "a/b/2.HEIC"]
+
+
+def test_links_to_folders_are_followed_but_not_in_circles(tree):
+    (tree / "a/link").symlink_to(tree / "a-b")
+    (tree / "a/b/up").symlink_to(tree / "a")
+    (tree / "a-b/back").symlink_to(tree / "a/b")
+    listing = Listing([Path("a")])
+    files = [str(file.path) for file in listing]
+    there = ["a/z.png", "a/b/1.mp4", "a/b/2.HEIC", "a/link/x.jpg"]
+    assert files == [*there, "a/link/back/1.mp4", "a/link/back/2.HEIC"]
+    assert [listing.key(Path(name)) for name in files] == sorted(listing.key(Path(name)) for name in files)
