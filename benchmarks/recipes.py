@@ -71,7 +71,7 @@ class RecipesOptions:
     size: int = 48
     """Side of the input; 32 halves the time of a quick look."""
     limit: int | None = None
-    """Use only the first so many faces of each split."""
+    """Use only so many faces of each split."""
     runs: Path = Path("outputs/recipes")
     """Folder of the runs."""
     out: Path = Path(__file__).parent / "results" / "recipes.json"

@@ -31,7 +31,9 @@ class EvaluateConfig:
     untrained: bool = False
     """Score the same architecture with random weights, for reference."""
     limit: int | None = None
-    """Score only the first so many faces."""
+    """Score only so many faces, every emotion among them."""
+    on_error: Literal["raise", "skip"] = "raise"
+    """AffectNet8 only: stop at faces that cannot be used, or leave them out and say how many."""
     batch_size: int = 128
     """Faces per forward pass."""
     calibrate: bool = False
@@ -256,8 +258,9 @@ def main(config: EvaluateConfig) -> None:
     flip = card.get("flip", False) if config.flip is None else config.flip
     voted = config.data == "ferplus"
     kind = {"labels": config.labels} if voted else {}
+    lenient = {"on_error": config.on_error} if config.data == "affectnet8" else {}
     split = config.split or ("test" if voted else "val")
-    dataset = open_split(config.data, config.root, split, limit=config.limit, **kind)
+    dataset = open_split(config.data, config.root, split, limit=config.limit, **kind, **lenient)
     predictions = predict(model, dataset, config.batch_size, flip)
     if config.calibrate:
         card = calibrate(card, predictions)

@@ -100,7 +100,9 @@ class TrainConfig:
     save_steps: int = 500
     """Steps between two savings of the state within an epoch."""
     limit: int | None = None
-    """Use only the first so many faces of each split, for a quick look."""
+    """Use only so many faces of each split, every emotion among them, for a quick look."""
+    on_error: Literal["raise", "skip"] = "raise"
+    """AffectNet8 only: stop at faces that cannot be used, or leave them out and say how many."""
     crop_margin: float = 0.0
     """How much wider than the detected box the demos shall crop for this network; kept in the card."""
 
@@ -115,7 +117,7 @@ class TrainConfig:
                 raise DataInvalid(f"{name}={getattr(self, name)!r}: expected one of {get_args(kind)}.")
         ranges = {"ema": (0, 0.99999)}
         ranges |= dict.fromkeys(("warmup", "label_smoothing", "teachers_weight"), (0, 1))
-        ranges |= dict.fromkeys(("lr", "workers", "clip", "weight_decay", "drawn"), (0, math.inf))
+        ranges |= dict.fromkeys(("lr", "workers", "clip", "weight_decay", "drawn", "seed"), (0, math.inf))
         ranges |= dict.fromkeys(("epochs", "batch_size", "accumulate", "save_steps"), (1, math.inf))
         ranges |= dict.fromkeys(("size", "start_size", "patience", "limit"), (1, math.inf))
         for name, (low, high) in ranges.items():
@@ -200,7 +202,8 @@ def training_splits(config: TrainConfig) -> tuple[Dataset, Dataset]:
         return train, open_split("ferplus", config.root, "valid", limit=config.limit)
     from fer.datasets.splits import split_indices, subset
 
-    whole = open_split(config.data, config.root, "train", limit=config.limit)
+    lenient = {"on_error": config.on_error} if config.data == "affectnet8" else {}
+    whole = open_split(config.data, config.root, "train", limit=config.limit, **lenient)
     kept, held_out = split_indices(whole, (0.9, 0.1), seed=0)
     return subset(whole, kept), subset(whole, held_out)
 
@@ -208,25 +211,32 @@ def training_splits(config: TrainConfig) -> tuple[Dataset, Dataset]:
 def new_model(config: TrainConfig) -> nn.Module:
     """Return the network of a configuration, its weights drawn from the seed or taken from ``init``.
 
+    It sees faces as the network of ``init`` does, but for a ``size`` that is given.
+
     Raises:
         DataInvalid: ``init`` is a model of another architecture.
         DataMissing: ``init`` is none.
     """
+    trained, card = checkpoint.load(config.init) if config.init else (None, None)
     torch.manual_seed(config.seed)
-    usual = ARCHITECTURES[config.model][1]
+    usual = trained.preprocess if trained else ARCHITECTURES[config.model][1]
     preprocess = Preprocess(**usual.to_dict() | ({"size": config.size} if config.size else {}))
     pretrained = {"pretrained": True} if config.pretrained and not config.init else {}
     model = build(config.model, preprocess=preprocess, **config.build_options(), **pretrained)
-    if config.init:
-        trained, card = checkpoint.load(config.init)
-        if (card["arch"], trained.options) != (config.model, model.options):
+    if trained:
+        if (card["arch"], _layers(trained)) != (config.model, _layers(model)):
             raise DataInvalid(
-                f"--init {config.init} is a {card['arch']} with the options {trained.options}; expected a "
-                f"{config.model} with {model.options}, as the other options say."
+                f"--init {config.init} holds {card['arch']} with the options {_layers(trained)}; expected "
+                f"{config.model} with {_layers(model)}, as the other options say."
             )
         model.load_state_dict(trained.state_dict())
         model.started_from = card
     return model
+
+
+def _layers(model: nn.Module) -> dict:
+    """Return the options that decide which weights there are; what is frozen may change from run to run."""
+    return {name: value for name, value in model.options.items() if name != "frozen"}
 
 
 def main(config: TrainConfig) -> None:

@@ -14,13 +14,17 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from helpers import small_net
 from torch.utils.data import DataLoader
 
+from fer import evaluate
+from fer.checkpoint import save
 from fer.datasets import AffectNet8, affectnet8_index, npy, tarball
 from fer.datasets.affectnet8 import main
 from fer.datasets.affectnet8_tools import Extract, Index, Verify
 from fer.errors import DataInvalid, DataMissing
 from fer.labels import EMOTIONS
+from fer.train import TrainConfig, training_splits
 
 IDS = (0, 1, 2, 10, 7, 13, 100, 366705)  # gaps, and an order that differs between numbers and names
 LABELS = dict(zip(IDS, range(8), strict=True))
@@ -208,9 +212,27 @@ def test_a_root_may_be_given_in_many_ways(root, tmp_path_factory):
         assert len(AffectNet8(way, "train")) == 8
     for way in (student, student / "extracted_val_tar", student / "extracted_train_tar"):
         assert len(AffectNet8(way, "val")) == 3, way
-    bare = student / "faces"
-    (student / "extracted_val_tar/val_set").rename(bare)
-    assert len(AffectNet8(bare, "val")) == 3
+
+
+def test_a_folder_of_another_name_is_one_split_alone(root):
+    """Trained on and then scored, the same faces must not answer as both."""
+    (root / "train_set").rename(root / "faces")
+    assert len(AffectNet8(root / "faces", "train")) == 8
+    with pytest.raises(DataMissing, match="for val where its name says val"):
+        AffectNet8(root / "faces", "val")
+    (root / "val_set").rename(root / "My_Validation")
+    assert len(AffectNet8(root / "My_Validation", "val")) == 3
+    with pytest.raises(DataMissing):
+        AffectNet8(root / "My_Validation", "train")
+
+
+def test_this_folder_has_a_name_too(root, monkeypatch):
+    monkeypatch.chdir(root / "train_set")
+    assert len(AffectNet8(".", "train")) == 8
+    assert len(AffectNet8(".", "val")) == 3  # its sister
+    (root / "val_set").rename(root / "elsewhere")
+    with pytest.raises(DataMissing):
+        AffectNet8(".", "val")
 
 
 def test_either_split_is_found_from_the_other(root):
@@ -274,6 +296,23 @@ def test_faults_are_collected_counted_and_can_be_skipped(root, capsys, packed):
     assert len(faces.problems) == 5
     line = capsys.readouterr().out
     assert "left out 5 faces" in line and "2 label outside 0-7" in line
+
+
+def test_the_scripts_can_leave_faults_out(root, tmp_path, capsys):
+    write_npy(root / "train_set", 10, "exp", np.array("8"))
+    write_npy(root / "val_set", 2, "exp", np.array("8"))
+    training = {"data": "affectnet8", "root": root}
+    with pytest.raises(DataInvalid, match="--on-error skip"):
+        training_splits(TrainConfig(**training))
+    kept, held_out = training_splits(TrainConfig(**training, on_error="skip"))
+    assert {*kept.keys, *held_out.keys} == {f"train/{one}" for one in IDS if one != 10}
+    save(tmp_path / "model", small_net(), {})
+    scoring = {**training, "model": tmp_path / "model"}
+    with pytest.raises(DataInvalid, match="--on-error skip"):
+        evaluate.main(evaluate.EvaluateConfig(**scoring))
+    capsys.readouterr()
+    evaluate.main(evaluate.EvaluateConfig(**scoring, on_error="skip"))
+    assert "left out 1 faces" in capsys.readouterr().out
 
 
 def test_only_five_faults_are_shown(root):

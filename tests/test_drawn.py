@@ -271,6 +271,8 @@ def test_what_was_not_drawn_here_is_left_alone(tmp_path):
 def test_nothing_cannot_be_drawn(tmp_path):
     with pytest.raises(DataInvalid, match="at least 1"):
         tree.write_tree(tmp_path / "drawn", per_class=0)
+    with pytest.raises(DataInvalid, match="seed is -1"):
+        tree.write_tree(tmp_path / "drawn", per_class=1, seed=-1)
 
 
 # The data set.

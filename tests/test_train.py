@@ -37,12 +37,13 @@ from two_processes import PLAIN, data
 from fer import train as training
 from fer import trainer
 from fer.batches import epoch_order
-from fer.checkpoint import load
+from fer.checkpoint import load, save
 from fer.errors import DataInvalid, DataMissing
 from fer.evaluate import Predictions, predict
 from fer.history import History
 from fer.labels import EMOTIONS
-from fer.model import build
+from fer.model import ARCHITECTURES, build
+from fer.preprocess import Preprocess
 from fer.train import Stopped, TrainConfig, fit
 
 TESTS = Path(__file__).parent
@@ -167,6 +168,52 @@ def test_a_frozen_resnet_keeps_its_features_and_statistics(tmp_path):
     assert card["options"] == {"frozen": True}
     nll = predict(loaded, Spots(16, "valid", seed=1)).score(resamples=0).nll
     assert nll == pytest.approx(history.rows[0]["valid_loss"], rel=1e-4)
+
+
+# Going on from a trained network.
+
+
+def trained(folder, name="emotion_net", size=None, **options):
+    torch.manual_seed(1)
+    usual = ARCHITECTURES[name][1]
+    preprocess = Preprocess(**usual.to_dict() | {"size": size or usual.size, "scaling": "fixed"})
+    model = build(name, preprocess=preprocess, **options)
+    save(folder, model, {"known_by": "this"})
+    return model
+
+
+def test_going_on_begins_with_the_weights_and_the_eyes_of_the_other(tmp_path):
+    other = trained(tmp_path, size=24)
+    model = training.new_model(TrainConfig(model="emotion_net", init=tmp_path))
+    assert same(model.state_dict(), other.state_dict())
+    assert model.preprocess == other.preprocess and model.preprocess.scaling == "fixed"
+    assert model.started_from["known_by"] == "this"
+    wider = training.new_model(TrainConfig(model="emotion_net", init=tmp_path, size=32))
+    assert wider.preprocess == Preprocess(**other.preprocess.to_dict() | {"size": 32})
+
+
+def test_the_card_keeps_that_of_the_one_before(tmp_path):
+    model = small_net()
+    model.started_from = {"known_by": "this"}
+    run(model, epochs=1, out=tmp_path)
+    assert load(tmp_path)[1]["started_from"] == {"known_by": "this"}
+
+
+def test_the_last_layer_first_then_all(tmp_path):
+    trained(tmp_path, "resnet18", size=32, frozen=True)
+    model = training.new_model(TrainConfig(model="resnet18", init=tmp_path))
+    assert all(p.requires_grad for p in model.parameters())
+    assert model.options == {}
+
+
+def test_another_architecture_is_no_beginning(tmp_path):
+    trained(tmp_path)
+    with pytest.raises(DataInvalid, match=r"holds emotion_net .*expected baseline"):
+        training.new_model(TrainConfig(model="baseline", init=tmp_path))
+    with pytest.raises(DataInvalid, match=r"expected emotion_net with .*valence_arousal"):
+        training.new_model(
+            TrainConfig(model="emotion_net", init=tmp_path, targets="expression,valence-arousal")
+        )
 
 
 # The loss, by hand: a network whose answer is the same for every face, and a learning rate of 0.
@@ -591,6 +638,7 @@ def test_a_loss_that_is_no_number_names_the_batch():
         {"save_steps": 0},
         {"lr": -1.0},
         {"drawn": -1},
+        {"seed": -1},
         {"ema": 1.0},
         {"warmup": 1.5},
         {"label_smoothing": 2.0},

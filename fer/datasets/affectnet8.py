@@ -252,7 +252,8 @@ class AffectNet8(Dataset):
         if pixels is None:
             raise DataInvalid(
                 f"{self._source.where(self._source.image_file(self.ids[i]))} is broken: it cannot be decoded. "
-                f'verify() lists all broken images; opened again with on_error="skip", the set leaves them out.'
+                f'verify() lists all broken images; opened again with on_error="skip" '
+                "(--on-error skip), the set leaves them out."
             )
         return self._source.face(pixels, self._index, i)
 
@@ -271,10 +272,10 @@ class AffectNet8(Dataset):
         )
 
     def score(self, i: int, kind: str) -> float | None:
-        """Return valence (``"val"``) or arousal (``"aro"``), read now; None where absent."""
+        """Return valence (``"val"``) or arousal (``"aro"``), read now; None where absent or beyond -1 to 1."""
         values = self._values(i, kind, 1)
         # -2 is what the release of 2017 writes for a face without a score.
-        return None if values is None or values[0] == -2 or np.isnan(values[0]) else float(values[0])
+        return float(values[0]) if values is not None and abs(values[0]) <= 1 else None
 
     def _values(self, i: int, kind: str, expected: int) -> np.ndarray | None:
         try:
@@ -330,7 +331,8 @@ class AffectNet8(Dataset):
         raise (DataMissing if missing else DataInvalid)(
             f"{self._source.path}: {len(self.problems):,} faces cannot be used, beside {usable:,} that can: "
             f"{counts}.\n{first}{more}\n"
-            f'Restore the files (dataset/README.md), or leave these faces out with on_error="skip".'
+            'Restore the files (dataset/README.md), or leave these faces out with on_error="skip" '
+            "(of fer.train, fer.evaluate and fer.datasets.pack: --on-error skip)."
         )
 
 

@@ -70,8 +70,12 @@ def _places(root: Path, split: str) -> tuple[list[Path], list[Path]]:
     foreign = {f"{other}_set", f"extracted_{other}_tar", f"{other}_set.tar"}
     sisters = foreign | {own, f"extracted_{split}_tar", f"{own}.tar"}
     # Given one split's folder or tar, the other one is looked for beside it.
-    bases = [root, *([root.absolute().parent] if root.name in sisters else [])]
-    itself = [root] if root.name not in foreign else []
+    name = root.absolute().name  # of "." too
+    bases = [root, *([root.absolute().parent] if name in sisters else [])]
+    # The same faces must not answer as both splits: under another name they are train, unless it says val.
+    itself = (
+        [root] if name == own or (name not in foreign and ("val" in name.lower()) == (split == "val")) else []
+    )
     folders = [base / name for base in bases for name in (own, f"extracted_{split}_tar/{own}")]
     tars = [one for one in itself if ".tar" in one.name]  # a .tar.gz too: reading it says what to do
     return itself + folders, tars + [base / f"{own}.tar" for base in bases]
@@ -83,6 +87,7 @@ def _not_found(root: Path, split: str) -> NoReturn:
         f"AffectNet8's {split} split was not found at {root} ({_contents(root)}). Looked for "
         f"{', '.join(str(place) for place in (*(f / 'images' for f in folders), *tars))}; for AffectNet+, "
         "AffectNet's tables of 2017 and class folders, too. "
+        "A folder or tar of another name is taken for train, or for val where its name says val. "
         "dataset/README.md says how to get AffectNet8 and where to put it; "
         '--data sample (fer.datasets.find("dataset") in Python) works without it, on drawn faces.'
     )

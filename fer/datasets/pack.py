@@ -113,6 +113,8 @@ def pack(
     """
     if size < 1 or not 1 <= part[0] <= part[1]:
         raise DataInvalid(f"size={size}, part={part}; expected a size of 1 or more, and a part k of n.")
+    if workers is not None and workers < 1:
+        raise DataInvalid(f"workers={workers}; expected a number of threads, or None for one a core.")
     folder = Path(out) / source.split
     plan = _plan(source, size, shard_rows)
     _begin(folder, plan)

@@ -192,11 +192,13 @@ def write_tree(out: str | Path, per_class: int = 100, seed: int = 0) -> Path:
         The folder.
 
     Raises:
-        DataInvalid: ``out`` holds something that was not drawn here, or ``per_class`` is below 1.
+        DataInvalid: ``out`` holds something that was not drawn here, ``per_class`` is below 1, or ``seed`` below 0.
     """
     out = Path(out)
     if per_class < 1:
         raise DataInvalid(f"per_class is {per_class}; at least 1 picture of each emotion must be drawn.")
+    if seed < 0:
+        raise DataInvalid(f"seed is {seed}; expected 0 or more.")
     _refuse_foreign(out)
     out.parent.mkdir(parents=True, exist_ok=True)
     fresh = Path(tempfile.mkdtemp(prefix=f".{out.name}-unfinished-", dir=out.parent))
