@@ -69,7 +69,10 @@ class Annotator:
             self._video = self._video or VideoWriter(target)
             self._video.write(image, picture.time_s)
             return
-        _, data = cv2.imencode(target.suffix, image)
+        done, data = cv2.imencode(target.suffix, image)
+        if not done:  # larger than this kind of file can be
+            target = Path(f"{target}.png")
+            done, data = cv2.imencode(target.suffix, image)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(data.tobytes())

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from fer.errors import DataInvalid
@@ -19,6 +20,7 @@ Detector = Callable[[np.ndarray], np.ndarray]
 
 HELD_BYTES = 256 * 2**20  # pixels that may wait for their forward pass
 READERS = 2  # threads that read photos ahead
+LARGEST = 1024  # side of a picture that is one face; a long strip, made square, would fill any memory
 AHEAD = 4  # photos that are read, or being read, before they are looked at
 
 
@@ -92,9 +94,8 @@ def analyse(
         found = np.zeros((0, 4), int)
         if image is not None:
             detector = video_detector if picture.file.is_video else photo_detector
-            found = detector(image) if detector else np.array([[0, 0, image.shape[1], image.shape[0]]])
-            margin = predictor.margin if detector else 0.0
-            faces = [crop(image, box, margin) for box in found]
+            found = detector(image) if detector else np.array([_whole(image)])
+            faces = [crop(image, box, predictor.margin) for box in found] if detector else [_squared(image)]
             picture.image = image if keep_images else None
             held += sum(face.nbytes for face in faces) + keep_images * image.nbytes
             crops += faces
@@ -105,6 +106,19 @@ def analyse(
             yield from _classify(predictor, waiting, boxes, crops)
             waiting, crops, boxes, held = [], [], [], 0
     yield from _classify(predictor, waiting, boxes, crops)
+
+
+def _whole(image: np.ndarray) -> tuple[int, int, int, int]:
+    return 0, 0, image.shape[1], image.shape[0]
+
+
+def _squared(image: np.ndarray) -> np.ndarray:
+    """Return a picture as the crop of a face, at most ``LARGEST`` wide and high."""
+    scale = LARGEST / max(image.shape[:2])
+    if scale < 1:
+        size = [max(1, round(side * scale)) for side in image.shape[1::-1]]
+        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    return crop(image, _whole(image))
 
 
 def _read(files: Iterable[File], sampling: Sampling) -> Iterator[tuple[Picture, np.ndarray | None]]:

@@ -68,11 +68,13 @@ def export(folder: str | Path, out: str | Path) -> float:
 
     Raises:
         DataMissing: the packages that export needs are not installed, or as ``fer.checkpoint.load``.
-        DataInvalid: ``out`` is a folder, or the differences are too large.
+        DataInvalid: ``out`` is a folder or no .onnx, or the differences are too large.
     """
     out = Path(out)
     if out.is_dir():
         raise DataInvalid(f"{out} is a folder; expected the name of the file to write, e.g. {out / ONNX}.")
+    if out.suffix.lower() != ".onnx":
+        raise DataInvalid(f"{out}: expected a name that ends in .onnx.")
     model, card = checkpoint.load(folder)
     shape = (model.preprocess.channels, model.preprocess.size, model.preprocess.size)
     try:

@@ -1,5 +1,6 @@
 """Photos and videos as people have them, to the pixels that everything here works on: BGR uint8 (H, W, 3)."""
 
+import os
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,9 @@ UNSUPPORTED = {".heic", ".heif", ".jxl", ".cr2", ".cr3", ".nef", ".arw", ".dng",
 """Photos all the same: they are reported as unreadable, not passed over."""
 VIDEOS = {".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp", ".mts"}
 VIDEOS |= {".m2ts", ".ogv"}
+
+UNTIMED = {"avi", "h264", "hevc", "m4v", "mpegvideo"}
+"""Kinds of video whose frames have no times of their own, only a rate."""
 
 _DAMAGE = (
     OSError,
@@ -91,16 +95,18 @@ def read_video(path: str | Path) -> Iterator[tuple[int, float, np.ndarray]]:
     """
     path, number = Path(path), 0
     try:
-        with av.open(str(path), metadata_errors="replace") as container:  # titles may be in any encoding
+        # Absolute, because FFmpeg takes what stands before a colon for a protocol; titles may be in any encoding.
+        with av.open(os.path.abspath(path), metadata_errors="replace") as container:
             if not container.streams.video:
                 raise DataInvalid(f"{path}: this file has no pictures. Is it a sound recording?")
             stream = container.streams.video[0]
             stream.thread_type = "AUTO"
             rate = float(stream.average_rate or 25)
+            timed = container.format.name not in UNTIMED
             for frame in container.decode(stream):
                 picture = frame.to_ndarray(format="bgr24")
                 picture = np.ascontiguousarray(np.rot90(picture, round(frame.rotation / 90)))
-                yield number, number / rate if frame.time is None else frame.time, picture
+                yield number, frame.time if timed and frame.time is not None else number / rate, picture
                 number += 1
     except (av.FFmpegError, OSError) as error:
         where = f"after {number} frames" if number else "from the start"

@@ -75,6 +75,7 @@ from fer.annotate import Annotator
 from fer.bulk import Picture, Sampling, analyse
 from fer.errors import DataInvalid, DataMissing
 from fer.faces import FaceDetector
+from fer.files import check_output
 from fer.listing import KNOWN, Listing
 from fer.parts import Parts, write_row
 from fer.predictor import EmotionPredictor
@@ -145,12 +146,26 @@ def check(options: PredictOptions) -> None:
     Raises:
         DataInvalid: saying which one and what was expected.
     """
-    if options.csv.is_dir():
-        raise DataInvalid(f"--csv {options.csv} is a folder; expected the name of a file to write.")
-    if options.csv.suffix.lower() in KNOWN or options.csv in options.paths:
+    check_output("--csv", options.csv)
+    inputs = {path.resolve() for path in options.paths}
+    if options.csv.suffix.lower() in KNOWN or options.csv.resolve() in inputs:
         raise DataInvalid(
             f"--csv {options.csv} would replace a photo or video; expected a name such as faces.csv."
         )
+    if options.save_annotated:
+        copies = options.save_annotated.resolve()
+        if copies.exists() and not copies.is_dir():
+            raise DataInvalid(f"--save-annotated {options.save_annotated} is a file; expected a folder.")
+        if copies == options.csv.resolve() or options.csv.resolve() in copies.parents:
+            raise DataInvalid(
+                f"--csv {options.csv} and --save-annotated {options.save_annotated}: expected a file and a folder "
+                "beside each other."
+            )
+        if any(copies == path or copies in path.parents for path in inputs):
+            raise DataInvalid(
+                f"--save-annotated {options.save_annotated} holds the photos, which copies might replace. "
+                "Choose a folder of its own."
+            )
     limits = {
         "--threshold": (0 <= options.threshold <= 1, "0 to 1"),
         "--every-seconds": (options.every_seconds >= 0, "0 or more"),

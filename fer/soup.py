@@ -53,6 +53,7 @@ OF_EACH = (
     "git",
     "versions",
     "weights_sha256",
+    "teachers",
     "averaged",
 )
 """What the new card keeps of each."""

@@ -70,14 +70,15 @@ def demo_options(options: WebcamOptions, problem: str) -> WebcamOptions:
     if not problem:
         return options
     folder = Path("outputs")
-    print(
-        f"There is no display, so the demo goes into {folder.resolve()}: open demo.mp4 in a browser or player."
-    )
-    return replace(
+    options = replace(
         options,
         no_window=True,
-        save=folder / "demo.mp4",
-        csv=folder / "demo.csv",
-        timeline=folder / "demo.png",
+        save=options.save or folder / "demo.mp4",
+        csv=options.csv or folder / "demo.csv",
+        timeline=options.timeline or folder / "demo.png",
         summary=True,
     )
+    print(
+        f"There is no display, so the demo goes into files: open {options.save.resolve()} in a browser or player."
+    )
+    return options

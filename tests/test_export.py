@@ -241,6 +241,14 @@ def test_a_folder_is_no_file(exported, tmp_path):
         export(exported, tmp_path)
 
 
+@pytest.mark.parametrize("name", ["model.safetensors", "card.json", "new"])
+def test_no_other_file_of_the_model_is_replaced(folder, name):
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(DataInvalid, match=r"ends in \.onnx"):
+        export(folder, folder / name)
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
+
+
 @pytest.mark.parametrize("file", sorted(MODELS.glob(f"*/{ONNX}")), ids=lambda file: file.parent.name)
 def test_shipped_exports_belong_to_the_shipped_weights(file):
     for runtime in RUNTIMES:

@@ -3,6 +3,7 @@
 import csv
 import signal
 import time
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -13,7 +14,7 @@ from fer.errors import DataInvalid, DeviceError
 from fer.labels import COLOURS
 from fer.live import app, loop
 from fer.live.analysis import Analyser
-from fer.live.media import Pictures, Source, VideoFile
+from fer.live.media import PictureFolder, Pictures, Source, VideoFile
 from fer.live.options import LiveOptions
 
 
@@ -280,6 +281,8 @@ def test_stopped_from_outside_it_closes_its_files(tmp_path, wait_until, number):
         table = tmp_path / "a.csv"
         wait_until(lambda: table.exists() and table.stat().st_size > 3000)
         program.process.send_signal(number)
+        time.sleep(0.02)
+        program.process.send_signal(number)  # impatient
         assert program.wait() == 0, program.printed
     assert cv2.VideoCapture(str(tmp_path / "a.mp4")).read()[0]
     assert cv2.imread(str(tmp_path / "a.png")) is not None
@@ -312,3 +315,41 @@ def test_options_that_cannot_work_are_refused_before_anything_opens(tmp_path, op
         options = {"timeline": tmp_path / options["timeline"]}
     with pytest.raises(DataInvalid, match="expected"):
         play(Pictures([]), **options)
+
+
+def test_a_file_is_not_replaced_by_what_is_made_of_it(tmp_path):
+    film_file = write_video(tmp_path / "talk.mp4", film(5))
+    (tmp_path / "photos").mkdir()
+    photo = tmp_path / "photos" / "1.png"
+    cv2.imwrite(str(photo), film(1)[0])
+    before = film_file.read_bytes(), photo.read_bytes()
+    (tmp_path / "link.mp4").symlink_to(film_file)
+    for source, options in (
+        (VideoFile(film_file), {"save": tmp_path / "talk.mp4"}),
+        (VideoFile(film_file), {"csv": tmp_path / "photos" / ".." / "talk.mp4"}),
+        (VideoFile(tmp_path / "link.mp4"), {"csv": film_file}),
+        (PictureFolder(tmp_path / "photos"), {"timeline": photo}),
+    ):
+        with pytest.raises(DataInvalid, match="would replace what is played"):
+            play(source, **options)
+    assert (film_file.read_bytes(), photo.read_bytes()) == before
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"save": "a.mp4", "csv": "./a.mp4"}, "expected a name for each"),
+        ({"save": "folder.mp4"}, "is a folder"),
+        ({"timeline": "folder.png"}, "is a folder"),
+        ({"timeline": "file/a.png"}, "file is no folder"),
+        ({"csv": "a.csv", "save": "a.avi"}, r"ends in \.mp4"),
+    ],
+)
+def test_files_that_cannot_be_written_are_known_before_the_run(tmp_path, monkeypatch, options, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder.mp4").mkdir()
+    (tmp_path / "folder.png").mkdir()
+    (tmp_path / "file").touch()
+    with pytest.raises(DataInvalid, match=message):
+        play(Pictures(film(3)), **{name: Path(path) for name, path in options.items()})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder.mp4", "folder.png"]

@@ -2,14 +2,18 @@
 
 import functools
 import http.server
+import struct
 import threading
+import zlib
 
 import cv2
 import numpy as np
 import pytest
 from live_support import film, picture, write_video
+from video_support import write_video as frames_of_video
 
 from fer.errors import DataInvalid, DataMissing, DeviceError
+from fer.images import read_video
 from fer.live import media, sources
 
 
@@ -82,6 +86,29 @@ def test_a_folder_is_read_in_the_order_of_its_numbers_and_names_what_it_leaves_o
     assert folder.stills and not media.PictureFolder(tmp_path, fps=25).stills
 
 
+@pytest.mark.parametrize("suffix", [".h264", ".avi", ".mp4"])
+def test_frames_have_times_also_where_the_file_has_none(tmp_path, suffix):
+    """Bare H.264 has none at all, AVI only the order of storage, which is not that of showing."""
+    path = frames_of_video(tmp_path / f"a{suffix}", frames=12, rate=25)
+    expected = pytest.approx([k / 25 for k in range(12)], abs=1e-3)
+    assert [time_s for _, time_s, _ in read_video(path)] == expected
+    times = np.array([time_s for _, time_s in media.VideoFile(path)])
+    assert len(times) == 12 and (np.diff(times) > 0).all()
+    if suffix != ".avi":
+        assert times.tolist() == expected
+
+
+def test_a_folder_of_which_nothing_can_be_read_is_refused(tmp_path, capsys):
+    header = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + struct.pack(">IIBBBBB", 60000, 60000, 8, 2, 0, 0, 0)
+    (tmp_path / "huge.png").write_bytes(header + struct.pack(">I", zlib.crc32(header[12:])))
+    (tmp_path / "empty.jpg").touch()
+    (tmp_path / "gone.jpg").symlink_to(tmp_path / "nowhere.jpg")
+    (tmp_path / "folder.png").mkdir()
+    with pytest.raises(DataInvalid, match="holds 3 pictures, none of which can be read"):
+        list(media.PictureFolder(tmp_path))
+    assert capsys.readouterr().err.count("left out") == 3
+
+
 def test_a_folder_without_pictures_is_refused(tmp_path):
     with pytest.raises(DataInvalid, match="holds no pictures"):
         list(media.PictureFolder(tmp_path))
@@ -129,6 +156,24 @@ def test_paths_are_told_apart(tmp_path, plug):
     assert type(sources.open_source(str(tmp_path / "a.mp4"))) is media.VideoFile
     with pytest.raises(DataMissing, match=r"b\.mp4.*Front Camera"):
         sources.open_source(str(tmp_path / "b.mp4"))
+
+
+def test_odd_words_after_source_are_files_or_are_not_there(tmp_path, plug, monkeypatch):
+    plug()
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "~nobody.mp4").touch()
+    assert type(sources.open_source("~nobody.mp4")) is media.VideoFile
+    for word in ("~somebody.mp4", "99999999999"):
+        with pytest.raises(DataMissing, match="no such file"):
+            sources.open_source(word)
+
+
+@pytest.mark.parametrize("fps", [0, -1.0])
+def test_a_rate_is_more_than_nothing(tmp_path, fps):
+    with pytest.raises(DataInvalid, match="--fps"):
+        sources.open_source(str(tmp_path), fps=fps)
+    with pytest.raises(DataInvalid, match="--fps"):
+        sources.Screen(fps=fps)
 
 
 def test_a_camera_that_does_not_open_names_those_that_are_there(plug):

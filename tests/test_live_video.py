@@ -1,7 +1,9 @@
 """Recordings: valid whatever happens, or not there."""
 
+import contextlib
 import signal
 import time
+from pathlib import Path
 
 import av
 import cv2
@@ -10,6 +12,8 @@ import pytest
 from live_support import Program, film, picture
 
 from fer.errors import DataInvalid
+from fer.images import read_video
+from fer.live import media
 from fer.live.video import Recorder, VideoWriter, fit
 
 
@@ -82,8 +86,7 @@ for i in range(10_000_000):
     video.write(np.random.default_rng(i).integers(0, 255, (240, 320, 3)).astype(np.uint8), i / 25)
 """
     with Program(code, tmp_path) as program:
-        part = tmp_path / "out.part.mp4"
-        wait_until(lambda: part.exists() and part.stat().st_size > 0)
+        wait_until(lambda: any(part.stat().st_size for part in tmp_path.glob("out.part-*.mp4")))
         program.process.send_signal(signal.SIGKILL)
         program.wait()
     assert not (tmp_path / "out.mp4").exists()
@@ -112,3 +115,50 @@ def test_a_recorder_makes_a_file_each_time_it_is_switched_on(tmp_path):
         recorder.stop()
     assert recorder.stop() is None
     assert recorder.written == [tmp_path / "a.mp4", tmp_path / "b.mp4"]
+
+
+@pytest.mark.parametrize("when", ["while it runs", "at its end"])
+def test_whatever_breaks_the_encoder_is_said_and_nobody_waits_for_it(tmp_path, monkeypatch, when):
+    """Also when the last frame has been taken: the disk may be full only then."""
+
+    class Broken:
+        def __init__(self, stream):
+            self.stream = stream
+
+        def __getattr__(self, name):
+            return getattr(self.stream, name)
+
+        def encode(self, frame):
+            if when == "while it runs" or frame is None:
+                raise IndexError("out of range")
+            return self.stream.encode(frame)
+
+    keep = VideoWriter._open
+    monkeypatch.setattr(VideoWriter, "_open", lambda *arguments: Broken(keep(*arguments)))
+    video = VideoWriter(tmp_path / "out.mp4")
+    with contextlib.suppress(DataInvalid):
+        for step in range(20):
+            video.write(film(1)[0], step / 25)
+    with pytest.raises(DataInvalid, match="out of range"):
+        video.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 3), (40, 1, 3), (1, 40, 3)])
+def test_the_smallest_pictures_make_a_film_too(tmp_path, shape):
+    video = VideoWriter(tmp_path / "out.mp4")
+    for step in range(12):
+        video.write(np.zeros(shape, np.uint8), step / 25)
+    assert len(probe(video.close())[3]) == 12
+
+
+def test_a_name_may_have_a_colon_and_another_file_the_name_of_a_part(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "12:30.part.mp4").write_text("somebody's")
+    video = VideoWriter(Path("12:30.mp4"))
+    video.write(film(1)[0], 0.0)
+    video.close()
+    assert len(probe(tmp_path / "12:30.mp4")[3]) == 1
+    assert (tmp_path / "12:30.part.mp4").read_text() == "somebody's"
+    assert len(list(media.VideoFile(Path("12:30.mp4")))) == 1
+    assert [number for number, _, _ in read_video("12:30.mp4")] == [0]

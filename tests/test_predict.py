@@ -228,10 +228,45 @@ def test_drawn_copies_mirror_the_folder(tmp_path, model, scene):
 
 def test_drawn_copies_never_replace_photos_or_each_other(tmp_path, model, scene):
     one, two = save(tmp_path / "1" / "a.png", scene), save(tmp_path / "2" / "a.png", scene)
+    other = save(tmp_path / "in" / "a.png", scene)
+    for inputs, folder in (([one], "1"), ([other.parent], "."), ([one, two], "2/../2")):
+        with pytest.raises(DataInvalid, match="which copies might replace"):
+            predict(model, *inputs, save_annotated=tmp_path / folder)
+    linked = save(tmp_path / "far" / "link" / "b.png", scene)
+    (tmp_path / "in" / "link").symlink_to(linked.parent)
     with pytest.raises(DataInvalid, match="would overwrite"):
-        predict(model, one, save_annotated=one.parent)
+        predict(model, tmp_path / "in", save_annotated=tmp_path / "far")
     predict(model, one, two, save_annotated=tmp_path / "drawn", csv=tmp_path / "OUT.csv")
     assert sorted(p.name for p in (tmp_path / "drawn").iterdir()) == ["a-2.png", "a.png"]
+
+
+def test_a_copy_too_large_for_its_kind_of_file_becomes_a_png(tmp_path, model):
+    wide = Image.new("L", (65_600, 2), 90)  # JPEG ends at 65,535
+    wide.save(tmp_path / "wide.png")
+    (tmp_path / "wide.png").rename(tmp_path / "wide.jpg")
+    predict(model, tmp_path / "wide.jpg", whole_image=True, save_annotated=tmp_path / "drawn")
+    assert [path.name for path in (tmp_path / "drawn").iterdir()] == ["wide.jpg.png"]
+
+
+@pytest.mark.parametrize(
+    ("table", "copies"),
+    [("both", "both"), ("table", "table/copies"), ("OUT.csv", "file"), ("file/x.csv", None)],
+)
+def test_places_that_do_not_fit_are_refused_before_the_work(tmp_path, model, scene, table, copies):
+    photo = save(tmp_path / "in" / "a.png", scene)
+    (tmp_path / "file").touch()
+    with pytest.raises(DataInvalid, match=r"expected|is no folder"):
+        predict(model, photo, csv=tmp_path / table, save_annotated=copies and tmp_path / copies)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "in"]
+
+
+def test_a_photo_of_any_name_is_not_replaced_by_the_table(tmp_path, model, scene, monkeypatch):
+    photo = save(tmp_path / "shot.png", scene).rename(tmp_path / "shot.bin")
+    before = photo.read_bytes()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataInvalid, match="would replace"):
+        predict(model, photo, csv=Path("shot.bin"))
+    assert photo.read_bytes() == before
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -137,6 +138,10 @@ def test_the_demo_is_a_window_or_files_that_it_names(capsys):
         "demo.png",
     ]
     assert "outputs" in capsys.readouterr().out
+    options.save, options.timeline = Path("mine.mp4"), Path("mine.png")
+    mine = webcam.demo_options(options, problem="no display")
+    assert (mine.save, mine.timeline, mine.csv) == (options.save, options.timeline, filed.csv)
+    assert "mine.mp4" in capsys.readouterr().out
 
 
 WINDOW = """

@@ -5,9 +5,10 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
-from typing import NoReturn
+from pathlib import Path
 
 from fer.errors import DataInvalid
+from fer.files import check_output, replacing
 from fer.live import overlay
 from fer.live.analysis import Analyser, Analysis, Predictor
 from fer.live.display import Display, NoDisplay, Window
@@ -15,6 +16,7 @@ from fer.live.loop import Player, View
 from fer.live.media import Source
 from fer.live.options import LiveOptions
 from fer.live.records import CsvWriter, Tally
+from fer.live.video import RECORDING
 
 FIGURES = (".png", ".pdf", ".svg", ".jpg")
 SMALLEST_FACE = 0.05  # of the picture's height: people in the last row of a room; `+` makes it reach that far
@@ -39,7 +41,7 @@ def show(
     Raises:
         UserError: something the user can mend; the files written so far are closed and valid.
     """
-    check(options)
+    check(options, source)
     if display is None:
         display = NoDisplay() if options.no_window else Window()
     load = load or (lambda: load_predictor(options))
@@ -47,7 +49,7 @@ def show(
     def analyser() -> Analyser:
         return Analyser(load(), options.threshold, options.smoothing, options.detection_size, source.stills)
 
-    table = CsvWriter(options.csv) if options.csv else None
+    table = None
     tally = Tally() if options.summary or options.timeline else None
 
     def keep(analysis: Analysis) -> None:
@@ -62,28 +64,41 @@ def show(
         print(overlay.NOTICE, file=sys.stderr)
     try:
         with _stop_on_terminate(player):
+            table = CsvWriter(options.csv) if options.csv else None
             player.run()
     finally:
+        player.close()
         written = list(player.written)
         if table:
             table.close()
             written += [options.csv] * table.written
-        if options.timeline and tally.frames:
-            _draw_timeline(tally, options)
-            written.append(options.timeline)
         for path in written:
             print(f"wrote {path}")
         if options.summary:
             print(tally.table())
+        if options.timeline and tally.frames:  # last, because it is the one that may fail
+            _draw_timeline(tally, options.timeline)
+            print(f"wrote {options.timeline}")
     return player
 
 
-def check(options: LiveOptions) -> None:
+def check(options: LiveOptions, source: Source) -> None:
     """Refuse options that could not work, before anything is opened.
 
     Raises:
-        DataInvalid: a value is out of its range.
+        DataInvalid: a value is out of its range, or a file that is to be written cannot be, is the
+            source itself, or is named twice.
     """
+    outputs = {name: getattr(options, name) for name in ("save", "csv", "timeline") if getattr(options, name)}
+    for name, path in outputs.items():
+        check_output(f"--{name}", path)
+        if source.reads(path):
+            raise DataInvalid(f"--{name} {path} would replace what is played. Choose another name.")
+    if len({path.resolve() for path in outputs.values()}) < len(outputs):
+        given = ", ".join(f"--{name} {path}" for name, path in outputs.items())
+        raise DataInvalid(f"{given}: expected a name for each.")
+    if options.save and options.save.suffix.lower() != RECORDING:
+        raise DataInvalid(f"--save {options.save}: a name that ends in {RECORDING} is expected.")
     if not 0 <= options.threshold <= 1:
         raise DataInvalid(f"--threshold {options.threshold}: a probability, from 0 to 1, is expected.")
     if options.smoothing < 0:
@@ -112,18 +127,25 @@ def load_predictor(options: LiveOptions) -> Predictor:
     return EmotionPredictor(options.model, options.threshold, detector, prior=options.prior)
 
 
-def _draw_timeline(tally: Tally, options: LiveOptions) -> None:
+def _draw_timeline(tally: Tally, path: Path) -> None:
     from fer import plots
 
-    options.timeline.parent.mkdir(parents=True, exist_ok=True)
-    plots.timeline(list(tally.curves()))[0].figure.savefig(options.timeline)
+    figure = plots.timeline(list(tally.curves()))[0].figure
+    try:
+        with replacing(path) as temporary:
+            figure.savefig(temporary)
+    except OSError as error:
+        raise DataInvalid(f"--timeline {path} cannot be written: {error.strerror}.") from error
 
 
 class _stop_on_terminate:
-    """While it lasts, `kill` and a closed terminal end the program as Ctrl-C does: with its files closed."""
+    """While it lasts, `kill` and a closed terminal end the program as Ctrl-C does: with its files closed.
+
+    A second signal does not disturb that, a third one does.
+    """
 
     def __init__(self, player: Player) -> None:
-        self.player = player
+        self.player, self.count = player, 0
 
     def __enter__(self) -> None:
         self.before = {}
@@ -133,10 +155,13 @@ class _stop_on_terminate:
                     number = getattr(signal, name)
                     self.before[number] = signal.signal(number, self._stop)
 
-    def _stop(self, number: int, frame: object) -> NoReturn:
+    def _stop(self, number: int, frame: object) -> None:
         # Python swallows an exception that comes in a finalizer; the mark is seen at the next frame.
         self.player.stopped = True
-        raise KeyboardInterrupt
+        self.count += 1
+        if self.count != 2:
+            raise KeyboardInterrupt
+        print("The files are being finished; once more ends it at once.", file=sys.stderr)
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self.before.items():

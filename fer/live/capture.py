@@ -89,7 +89,7 @@ class Capture:
         self._thread.join(timeout=3.0)
 
     def _read(self) -> None:
-        pictures = iter(self.source)
+        pictures, time_s = iter(self.source), self._after_s
         try:
             for image, media_s in pictures:
                 self.last_read_s = time.monotonic()

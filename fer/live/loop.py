@@ -116,7 +116,7 @@ class Player:
         except KeyboardInterrupt:
             pass  # Ctrl-C is a way to quit
         finally:
-            self._close()
+            self.close()
 
     def _run_in_step(self) -> None:
         analyser = self.load()
@@ -359,8 +359,8 @@ class Player:
     def _enough(self) -> bool:
         return self.stopped or (self.max_frames is not None and self.shown >= self.max_frames)
 
-    def _close(self) -> None:
-        """Close everything, each even if another fails."""
+    def close(self) -> None:
+        """Close everything, each even if another fails; again it does nothing."""
         with contextlib.ExitStack() as stack:
             stack.callback(self.display.close)
             stack.callback(self._recorder.stop)

@@ -1,5 +1,6 @@
 """Frames that need no device: the interface of all sources, lists of arrays, the sample, files, streams, folders."""
 
+import os
 import re
 import sys
 import time
@@ -37,6 +38,10 @@ class Source:
     def next(self) -> "Source":
         """Return the neighbour that the key ``c`` changes to: the next camera or monitor."""
         raise DeviceError(f"There is no other {self.name}.")
+
+    def reads(self, path: Path) -> bool:
+        """Whether a file is one that the frames come from."""
+        return False
 
     def exclude(self, rectangle: Rectangle | None) -> None:
         """Keep the program's own window (left, top, width, height on the desktop) out of the frames."""
@@ -82,7 +87,7 @@ class Sample(Source):
 
 
 class VideoFile(Source):
-    """A video file, at the times written in it.
+    """A video file, at the times written in it; where these stand still, as in bare H.264, at its rate.
 
     Raises (when iterated):
         DataMissing: there is no such file.
@@ -92,20 +97,28 @@ class VideoFile(Source):
     def __init__(self, path: Path) -> None:
         self.path, self.name = Path(path), Path(path).name
 
+    def reads(self, path: Path) -> bool:
+        """Whether ``path`` is this file."""
+        return path.resolve() == self.path.resolve()
+
     def __iter__(self) -> Iterator[Picture]:
         if not self.path.is_file():
             raise DataMissing(
                 f"There is no file {self.path}. --source takes a camera number, a file or `sample`."
             )
-        video = cv2.VideoCapture(str(self.path))
+        # Absolute, because FFmpeg takes what stands before a colon for a protocol.
+        video = cv2.VideoCapture(os.path.abspath(self.path))
         try:
-            count = -1
+            count, last_s = -1, -np.inf
+            step_s = 1 / (video.get(cv2.CAP_PROP_FPS) or 25)
             while video.isOpened():
                 ok, image = video.read()
                 if not ok:
                     break
                 count += 1
-                yield as_bgr(image), max(video.get(cv2.CAP_PROP_POS_MSEC) / 1000, 0.0)
+                time_s = max(video.get(cv2.CAP_PROP_POS_MSEC) / 1000, 0.0)
+                last_s = time_s if time_s > last_s else last_s + step_s
+                yield as_bgr(image), last_s
             if count < 0:
                 size = self.path.stat().st_size
                 raise DataInvalid(
@@ -157,20 +170,32 @@ class PictureFolder(Source):
         self.folder, self.fps, self.name = Path(folder), fps or 1.0, Path(folder).name
         self.stills = self.fps <= 2
 
+    def reads(self, path: Path) -> bool:
+        """Whether ``path`` is one of the pictures."""
+        return path.resolve() in {picture.resolve() for picture in self._paths()}
+
+    def _paths(self) -> list[Path]:
+        named = (path for path in self.folder.iterdir() if path.suffix.lower() in IMAGE_TYPES)
+        return sorted((path for path in named if not path.is_dir()), key=_by_number)
+
     def __iter__(self) -> Iterator[Picture]:
-        paths = sorted((p for p in self.folder.iterdir() if p.suffix.lower() in IMAGE_TYPES), key=_by_number)
-        if not paths:
-            raise DataInvalid(
-                f"The folder {self.folder} holds no pictures ({', '.join(sorted(IMAGE_TYPES))})."
-            )
+        paths, read = self._paths(), 0
         for index, path in enumerate(paths):
-            image = (
-                cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR) if path.stat().st_size else None
-            )
+            try:
+                data = np.fromfile(path, np.uint8)
+                image = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
+            except (OSError, cv2.error):  # a link to nowhere; a picture too large
+                image = None
             if image is None:
                 print(f"note: {path} cannot be read as a picture; left out.", file=sys.stderr)
                 continue
+            read += 1
             yield image, index / self.fps
+        if not read:
+            found = f"{len(paths)} pictures, none of which can be read" if paths else "no pictures"
+            raise DataInvalid(
+                f"The folder {self.folder} holds {found}; expected {', '.join(sorted(IMAGE_TYPES))}."
+            )
 
 
 def as_bgr(image: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from fer.errors import DataMissing, DeviceError
+from fer.errors import DataInvalid, DataMissing, DeviceError
 from fer.live import environment
 from fer.live.media import Picture, PictureFolder, Rectangle, Sample, Source, Stream, VideoFile, as_bgr
 
@@ -94,11 +94,16 @@ class Screen(Source):
 
     Raises (when iterated):
         DeviceError: no screen, no such monitor, or it went away.
+
+    Raises (at once):
+        DataInvalid: ``fps`` is not above 0.
     """
 
     live = True
 
     def __init__(self, monitor: int = 1, region: Rectangle | None = None, fps: float = 30.0) -> None:
+        if fps <= 0:
+            raise DataInvalid(f"--fps {fps}: more than 0 is expected.")
         self.monitor, self.region, self.fps = monitor, region, fps
         self.name = f"region {region}" if region else f"monitor {monitor}"
         self.hidden: Rectangle | None = None
@@ -186,14 +191,19 @@ def open_source(
 
     Raises:
         DataMissing: it is none of these.
+        DataInvalid: ``fps`` is not above 0.
     """
     if spec == "sample":
         return Sample(endless=watched)
     if re.match(r"(https?|rtsps?|rtmps?|udp|tcp)://", spec):
         return Stream(spec)
-    if spec.isdecimal():
+    if fps is not None and fps <= 0:
+        raise DataInvalid(f"--fps {fps}: more than 0 is expected.")
+    path = Path(spec)
+    if spec.isdecimal() and len(spec) < 5:
         return Camera(int(spec), size, fps)
-    path = Path(spec).expanduser()
+    if not path.exists() and spec.startswith(("~/", "~\\")):
+        path = path.expanduser()
     if path.is_dir():
         return PictureFolder(path, fps)
     if path.exists():

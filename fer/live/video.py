@@ -1,5 +1,6 @@
 """Records frames to an .mp4 that browsers and players show: H.264, whole or not there at all."""
 
+import os
 import queue
 import sys
 import threading
@@ -11,13 +12,15 @@ import cv2
 import numpy as np
 
 from fer.errors import DataInvalid
+from fer.files import unique
 
+RECORDING = ".mp4"
 CLOCK = 1000  # ticks of a second: frames keep their own times, so a recording is never too fast or too slow
 WAITING = 8  # frames that may wait for the encoder
 
 
 class VideoWriter:
-    """Encodes in a thread of its own into ``NAME.part.mp4``, and gives it its name when it is closed.
+    """Encodes in a thread of its own into ``NAME.part-….mp4``, and gives it its name when it is closed.
 
     Args:
         path: where the video goes; its folder is made.
@@ -30,11 +33,11 @@ class VideoWriter:
 
     def __init__(self, path: Path, drop: bool = False, fps: float = 30.0) -> None:
         self.path, self.drop = Path(path), drop
-        if self.path.suffix.lower() != ".mp4":
+        if self.path.suffix.lower() != RECORDING:
             raise DataInvalid(f"{self.path}: recordings are .mp4 files; give a name that ends in .mp4.")
         self.frames = 0
         self.dropped = 0
-        self._part = self.path.with_suffix(".part.mp4")
+        self._part = self.path.with_suffix(f".part-{unique()}.mp4")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._part.touch()
@@ -78,13 +81,16 @@ class VideoWriter:
             ) from self._error
 
     def _encode(self) -> None:
+        ended = False
         try:
-            with av.open(str(self._part), "w", options={"movflags": "faststart"}) as container:
+            # Absolute, because FFmpeg takes what stands before a colon for a protocol.
+            with av.open(os.path.abspath(self._part), "w", options={"movflags": "faststart"}) as container:
                 stream, size, last = None, (0, 0), -1
-                while (item := self._queue.get()) is not None:
+                while not (ended := (item := self._queue.get()) is None):
                     image, time_s = item
                     if stream is None:
-                        size = (image.shape[1] // 2 * 2, image.shape[0] // 2 * 2)  # 4:2:0 needs even sides
+                        # 4:2:0 needs even sides
+                        size = max(2, image.shape[1] // 2 * 2), max(2, image.shape[0] // 2 * 2)
                         stream, first_s = self._open(container, size), time_s
                     last = max(last + 1, round((time_s - first_s) * CLOCK))
                     frame = av.VideoFrame.from_ndarray(fit(image, size), format="bgr24")
@@ -92,10 +98,10 @@ class VideoWriter:
                     container.mux(stream.encode(frame))
                 if stream is not None:
                     container.mux(stream.encode(None))
-        except (av.FFmpegError, OSError) as error:
+        except BaseException as error:  # noqa: BLE001 - carried to the thread that writes
             self._error = error
-            while self._queue.get() is not None:  # nobody may wait for a dead encoder
-                pass
+        while not ended:  # nobody may wait for a dead encoder
+            ended = self._queue.get() is None
 
     def _open(self, container: av.container.OutputContainer, size: tuple[int, int]) -> av.VideoStream:
         options = {"preset": "veryfast", "crf": "21"}
