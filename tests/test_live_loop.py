@@ -1,5 +1,6 @@
 """The player: every way it can go, every way it can end."""
 
+import contextlib
 import csv
 import signal
 import time
@@ -288,6 +289,27 @@ def test_stopped_from_outside_it_closes_its_files(tmp_path, wait_until, number):
     assert cv2.imread(str(tmp_path / "a.png")) is not None
     assert rows_of(table) and "fear" in program.printed
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "a.mp4", "a.png", "printed.txt"]
+
+
+def test_a_signal_while_the_files_are_finished_is_answered_and_the_next_obeyed(monkeypatch, tmp_path, capsys):
+    draw = app._draw_timeline
+
+    def disturbed(*arguments):
+        for _ in range(times):
+            signal.raise_signal(signal.SIGTERM)
+        draw(*arguments)
+
+    monkeypatch.setattr(app, "_draw_timeline", disturbed)
+    before = signal.signal(signal.SIGTERM, lambda *_: pytest.fail("the signal was not looked after"))
+    try:
+        for times, name in ((1, "once.png"), (2, "twice.png")):
+            options = LiveOptions(no_window=True, timeline=tmp_path / name)
+            with pytest.raises(KeyboardInterrupt) if times == 2 else contextlib.nullcontext():
+                app.show(Pictures(film(5)), options, load=ColourPredictor)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert [path.name for path in tmp_path.iterdir()] == ["once.png"]
+    assert capsys.readouterr().err.count("once more ends it") == 2
 
 
 def test_killed_it_leaves_whole_rows_and_no_half_a_video(tmp_path, wait_until):

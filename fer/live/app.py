@@ -62,23 +62,24 @@ def show(
     player = Player(source, analyser, display, view, options.save, keep, options.max_frames)
     if not display.visible:  # elsewhere it is written on the picture
         print(overlay.NOTICE, file=sys.stderr)
-    try:
-        with _stop_on_terminate(player):
+    with _stop_on_terminate(player) as stop:
+        try:
             table = CsvWriter(options.csv) if options.csv else None
             player.run()
-    finally:
-        player.close()
-        written = list(player.written)
-        if table:
-            table.close()
-            written += [options.csv] * table.written
-        for path in written:
-            print(f"wrote {path}")
-        if options.summary:
-            print(tally.table())
-        if options.timeline and tally.frames:  # last, because it is the one that may fail
-            _draw_timeline(tally, options.timeline)
-            print(f"wrote {options.timeline}")
+        finally:
+            stop.finishing = True
+            player.close()
+            written = list(player.written)
+            if table:
+                table.close()
+                written += [options.csv] * table.written
+            for path in written:
+                print(f"wrote {path}")
+            if options.summary:
+                print(tally.table())
+            if options.timeline and tally.frames:  # last, because it is the one that may fail
+                _draw_timeline(tally, options.timeline)
+                print(f"wrote {options.timeline}")
     return player
 
 
@@ -141,26 +142,28 @@ def _draw_timeline(tally: Tally, path: Path) -> None:
 class _stop_on_terminate:
     """While it lasts, `kill` and a closed terminal end the program as Ctrl-C does: with its files closed.
 
-    A second signal does not disturb that, a third one does.
+    One that comes while the files are finished is answered, and the one after it is obeyed.
     """
 
     def __init__(self, player: Player) -> None:
-        self.player, self.count = player, 0
+        self.player, self.finishing, self.answered = player, False, False
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> "_stop_on_terminate":
         self.before = {}
         if threading.current_thread() is threading.main_thread():
             for name in ("SIGINT", "SIGTERM", "SIGHUP"):
                 if hasattr(signal, name):
                     number = getattr(signal, name)
                     self.before[number] = signal.signal(number, self._stop)
+        return self
 
     def _stop(self, number: int, frame: object) -> None:
+        first = not self.player.stopped
         # Python swallows an exception that comes in a finalizer; the mark is seen at the next frame.
         self.player.stopped = True
-        self.count += 1
-        if self.count != 2:
+        if self.answered or (first and not self.finishing):
             raise KeyboardInterrupt
+        self.answered = True
         print("The files are being finished; once more ends it at once.", file=sys.stderr)
 
     def __exit__(self, *_: object) -> None:
