@@ -173,15 +173,15 @@ def apart(boxes: np.ndarray, votes: np.ndarray) -> np.ndarray:
     """Of boxes (K, 4) that share a middle, keep the one with most votes: faces do not lie inside each other."""
     kept: list[np.ndarray] = []
     for box in boxes[np.argsort(-votes, kind="stable")]:
-        if not any(_holds(box, other) or _holds(other, box) for other in kept):
+        if not any(share_a_middle(box, other) for other in kept):
             kept.append(box)
     return np.array(kept).reshape(-1, 4)
 
 
-def _holds(box: np.ndarray, other: np.ndarray) -> bool:
-    """Whether the middle of ``other`` lies in ``box``."""
-    middle = other[:2] + other[2:] / 2
-    return bool((box[:2] < middle).all() and (middle < box[:2] + box[2:]).all())
+def share_a_middle(box: np.ndarray, other: np.ndarray) -> bool:
+    """Whether the middle of one of two boxes (left, top, width, height) lies in the other."""
+    distance = np.abs((box[:2] + box[2:] / 2) - (other[:2] + other[2:] / 2))
+    return bool((distance < np.maximum(box[2:], other[2:]) / 2).all())
 
 
 def _padded(

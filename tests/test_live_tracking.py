@@ -44,6 +44,20 @@ def test_a_false_alarm_of_one_frame_is_never_believed():
         assert set(identities(tracker, boxes, step / 25)) == {1}
 
 
+@pytest.mark.parametrize("inner", [(80, 90, 40, 40), (60, 120, 40, 40)])
+def test_a_face_holds_no_second_one_and_is_inside_none(inner):
+    face, head = (50, 50, 100, 100), (10, 10, 180, 180)
+    tracker = Tracker()
+    for step in range(10):
+        boxes = [head, face, inner] if step > 3 else [face]
+        assert set(identities(tracker, boxes, step / 25)) == {1}
+    beside = (120, 60, 100, 100)
+    assert set(identities(tracker, [face, beside], 0.4)) | set(identities(tracker, [face, beside], 0.44)) == {
+        1,
+        2,
+    }
+
+
 def test_jitter_of_a_still_face_is_averaged_and_a_jump_is_followed_at_once():
     tracker, noise = Tracker(), np.random.default_rng(0)
     shown = []

@@ -6,6 +6,8 @@ import cv2
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from fer.faces import share_a_middle
+
 GRID = np.stack(np.meshgrid(np.linspace(0.2, 0.8, 6), np.linspace(0.2, 0.8, 6)), -1).reshape(-1, 2)
 """Where in a box its movement is measured, (36, 2) in shares of width and height."""
 
@@ -74,7 +76,10 @@ class Tracker:
             track.seen_s, track.hits = time_s, track.hits + 1
             track.believed |= track.hits >= self.confirm
             free.discard(column)
+        known = [track.box for track in self.tracks if track.believed and track.seen_s == time_s]
         for column in sorted(free):
+            if any(share_a_middle(boxes[column], box) for box in known):
+                continue  # the same head at another size: Haar takes a whole head for a face, too
             # Nothing contradicts the faces of the very first frame.
             self.tracks.append(Track(self._next, boxes[column], time_s, believed=first or self.confirm <= 1))
             self._next += 1
