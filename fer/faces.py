@@ -94,9 +94,8 @@ class FaceDetector:
         if self.thorough and len(boxes) == 0:
             boxes = self._second_look(grey)
         middles = boxes[:, :2] + boxes[:, 2:] / 2
-        inside = (middles >= 0).all(1) & (middles < grey.shape[::-1]).all(
-            1
-        )  # not in what was added around it
+        # Not in what was added around it.
+        inside = (middles >= 0).all(1) & (middles < grey.shape[::-1]).all(1)
         return largest_first(boxes[inside])
 
     def _fast(self, grey: np.ndarray) -> np.ndarray:

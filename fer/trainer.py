@@ -239,9 +239,8 @@ class Trainer:
     def _validate(self) -> Predictions:
         rank, world = self.accelerator.process_index, self.accelerator.num_processes
         scored = self._scored()
-        for (
-            buffer
-        ) in scored.buffers():  # batch statistics differ between processes; the first one's are saved
+        # Batch statistics differ between processes: the first one's are saved.
+        for buffer in scored.buffers():
             broadcast(buffer)
         mine = predict(
             scored,
