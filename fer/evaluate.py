@@ -59,7 +59,7 @@ from torch.utils.data import DataLoader, Dataset, Subset
 from tqdm import tqdm
 
 from fer import checkpoint, valence_arousal
-from fer.datasets.batch import collate, read_ahead
+from fer.datasets.batch import collate
 from fer.errors import DataInvalid
 from fer.files import replacing
 from fer.labels import EMOTIONS
@@ -158,8 +158,7 @@ def predict(
     model.eval()
     outputs, told = [], []
     try:
-        bar = tqdm(read_ahead(loader), "predicting", len(loader), leave=False, disable=not progress, delay=1)
-        for images, _ in bar:
+        for images, _ in tqdm(loader, "predicting", leave=False, disable=not progress, delay=1):
             logits, pairs = outputs_of(model, model.preprocess(images.to(device)), flip)
             outputs.append(logits.cpu().numpy())
             told += [] if pairs is None else [pairs.cpu().numpy()]

@@ -168,8 +168,7 @@ def fit(
     Args:
         model: from ``fer.model.build``.
         train, valid: give ``(uint8 image, label)``, the label an int or shares
-            (C,); images of one size. ``labels`` and ``keys`` as in ``fer.datasets``. A thread reads
-            them, so reading must not draw from torch's random numbers.
+            (C,); images of one size. ``labels`` and ``keys`` as in ``fer.datasets``.
         config: everything else. With ``config.out`` weights, card, history
             and state are written there as training goes.
         on_epoch: called on the first process after each epoch, e.g. to draw curves.

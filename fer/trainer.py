@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from fer import checkpoint, distillation, optim, valence_arousal
 from fer.batches import cut, epoch_order, share
-from fer.datasets.batch import collate, read_ahead
+from fer.datasets.batch import collate
 from fer.errors import DataInvalid, DataMissing, UserError
 from fer.evaluate import Predictions, drop_records, predict
 from fer.files import replacing
@@ -137,7 +137,7 @@ class Trainer:
         total = self.steps_per_epoch
         done = total - len(batches)
         bar = tqdm(
-            read_ahead(self._loader([indices for _, indices in batches])),
+            self._loader([indices for _, indices in batches]),
             f"epoch {self.epoch + 1}/{self.config.epochs}",
             total,
             initial=done,

@@ -21,12 +21,11 @@ import torch.nn.functional as F
 from accelerate import Accelerator
 from helpers import (
     SIZE,
+    Interrupting,
     PlainNetwork,
     Spots,
     ended,
-    interrupt,
     launch,
-    learned,
     plain_network,
     small_net,
     votes,
@@ -513,7 +512,7 @@ def test_resumed_is_the_same_as_unbroken(tmp_path, optimizer, after, number, whe
     history = run(unbroken, out=tmp_path / "unbroken", **options)
     handlers = [signal.getsignal(kind) for kind in (signal.SIGINT, signal.SIGTERM)]
     with pytest.raises(Stopped, match=where):
-        run(interrupt(small_net(), after, number), out=tmp_path / "cut", **options)
+        run(small_net(), train=Interrupting(after, number), out=tmp_path / "cut", **options)
     assert handlers == [signal.getsignal(kind) for kind in (signal.SIGINT, signal.SIGTERM)]
 
     model = small_net()
@@ -550,22 +549,28 @@ def test_stopped_without_a_folder_the_network_is_still_usable():
     notes = []
     model = Spy(notes)
     with pytest.raises(Stopped, match="nothing was kept"):
-        run(interrupt(model, 5, signal.SIGINT), precision="bf16")
+        run(model, train=Interrupting(5, signal.SIGINT), precision="bf16")
     assert model(model.preprocess(Spots(4).images)).dtype == torch.float32
     assert not model.training
 
 
 def test_a_second_signal_acts_as_usual():
-    model = interrupt(interrupt(plain_network(), 5, signal.SIGINT), 6, signal.SIGINT)
+    class Impatient(Interrupting):
+        def __getitem__(self, i):
+            item = super().__getitem__(i)
+            if len(self.seen) == self.after + 1:
+                os.kill(os.getpid(), self.number)
+            return item
+
     with pytest.raises(KeyboardInterrupt):
-        run(model)
+        run(plain_network(), train=Impatient(5, signal.SIGINT))
 
 
 @pytest.fixture
 def stopped(tmp_path):
     """A folder with an unfinished run."""
     with pytest.raises(Stopped):
-        run(interrupt(small_net(), 20, signal.SIGINT), out=tmp_path)
+        run(small_net(), train=Interrupting(20, signal.SIGINT), out=tmp_path)
     return tmp_path
 
 
@@ -797,12 +802,11 @@ def handed_on(launched):
 def test_two_then_three_then_one_process_go_on_with_the_same_faces(handed_on):
     unbroken, model, train = plain_network(), plain_network("plain"), Spots(45)
     history = fit(unbroken, *data(), TrainConfig(**PLAIN))
-    last = learned(model, train)
     again = fit(model, train, data()[1], TrainConfig(**PLAIN, out=handed_on / "handed_on", resume=True))
     second = [result["stopped"] for result in results(handed_on, "plain")]
     third = [torch.load(handed_on / f"third-{rank}.pt", weights_only=True) for rank in range(3)]
-    assert min(map(len, [*second, *third, last])) > 5
-    assert Counter(itertools.chain(*second, *third, last)) == dict.fromkeys(range(45), PLAIN["epochs"])
+    assert min(map(len, [*second, *third, train.seen])) > 5
+    assert Counter(itertools.chain(*second, *third, train.seen)) == dict.fromkeys(range(45), PLAIN["epochs"])
     torch.testing.assert_close(model.state_dict(), unbroken.state_dict(), rtol=1e-4, atol=1e-5)
     assert_alike(again.rows, history.rows)
 

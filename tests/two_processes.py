@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 from accelerate import PartialState
-from helpers import Spots, interrupt, learned, plain_network, small_net
+from helpers import Interrupting, Spots, plain_network, small_net
 
 from fer.checkpoint import save
 from fer.train import Stopped, TrainConfig, fit
@@ -25,14 +25,12 @@ def main(out: Path) -> None:
     history = fit(model, train, valid, TrainConfig(**PLAIN))
     result = {"weights": model.state_dict(), "rows": history.rows, "seen": train.seen}
 
-    rank, train, model = PartialState().process_index, Spots(45), plain_network("plain")
-    faces = learned(model, train)
-    if rank == 1:
-        interrupt(model, 7, signal.SIGTERM)
+    rank = PartialState().process_index
+    train = Interrupting(7, signal.SIGTERM, 45) if rank == 1 else Spots(45)
     try:
-        fit(model, train, valid, TrainConfig(**PLAIN, out=out / "handed_on"))
+        fit(plain_network("plain"), train, valid, TrainConfig(**PLAIN, out=out / "handed_on"))
     except Stopped:
-        torch.save(result | {"stopped": faces}, out / f"plain-{rank}.pt")
+        torch.save(result | {"stopped": train.seen}, out / f"plain-{rank}.pt")
 
     model = small_net()  # its batch statistics differ between the processes
     fit(model, *data(), TrainConfig(**SHARED, out=out / "shared"))

@@ -5,13 +5,12 @@ usual collation then copies every picture into a new block; ``collate`` takes
 the block that is there.
 """
 
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, default_collate, get_worker_info
+from torch.utils.data import default_collate, get_worker_info
 
 
 class Batch(list):
@@ -41,19 +40,3 @@ def collate(items: Sequence) -> list[Tensor]:
     if isinstance(items, Batch):
         return [items.images, items.labels]
     return default_collate(items)
-
-
-def read_ahead(loader: DataLoader) -> Iterator[list[Tensor]]:
-    """Yield a loader's batches; where it has no workers that read the next one meanwhile, a thread does.
-
-    An error in reading comes when its batch is asked for, as without the thread.
-    """
-    if loader.num_workers:
-        yield from loader
-        return
-    with ThreadPoolExecutor(1, "read ahead") as thread:
-        batches, end = iter(loader), object()
-        following = thread.submit(next, batches, end)
-        while (batch := following.result()) is not end:
-            following = thread.submit(next, batches, end)
-            yield batch
