@@ -35,6 +35,8 @@ LARGE_VOTES = 10
 # Profile windows sit further forward and higher than frontal ones on the same head, by these parts of their side.
 PROFILE_SHIFT = (0.12, 0.035)
 
+ROOT = np.rint(255 * np.sqrt(np.arange(256) / 255)).astype(np.uint8)
+
 
 class FaceDetector:
     """Boxes of the faces in a picture, largest first.
@@ -101,7 +103,7 @@ class FaceDetector:
     def _fast(self, grey: np.ndarray) -> np.ndarray:
         """Faces that the default cascade finds, float (K, 4)."""
         longer = max(grey.shape)
-        picture, factor, pad = _padded(cv2.equalizeHist, grey, min(longer, self.max_side or longer), EDGE)
+        picture, factor, pad = _padded(even, grey, min(longer, self.max_side or longer), EDGE)
         least = max(SMALLEST, round(self.min_size * min(grey.shape) * factor))
         found = self._cascades[FRONTAL[0]].detectMultiScale(
             picture, self.scale, self.neighbours, minSize=(least, least)
@@ -112,7 +114,7 @@ class FaceDetector:
         """Faces of any size that the frontal cascades agree on, float (K, 4)."""
         longer = max(grey.shape)
         side = min(max(longer, SIDES[0]), self.max_side or longer)
-        picture, factor, pad = _padded(cv2.equalizeHist, grey, side, PADDING)
+        picture, factor, pad = _padded(even, grey, side, PADDING)
         least = round(self.min_size * min(grey.shape) * factor)
         windows = [self._windows(name, picture, least) for name in FRONTAL]
         boxes, votes = agreement(np.concatenate(windows), self.neighbours)
@@ -121,7 +123,7 @@ class FaceDetector:
     def _second_look(self, grey: np.ndarray) -> np.ndarray:
         """At most one large face, float (0 or 1, 4)."""
         windows = []
-        for prepare in (cv2.equalizeHist, np.copy):
+        for prepare in (even, np.copy):
             picture, factor, pad = _padded(prepare, grey, SIDES[0], PADDING)
             least = round(LARGE * min(grey.shape) * factor)
             windows += [self._tilted(name, picture, least, tilt) for tilt in TILTS for name in FRONTAL]
@@ -181,6 +183,23 @@ def share_a_middle(box: np.ndarray, other: np.ndarray) -> bool:
     """Whether the middle of one of two boxes (left, top, width, height) lies in the other."""
     distance = np.abs((box[:2] + box[2:] / 2) - (other[:2] + other[2:] / 2))
     return bool((distance < np.maximum(box[2:], other[2:]) / 2).all())
+
+
+def even(grey: np.ndarray) -> np.ndarray:
+    """Bring out what is dark or pale, for the cascades, which pass over windows of little contrast.
+
+    Equalisation alone gives most greys to a white page or a wall, and leaves the
+    face before it hardly any; the root alone does nothing for overexposed faces.
+
+    Args:
+        grey: uint8 (H, W).
+
+    Returns:
+        the same; the mean of an equalisation in which no grey counts for much, and the root of the brightness.
+    """
+    equalised = cv2.createCLAHE(clipLimit=6.0, tileGridSize=(1, 1)).apply(grey)
+    stretched = cv2.normalize(grey, None, 0, 255, cv2.NORM_MINMAX)
+    return cv2.addWeighted(equalised, 0.5, cv2.LUT(stretched, ROOT), 0.5, 0)
 
 
 def _padded(

@@ -175,3 +175,19 @@ def test_clip_keeps_what_lies_inside_the_frame():
     expected = [[2, 3, 4, 4], [0, 0, 3, 5], [7, 2, 3, 18]]
     np.testing.assert_array_equal(clip(boxes, (20, 10, 3)), expected)
     assert clip(np.zeros((0, 4), int), (20, 10)).shape == (0, 4)
+
+
+@pytest.mark.parametrize("grey", [0, 30, 128, 200, 255])
+def test_a_flat_background_does_not_hide_a_face(scene, grey):
+    """A web page or a wall: equalised as a whole, it takes most greys for itself and leaves the face hardly any."""
+    page = np.full((1080, 1920, 3), grey, np.uint8)
+    page[300:780, 800:1440] = scene
+    (box,) = FaceDetector()(page)
+    assert abs(box[:2] + box[2:] / 2 - (1120, 540)).max() < 80
+
+
+@pytest.mark.parametrize("change", [lambda x: x // 8, lambda x: 110 + x // 6], ids=["dark", "pale"])
+def test_dark_and_pale_faces_are_found(scene, face, change):
+    """Cascades pass over windows of little contrast."""
+    (box,) = FaceDetector()(change(scene))
+    assert overlap(box, face) > 0.6
