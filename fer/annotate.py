@@ -1,5 +1,6 @@
 """Copies of photos and videos with the faces drawn in, laid out like the originals."""
 
+import errno
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -77,7 +78,11 @@ class Annotator:
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(data.tobytes())
         except OSError as error:
-            raise DataInvalid(f"{target} cannot be written: {error.strerror}. Is the disk full?") from error
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            raise DataInvalid(
+                f"{target} cannot be written: {error.strerror}. "
+                + ("Make room there." if full else "Choose another --save-annotated, or mend that.")
+            ) from error
 
     def close(self) -> None:
         """Finish the video that is being written, if any."""

@@ -447,7 +447,9 @@ def timeline(
             ax.stackplot(
                 at, heights, colors=[colour(name) for name in EMOTIONS], edgecolor="white", linewidth=0.3
             )
-        ax.set(ylim=(0, 1), yticks=(0, 0.5, 1), ylabel=f"face {number}")
+        ax.set(ylim=(0, 1), yticks=(0, 0.5, 1))
+        # Upright ones would meet, of many faces.
+        ax.set_ylabel(f"face {number}", rotation=0, ha="right", va="center")
         ax.margins(x=0)
         _bare(ax)
     axes[-1].set_xlabel("seconds")

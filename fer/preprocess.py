@@ -6,6 +6,7 @@ stored in the checkpoint's card, so that they cannot disagree.
 
 import math
 from dataclasses import asdict, dataclass
+from numbers import Integral
 
 import torch
 import torch.nn.functional as F
@@ -46,8 +47,16 @@ class Preprocess:
             raise DataInvalid(f"Preprocess(scaling={self.scaling!r}): expected 'image', 'fixed' or 'raw'.")
         object.__setattr__(self, "mean", tuple(self.mean))  # JSON brings lists
         object.__setattr__(self, "std", tuple(self.std))
-        if self.size < 1 or not {len(self.mean), len(self.std)} <= {1, self.channels}:
-            raise DataInvalid(f"{self}: expected a size of 1 or more, and one mean and std or one a channel.")
+        if (
+            not isinstance(self.size, Integral)
+            or self.size < 1
+            or not {len(self.mean), len(self.std)} <= {1, self.channels}
+        ):
+            raise DataInvalid(
+                f"{self}: expected a whole size of 1 or more, and one mean and std or one a channel."
+            )
+        if not all(map(math.isfinite, (*self.mean, *self.std))) or min(self.std) <= 0:
+            raise DataInvalid(f"{self}: expected numbers, and an std above 0.")
 
     def __call__(self, image: Tensor) -> Tensor:
         """Return the network input."""

@@ -56,9 +56,9 @@ def main(options: WebcamOptions) -> int | None:
         return None if cameras else 1
     if options.demo:
         options = demo_options(options, environment.display_problem())
-    if bool(options.width) != bool(options.height):
+    if (options.width is None) != (options.height is None):
         raise DataInvalid("--width and --height go together: give both, or neither.")
-    size = (options.width, options.height) if options.width else None
+    size = None if options.width is None else (options.width, options.height)
     source = sources.open_source(options.source, size, options.fps, watched=not options.no_window)
     app.show(source, options, mirror=options.mirror if isinstance(source, sources.Camera) else None)
     return None

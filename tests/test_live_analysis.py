@@ -123,3 +123,17 @@ def test_closing_a_worker_ends_its_thread():
     worker.close()
     time.sleep(0.01)
     assert not worker._thread.is_alive()
+
+
+def test_the_place_of_a_face_that_is_gone_is_hidden_for_some_seconds():
+    analyser = Analyser(ColourPredictor())
+    images = [picture(("anger", 100, 100))] * 3 + [picture()] * 40
+    results = [analyser(frame) for frame in frames(images, fps=10)]
+    assert not results[12].faces and len(results[12].hide)  # 1 s later
+    assert not len(results[-1].hide)  # 4 s later
+
+
+def test_photos_hide_no_places_of_the_photos_before():
+    analyser = Analyser(ColourPredictor(), stills=True)
+    images = [picture(("anger", 100, 100)), picture()]
+    assert [len(analyser(frame).hide) for frame in frames(images, fps=1)] == [1, 0]

@@ -327,6 +327,7 @@ def test_killed_it_leaves_whole_rows_and_no_half_a_video(tmp_path, wait_until):
     [
         {"threshold": 1.5},
         {"smoothing": -1.0},
+        {"smoothing": float("nan")},
         {"detection_size": 10},
         {"max_frames": 0},
         {"timeline": "a.txt"},
@@ -375,3 +376,58 @@ def test_files_that_cannot_be_written_are_known_before_the_run(tmp_path, monkeyp
     with pytest.raises(DataInvalid, match=message):
         play(Pictures(film(3)), **{name: Path(path) for name, path in options.items()})
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder.mp4", "folder.png"]
+
+
+def test_blur_hides_the_whole_picture_where_no_face_is_found(tmp_path):
+    stripes = np.zeros((480, 640, 3), np.uint8)
+    stripes[:, ::8] = 80  # too dark for the detector
+    saved = tmp_path / "out.mp4"
+    for blur, contrast in ((False, 20), (True, 0)):
+        play(Pictures([stripes] * 5), save=saved, blur=blur)
+        grey = cv2.VideoCapture(str(saved)).read()[1][240:400].astype(float)
+        assert (np.abs(np.diff(grey, axis=1)).mean() > 5) == bool(contrast)
+
+
+def test_the_own_window_is_left_out_from_the_first_analysed_frame_on():
+    class Desktop(Live):
+        hidden = None
+
+        def exclude(self, rectangle):
+            self.hidden = rectangle
+
+        def __iter__(self):
+            for image, time_s in super().__iter__():
+                yield image.copy() if self.hidden is None else picture(), time_s
+
+    display = Script()
+    display.rectangle = lambda: (0, 0, 640, 480) if display.shown else None
+    found = []
+
+    def load():
+        while len(display.shown) < 5:
+            time.sleep(0.01)
+        return Analyser(ColourPredictor())
+
+    source = Desktop([picture(("anger", 100, 100))])
+    loop.Player(source, load, display, on_analysis=found.append, max_frames=10).run()
+    assert found and not any(analysis.faces for analysis in found)
+
+
+def test_a_slow_source_is_waited_for_with_words():
+    class Slow(Live):
+        def __iter__(self):
+            time.sleep(1.0)
+            yield from super().__iter__()
+
+    display = Script()
+    loop.Player(Slow([picture()]), lambda: Analyser(ColourPredictor()), display, max_frames=3).run()
+    assert display.shown[0].shape == (540, 960, 3)
+    assert display.shown[0].max() > 200  # letters
+
+
+def test_the_notice_of_a_recording_follows_the_films_time(tmp_path):
+    saved = tmp_path / "out.mp4"
+    play(Pictures([picture()] * 20, fps=2), save=saved)
+    film = cv2.VideoCapture(str(saved))
+    told = [film.read()[1][440:].max() > 150 for _ in range(20)]
+    assert told == [True] * 12 + [False] * 8

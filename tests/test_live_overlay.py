@@ -111,10 +111,30 @@ def test_composing_copies_scales_mirrors_and_hides():
     assert picture[20:40, 10:30].min() < 200
     assert (image[20:40, 10:30] == 255).all()  # the source's picture stays as it was
     image[20:40, 10:30] = np.random.default_rng(0).integers(0, 255, (20, 20, 3))
-    picture, _ = overlay.compose(image, [], (200, 100), hidden=np.zeros((0, 4)), unknown=True)
+    picture, _ = overlay.compose(image, [], (200, 100), hidden=np.zeros((0, 4)))
     assert np.abs(np.diff(picture.astype(int), axis=1)).max() < 60
 
 
 def test_letters_are_as_wide_as_they_say_and_cached_without_end():
     assert paint.width("happiness 100%", 20) > paint.width("fear 9%", 20) > 20
     assert paint.letters.cache_info().maxsize is not None  # rates and times make new texts for hours
+
+
+def test_labels_lie_over_the_columns_and_strips_of_other_faces():
+    above, below = face((10, 10, 140, 140), "anger"), face((10, 150, 140, 140), "happiness")
+    crowded = np.full((300, 160, 3), 60, np.uint8)
+    alone = crowded.copy()
+    overlay.draw_faces(crowded, [above, below])
+    overlay.draw_faces(alone, [below], bars=False)
+    label = np.s_[118:144, 20:140]
+    assert near(alone[label], COLOURS["happiness"]).mean() > 0.3
+    np.testing.assert_array_equal(
+        near(crowded[label], COLOURS["happiness"]), near(alone[label], COLOURS["happiness"])
+    )
+
+
+def test_a_message_in_a_small_picture_is_broken_into_lines():
+    image = np.zeros((120, 160, 3), np.uint8)
+    overlay.draw_status(image, overlay.Status(30, 12, 9, message=overlay.NOTICE))
+    bright = image.max(-1) > 150
+    assert bright.any() and not bright[:, :4].any() and not bright[:, -4:].any()

@@ -168,10 +168,17 @@ def test_odd_words_after_source_are_files_or_are_not_there(tmp_path, plug, monke
             sources.open_source(word)
 
 
+@pytest.mark.parametrize(("spec", "size", "told"), [("", None, "empty"), ("sample", (-3, 5), "--width -3")])
+def test_no_source_and_no_size_are_refused(spec, size, told):
+    with pytest.raises(DataInvalid, match=told):
+        sources.open_source(spec, size)
+
+
 @pytest.mark.parametrize("fps", [0, -1.0])
 def test_a_rate_is_more_than_nothing(tmp_path, fps):
-    with pytest.raises(DataInvalid, match="--fps"):
-        sources.open_source(str(tmp_path), fps=fps)
+    for spec in (str(tmp_path), "sample"):
+        with pytest.raises(DataInvalid, match="--fps"):
+            sources.open_source(spec, fps=fps)
     with pytest.raises(DataInvalid, match="--fps"):
         sources.Screen(fps=fps)
 

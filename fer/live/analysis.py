@@ -12,6 +12,8 @@ from fer.live.capture import Frame
 from fer.live.smoothing import Smoother
 from fer.live.tracking import Track, Tracker, follow, small_grey
 
+HIDDEN_S = 3.0
+"""A place where a face was is hidden for so long after it was last found: people seldom leave without a trace."""
 DETECTION_SIZES = (160, 240, 320, 480, 640, 960, 1280, 1920)
 
 
@@ -62,7 +64,7 @@ class Analysis:
 
     frame: Frame
     faces: tuple[LiveFace, ...]
-    hide: np.ndarray  # (K, 4): every box that may hold a face, believed or not
+    hide: np.ndarray  # (K, 4): every box that may hold a face, believed or not, or held one just before
     small: np.ndarray = field(repr=False)
     scale: float = 1.0
     detect_ms: float = 0.0
@@ -103,6 +105,8 @@ class Analyser:
         self.threshold, self.smoothing = threshold, smoothing
         self.tracker = Tracker(confirm=1 if stills else 2)
         self._smoothers: dict[int, Smoother] = {}
+        self._places: dict[int, tuple[np.ndarray, float]] = {}  # last box and when it was found
+        self._hidden_s = 0.0 if stills else HIDDEN_S
         self._last: Analysis | None = None
         self._forget = False
 
@@ -115,6 +119,7 @@ class Analyser:
         start = time.perf_counter()
         if self._forget:
             self._forget, self._last, self.tracker.tracks = False, None, []
+            self._places.clear()
         small, scale = small_grey(frame.image)
         self.predictor.detect.max_side = self.detection_size
         boxes = self.predictor.detect(frame.image)
@@ -128,10 +133,16 @@ class Analyser:
         classified = time.perf_counter()
         known = {track.identity for track in self.tracker.tracks}
         self._smoothers = {i: smoother for i, smoother in self._smoothers.items() if i in known}
+        self._places |= {track.identity: (track.box, track.seen_s) for track in self.tracker.tracks}
+        self._places = {
+            identity: (box, seen_s)
+            for identity, (box, seen_s) in self._places.items()
+            if identity in known or frame.time_s - seen_s <= self._hidden_s
+        }
         self._last = Analysis(
             frame,
             tuple(self._face(track, track.seen_s == frame.time_s) for track in tracks),
-            np.array([track.box for track in self.tracker.tracks]).reshape(-1, 4),
+            np.array([box for box, _ in self._places.values()]).reshape(-1, 4),
             small,
             scale,
             1000 * (detected - start),

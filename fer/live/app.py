@@ -1,5 +1,6 @@
 """From a script's options to a running demo, and what it leaves behind."""
 
+import math
 import os
 import signal
 import sys
@@ -75,7 +76,7 @@ def show(
                 written += [options.csv] * table.written
             for path in written:
                 print(f"wrote {path}")
-            if options.summary:
+            if options.summary and tally.frames:
                 print(tally.table())
             if options.timeline and tally.frames:  # last, because it is the one that may fail
                 _draw_timeline(tally, options.timeline)
@@ -102,7 +103,7 @@ def check(options: LiveOptions, source: Source) -> None:
         raise DataInvalid(f"--save {options.save}: a name that ends in {RECORDING} is expected.")
     if not 0 <= options.threshold <= 1:
         raise DataInvalid(f"--threshold {options.threshold}: a probability, from 0 to 1, is expected.")
-    if options.smoothing < 0:
+    if not 0 <= options.smoothing < math.inf:  # nan is neither
         raise DataInvalid(f"--smoothing {options.smoothing}: seconds, 0 or more, are expected.")
     if options.detection_size < 64:
         raise DataInvalid(f"--detection-size {options.detection_size}: 64 pixels or more are expected.")
@@ -142,7 +143,9 @@ def _draw_timeline(tally: Tally, path: Path) -> None:
 class _stop_on_terminate:
     """While it lasts, `kill` and a closed terminal end the program as Ctrl-C does: with its files closed.
 
-    One that comes while the files are finished is answered, and the one after it is obeyed.
+    The first is a mark that is seen at the next frame: an exception could come between the taking of a lock and
+    what lets go of it. Only before the first frame, which may take long, it is one. The second is answered, and the
+    third is obeyed.
     """
 
     def __init__(self, player: Player) -> None:
@@ -158,13 +161,13 @@ class _stop_on_terminate:
         return self
 
     def _stop(self, number: int, frame: object) -> None:
-        first = not self.player.stopped
-        # Python swallows an exception that comes in a finalizer; the mark is seen at the next frame.
+        first = not self.player.stopped and not self.finishing
         self.player.stopped = True
-        if self.answered or (first and not self.finishing):
+        if self.answered or (first and not self.player.shown):
             raise KeyboardInterrupt
-        self.answered = True
-        print("The files are being finished; once more ends it at once.", file=sys.stderr)
+        if not first:
+            self.answered = True
+            print("The files are being finished; once more ends it at once.", file=sys.stderr)
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self.before.items():

@@ -40,6 +40,7 @@ KEYS = (
 )
 OPENING_S = 40.0  # Windows may take half a minute to open a camera
 SILENCE_S = 10.0  # without a frame for so long, a live source is gone
+QUIET_S = 0.3  # most sources open in less, and need no words
 SLOW_S = 0.1  # between two frames; a picture shown for longer is drawn again when its faces are found
 STALE_S = 1.0  # faces found longer ago are not shown: they may have left
 NOTICE_S = 6.0
@@ -126,7 +127,7 @@ class Player:
                 frame = self._capture.get(timeout=1.0)
                 if frame is None:
                     continue
-                analysis = analyser(frame)
+                self._frame, analysis = frame, analyser(frame)
                 self.on_analysis(analysis)
                 self._count()
                 if self._recorder.on:
@@ -150,14 +151,16 @@ class Player:
                 self._redraw()  # the next frame is not soon, and its faces are known now
 
     def _wait_for_model(self) -> None:
-        splash = np.full((540, 960, 3), 24, np.uint8)
         while not self._worker.ready:
-            picture = splash.copy()
-            overlay.draw_status(picture, overlay.Status(message="loading the model …"))
-            self.display.show(picture)
+            self._splash("loading the model …")
             if not self._obey(self.display.key()):
                 raise KeyboardInterrupt
             time.sleep(0.03)
+
+    def _splash(self, message: str) -> None:
+        picture = np.full((540, 960, 3), 24, np.uint8)
+        overlay.draw_status(picture, overlay.Status(message=message))
+        self.display.show(picture)
 
     def _open(self, source: Source) -> Capture:
         after_s = self._frame.time_s if self._frame else 0.0
@@ -190,7 +193,9 @@ class Player:
                     f"No picture from {self.source.name} for {capture.silent_s:.0f} s: unplugged, asleep, or used by "
                     "another program? Check it and start again."
                 )
-            if capture.silent_s > 2:
+            if not started and capture.silent_s > QUIET_S:
+                self._splash(f"waiting for {self.source.name} …")
+            elif capture.silent_s > 2:
                 self._say(f"waiting for {self.source.name} …", 1.0)
                 self._redraw()
         return None
@@ -198,6 +203,7 @@ class Player:
     def _present(self, frame: Frame) -> None:
         """Draw and show one frame, and hand it to the analysis."""
         ready = self._worker.ready
+        self.source.exclude(self.display.rectangle())  # now: the window may have been moved
         self._worker.offer(frame)
         # A photo is looked at for long, and a face that must be hidden may not be seen for a moment: both wait.
         wait = ready and (self.view.blur or self.source.stills)
@@ -212,8 +218,6 @@ class Player:
         self.display.show(self._drawn(frame, analysis, status, self._size(frame)))
         if self._recorder.on:
             self._record(frame, analysis, status)
-        if self.shown % 15 == 1:
-            self.source.exclude(self.display.rectangle())
 
     def _newest_analysis(self, frame: Frame) -> Analysis | None:
         """The newest analysis, its faces moved to where they are in ``frame``; None where it tells nothing of it."""
@@ -231,7 +235,7 @@ class Player:
         """A new picture of ``size`` (width, height) with everything on it."""
         faces = analysis.faces if analysis else ()
         hide = (analysis.hide if analysis else np.zeros((0, 4))) if self.view.blur else None
-        picture, faces = overlay.compose(frame.image, faces, size, self.view.mirror, hide, analysis is None)
+        picture, faces = overlay.compose(frame.image, faces, size, self.view.mirror, hide)
         overlay.draw(picture, faces, status, self.view.bars)
         return picture
 
@@ -241,7 +245,6 @@ class Player:
         self._recorder.write(self._drawn(frame, analysis, status, size), frame.time_s)
 
     def _status(self, analysis: Analysis | None, frame: Frame) -> overlay.Status:
-        now = time.monotonic()
         passed = self._times[-1] - self._times[0] if len(self._times) > 1 else 0
         return overlay.Status(
             fps=(len(self._times) - 1) / passed if passed > 0 else None,
@@ -249,7 +252,7 @@ class Player:
             classify_ms=analysis.classify_ms if analysis else None,
             recording_s=self._recorder.seconds(frame.time_s),
             paused=self.view.paused,
-            message=self._message if now < self._message_until else "",
+            message=self._message if self._clock() < self._message_until else "",
             keys=KEYS if self.view.help else (),
         )
 
@@ -321,7 +324,8 @@ class Player:
     def _toggle_recording(self) -> None:
         try:
             if self._recorder.on:
-                self._say(f"saved {self._recorder.stop()}", 3.0)
+                saved = self._recorder.stop()
+                self._say(f"saved {saved}" if saved else "nothing was recorded", 3.0)
             else:
                 self._recorder.start(self._new_path("recording", ".mp4"))
         except UserError as error:
@@ -350,7 +354,13 @@ class Player:
         return self.folder / f"{kind}-{datetime.now():%Y%m%d-%H%M%S-%f}{suffix}"
 
     def _say(self, text: str, seconds: float) -> None:
-        self._message, self._message_until = text, time.monotonic() + seconds
+        self._message, self._message_until = text, self._clock() + seconds
+
+    def _clock(self) -> float:
+        """Seconds; those of the film where nobody watches, so that recordings of it are alike on all machines."""
+        if self._beside:
+            return time.monotonic()
+        return self._frame.time_s if self._frame else 0.0
 
     def _count(self) -> None:
         self.shown += 1

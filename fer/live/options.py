@@ -43,7 +43,8 @@ class LiveOptions:
     """Longer side, in pixels, of the picture that faces are searched in. Larger finds smaller faces, slower."""
 
     blur: bool = False
-    """Hide who it is: faces are blurred wherever they are shown or saved."""
+    """Blur faces wherever they are shown or saved, and the whole picture while none is found. Of several faces, one
+    that is missed stays recognisable: look at what you saved before you show it."""
 
     no_bars: bool = False
     """Draw only box and label, without the eight bars."""

@@ -46,24 +46,21 @@ def draw(image: np.ndarray, faces: Sequence[LiveFace], status: Status, bars: boo
 
 
 def draw_faces(image: np.ndarray, faces: Sequence[LiveFace], bars: bool = True) -> None:
-    """Draw box, label, bars and history of every face; bars where they cover no other face."""
+    """Draw box, label, bars and history of every face; bars where they cover no other face, labels over all."""
     u = unit(image)
-    taken = [face.box for face in faces]
     for face in faces:
         _box(image, face, u)
-    for face in faces:
-        label = _label(image, face, u)
-        taken.append(label)
         _history(image, face, u)
-    if not bars:
-        return
-    for face in faces:
+    taken = [face.box for face in faces] + [_label_place(image, face, u) for face in faces]
+    for face in faces if bars else ():
         place = _free_place(image, face, taken, u)
         if place is None:
             _columns(image, face, u)
         else:
             _bars(image, face, place, u)
             taken.append((*place, *_bars_size(u)))
+    for face in faces:
+        _label(image, face, u)
 
 
 def draw_status(image: np.ndarray, status: Status) -> None:
@@ -78,6 +75,8 @@ def draw_status(image: np.ndarray, status: Status) -> None:
         parts.append(f"detect {status.detect_ms:.0f} ms")
     if status.classify_ms is not None:
         parts.append(f"classify {status.classify_ms:.0f} ms")
+    while parts and paint.width("   ".join(parts), size) + round(1.4 * size) > width - 2 * margin:
+        parts.pop()
     if parts:
         _pill(image, "   ".join(parts), margin, margin + size, size)
     if status.recording_s is not None:
@@ -100,14 +99,13 @@ def compose(
     size: tuple[int, int],
     mirror: bool = False,
     hidden: np.ndarray | None = None,
-    unknown: bool = False,
 ) -> tuple[np.ndarray, list[LiveFace]]:
     """Copy ``image`` (H, W, 3) to ``size`` (width, height), and the faces' boxes with it.
 
     Args:
         mirror: swap left and right.
-        hidden: boxes (K, 4) to make unrecognisable; with ``unknown`` the whole picture.
-        unknown: nobody knows yet where faces are.
+        hidden: boxes (K, 4) to make unrecognisable; the whole picture where there is none, because
+            detectors miss faces.
     """
     scale = size[0] / image.shape[1], size[1] / image.shape[0]
     if size == (image.shape[1], image.shape[0]):
@@ -115,9 +113,9 @@ def compose(
     else:
         way = cv2.INTER_AREA if scale[0] < 1 else cv2.INTER_LINEAR
         picture = cv2.resize(image, size, interpolation=way)
-    if hidden is not None:
-        if unknown:
-            hide_all(picture)
+    if hidden is not None and not len(hidden):
+        hide_all(picture)
+    elif hidden is not None:
         hide(picture, hidden * (scale * 2))
     if mirror:
         picture = cv2.flip(picture, 1)
@@ -138,7 +136,7 @@ def hide(image: np.ndarray, boxes: np.ndarray) -> None:
 
 
 def hide_all(image: np.ndarray) -> None:
-    """Make the whole picture unrecognisable: for as long as nobody knows where its faces are."""
+    """Make the whole picture unrecognisable."""
     image[:] = _unrecognisable(image, cells=24)
 
 
@@ -154,22 +152,30 @@ def _box(image: np.ndarray, face: LiveFace, u: float) -> None:
     paint.outline(image, *face.box, round(0.08 * face.box[2]), thickness, colour)
 
 
-def _label(image: np.ndarray, face: LiveFace, u: float) -> Rectangle:
-    """Draw the name above the box, or inside its upper edge where there is no room; return where."""
+def _label_text(face: LiveFace, u: float) -> tuple[str, int]:
+    return f"{face.emotion}  {face.confidence:.0%}", round(np.clip(0.13 * face.box[2], 12 * u, 18 * u))
+
+
+def _label_place(image: np.ndarray, face: LiveFace, u: float) -> Rectangle:
+    """Where the name goes: above the box, or inside its upper edge where there is no room."""
     x, y, w, _ = face.box
-    size = round(np.clip(0.13 * w, 12 * u, 18 * u))
-    text = f"{face.emotion}  {face.confidence:.0%}"
+    text, size = _label_text(face, u)
     width, height = paint.width(text, size) + round(1.1 * size), round(1.7 * size)
     left = int(np.clip(x + (w - width) / 2, 2, max(2, image.shape[1] - width - 2)))
     top = y - height - round(6 * u)
     if top < 2:
         top = max(2, y + round(6 * u))
+    return left, top, width, height
+
+
+def _label(image: np.ndarray, face: LiveFace, u: float) -> None:
+    text, size = _label_text(face, u)
+    left, top, width, height = _label_place(image, face, u)
     colour = COLOURS[face.emotion]
     rim = max(1, round(u))
     paint.panel(image, left - rim, top - rim, width + 2 * rim, height + 2 * rim, height // 2, opacity=0.8)
     paint.panel(image, left, top, width, height, height // 2, colour)
     paint.write(image, text, left + round(0.55 * size), top + height // 2, size, paint.on(colour))
-    return left, top, width, height
 
 
 def _bars_size(u: float) -> tuple[int, int]:
@@ -273,7 +279,17 @@ def _centred(image: np.ndarray, text: str, middle: int, size: int) -> None:
     room = image.shape[1] - 2 * size
     while size > 9 and paint.width(text, size) > room:
         size -= 1
-    _pill(image, text, (image.shape[1] - paint.width(text, size) - round(1.4 * size)) // 2, middle, size)
+    words = text.split()
+    lines = words[:1]
+    for word in words[1:]:
+        longer = f"{lines[-1]} {word}"
+        if paint.width(longer, size) <= room:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    for number, line in enumerate(lines):
+        left = (image.shape[1] - paint.width(line, size) - round(1.4 * size)) // 2
+        _pill(image, line, left, middle - round(1.9 * size) * (len(lines) - 1 - number), size)
 
 
 def _keys(image: np.ndarray, keys: Sequence[tuple[str, str]], u: float) -> None:

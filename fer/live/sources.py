@@ -191,14 +191,20 @@ def open_source(
 
     Raises:
         DataMissing: it is none of these.
-        DataInvalid: ``fps`` is not above 0.
+        DataInvalid: ``spec`` is empty, or a number is not above 0.
     """
+    if not spec:
+        raise DataInvalid(
+            "--source is empty: a camera's number, a file, a folder, a URL or `sample` is expected."
+        )
+    if size and min(size) <= 0:
+        raise DataInvalid(f"--width {size[0]} --height {size[1]}: more than 0 is expected.")
+    if fps is not None and fps <= 0:
+        raise DataInvalid(f"--fps {fps}: more than 0 is expected.")
     if spec == "sample":
         return Sample(endless=watched)
     if re.match(r"(https?|rtsps?|rtmps?|udp|tcp)://", spec):
         return Stream(spec)
-    if fps is not None and fps <= 0:
-        raise DataInvalid(f"--fps {fps}: more than 0 is expected.")
     path = Path(spec)
     if spec.isdecimal() and len(spec) < 5:
         return Camera(int(spec), size, fps)
