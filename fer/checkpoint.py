@@ -8,8 +8,10 @@ import contextlib
 import hashlib
 import importlib.metadata
 import json
+import math
 import pickle
 import platform
+import re
 import struct
 import subprocess
 from collections.abc import Mapping
@@ -120,7 +122,9 @@ def load(path: str | Path, arch: str | None = None, device: str = "cpu") -> tupl
             preprocess=Preprocess(**card["preprocess"]),
             **card.get("options", {}),
         )
-    except TypeError as error:  # a field that the network or Preprocess does not know
+    except (TypeError, ValueError, RuntimeError) as error:  # the network or Preprocess does not know it
+        if not path.is_dir():
+            raise
         raise DataInvalid(
             f"{path / CARD} does not describe a network of this code ({error}). Take the model from its "
             "source again, or use the code it was trained with."
@@ -136,7 +140,7 @@ def load(path: str | Path, arch: str | None = None, device: str = "cpu") -> tupl
 
 
 def read_card(folder: str | Path) -> dict:
-    """Return a model's card after checking that its outputs are named as here.
+    """Return a model's card after checking that its outputs are named as here, and its numbers can be.
 
     Raises:
         DataMissing, DataInvalid: as ``load``.
@@ -157,7 +161,38 @@ def read_card(folder: str | Path) -> dict:
             f"{file} names its outputs {found}; this code expects {list(EMOTIONS)}. "
             "Every face would get a wrong name: retrain, or load a matching checkpoint."
         )
+    for key, (right, expected) in _NUMBERS.items():
+        if card.get(key) is not None and not right(card[key]):
+            raise _wrong(file, key, card[key], expected)
+    shares = card.get("class_shares")
+    if shares and not (
+        isinstance(shares, list) and len(shares) == len(found) and all(map(_is_share, shares))
+    ):
+        raise _wrong(file, "class_shares", shares, f"{len(found)} shares from 0 to 1, one an output")
     return card
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_share(value: object) -> bool:
+    return _is_number(value) and 0 <= value <= 1
+
+
+_NUMBERS = {
+    "temperature": (lambda value: _is_number(value) and value > 0, "a number above 0"),
+    "prior_strength": (_is_number, "a number"),
+    "crop_margin": (_is_number, "a number"),
+    "flip": (lambda value: isinstance(value, bool), "true or false"),
+}
+"""What scoring and the demos take from a card as it is, and what it must be."""
+
+
+def _wrong(file: Path, key: str, value: object, expected: str) -> DataInvalid:
+    return DataInvalid(
+        f"{file} is damaged: {key} is {value!r}; expected {expected}. Take the model from its source again."
+    )
 
 
 def provenance() -> dict:
@@ -178,10 +213,12 @@ def read_plain(path: Path) -> object:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except _UNREADABLE as error:
+        # Nothing else of torch's message, not even as the cause: it advises to let the pickle run.
+        other = re.search(r"Unsupported global: GLOBAL (\S+)", str(error))
         raise DataInvalid(
-            f"{path} holds no plain weights, or is damaged ({' '.join(str(error).split())[:200]}). Expected a "
-            "state_dict; whole pickled models are never loaded, because a pickle can run any program."
-        ) from error
+            f"{path} holds no plain weights, or is damaged ({f'found {other[1]}' if other else 'it cannot be read'}). "
+            "Expected a state_dict; whole pickled models are never loaded, because a pickle can run any program."
+        ) from None
 
 
 _UNREADABLE = (

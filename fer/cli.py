@@ -5,7 +5,7 @@ first lines are ``if __name__ == "__main__": cli.run("fer.train", TrainConfig)``
 so that ``--help`` and a mistyped option are answered before torch is imported.
 
 Exit codes: 0 done, 1 could not do the work (a message on stderr), 2 bad usage,
-130 stopped with Ctrl-C.
+130 stopped with Ctrl-C (or with SIGTERM, where what was done is kept to go on from).
 """
 
 import importlib
@@ -37,7 +37,7 @@ def run(module: str, options: type, arguments: Sequence[str] | None = None) -> N
         sys.exit(0)
     except (UserError, OSError) as error:  # a full disk or a forbidden folder is the user's to mend, too
         print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
+        sys.exit(getattr(error, "exit_code", 1))
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         sys.exit(130)

@@ -7,6 +7,9 @@ A message says what was found, what was expected and what to do next.
 class UserError(Exception):
     """Something outside this code is not as it must be."""
 
+    exit_code = 1
+    """What a script that ends with this error ends with: see ``fer.cli``."""
+
 
 class DataMissing(UserError, FileNotFoundError):
     """A file or folder is not there."""

@@ -19,7 +19,8 @@ class EvaluateConfig:
     root: Path = Path("dataset")
     """Where the data set is."""
     split: str | None = None
-    """Which part: train, val or test; by default FER+'s test, the others' val (they have no test)."""
+    """Which part: train, val or test; by default FER+'s test, the others' val (they have no test).
+    held-out is the tenth of the others' train that fer.train chooses the epoch on."""
     labels: Literal["majority", "argmax"] = "majority"
     """FER+ only: the official protocol's labels, or the top vote of every face."""
     arch: str | None = None
@@ -37,7 +38,8 @@ class EvaluateConfig:
     batch_size: int = 128
     """Faces per forward pass."""
     calibrate: bool = False
-    """First fit temperature and prior anew to this split, which must be for validation, and write the card."""
+    """First fit temperature and prior anew to this split, and write the card. It must be the one that chooses,
+    not one that is reported: FER+'s valid, the others' held-out."""
     record: bool = False
     """Write metrics.json and predictions-*.npz into the model's folder."""
 
@@ -61,7 +63,7 @@ from tqdm import tqdm
 from fer import checkpoint, valence_arousal
 from fer.datasets.batch import collate
 from fer.errors import DataInvalid
-from fer.files import replacing
+from fer.files import check_output_folder, replacing
 from fer.labels import EMOTIONS
 from fer.model import WithValenceArousal, build
 from fer.probabilities import class_shift, outputs_of, to_probabilities
@@ -230,9 +232,16 @@ def drop_records(folder: Path) -> None:
         file.unlink(missing_ok=True)
 
 
+def chosen_on(card: Mapping) -> str:
+    """Return the ``--split`` to ``--calibrate`` a model on: the one that chose its epoch."""
+    from fer.datasets.finding import CHOSEN_ON, HELD_OUT
+
+    return CHOSEN_ON.get(card.get("train_data"), HELD_OUT)  # releases of AffectNet have names of their own
+
+
 def main(config: EvaluateConfig) -> None:
     """Score a model as asked, print the table, and write the record when asked."""
-    from fer.datasets import open_split
+    from fer.datasets.finding import CHOSEN_ON, HELD_OUT, chooses, open_held_out, open_split
 
     if config.record and (config.untrained or config.limit or config.prior != "chosen"):
         raise DataInvalid(
@@ -243,12 +252,12 @@ def main(config: EvaluateConfig) -> None:
         raise DataInvalid(
             f"--record and --calibrate write into the model's folder, and {config.model} is none."
         )
-    if config.calibrate and (
-        config.split != "valid" or config.data != "ferplus" or config.untrained or config.limit
-    ):
+    if config.record or config.calibrate:
+        check_output_folder("--model", config.model)
+    if config.calibrate and (not chooses(config.data, config.split) or config.untrained or config.limit):
         raise DataInvalid(
-            "--calibrate is for --data ferplus --split valid, whole, and a trained model: what is fitted to a split "
-            "that is reported makes the report worthless."
+            f"--calibrate with --data {config.data} needs --split {CHOSEN_ON[config.data]}, whole, and a trained "
+            "model: what is fitted to a split that is reported makes the report worthless."
         )
     model, card = checkpoint.load(config.model, config.arch)
     if config.untrained:
@@ -260,7 +269,10 @@ def main(config: EvaluateConfig) -> None:
     kind = {"labels": config.labels} if voted else {}
     lenient = {"on_error": config.on_error} if config.data == "affectnet8" else {}
     split = config.split or ("test" if voted else "val")
-    dataset = open_split(config.data, config.root, split, limit=config.limit, **kind, **lenient)
+    if split == HELD_OUT and not voted:
+        dataset = open_held_out(config.data, config.root, limit=config.limit, **lenient)
+    else:
+        dataset = open_split(config.data, config.root, split, limit=config.limit, **kind, **lenient)
     predictions = predict(model, dataset, config.batch_size, flip)
     if config.calibrate:
         card = calibrate(card, predictions)

@@ -2,9 +2,11 @@
 
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory, TemporaryFile
 
 from fer.errors import DataInvalid
 
@@ -13,29 +15,78 @@ def check_output(option: str, path: Path) -> None:
     """Say before the work begins that a file could not be written after it.
 
     Raises:
-        DataInvalid: ``path`` is a folder, or the folder that it is to lie in is a file or not for this user to write.
+        DataInvalid: ``path`` is a folder or ``-``, or the folder that it is to lie in is a file or not for this
+            user to write.
     """
+    if str(path) == "-":
+        raise DataInvalid(
+            f"{option} - is no file name, and standard output is for messages here; expected the name of a file "
+            "or of a pipe (mkfifo)."
+        )
     if path.is_dir():
         raise DataInvalid(f"{option} {path} is a folder; expected the name of a file to write.")
     if path.exists():  # perhaps a pipe
         return
-    around = next(folder for folder in path.absolute().parents if folder.exists())
+    around = next(folder for folder in _target(path).absolute().parents if folder.exists())
     if not around.is_dir() or not os.access(around, os.W_OK):
         what = "may not be written to" if around.is_dir() else "is no folder"
         raise DataInvalid(f"{option} {path} cannot be written: {around} {what}. Choose another place.")
 
 
+def check_output_folder(option: str, path: Path) -> None:
+    """Say before the work begins that nothing could be written into a folder, which is made then if it is missing.
+
+    Raises:
+        DataInvalid: ``path`` is a file, or neither it nor the folder that it is to lie in can be written to.
+    """
+    if os.path.isfile(path):
+        raise DataInvalid(
+            f"{option} {path} is a file; expected a folder to write into. Choose another folder."
+        )
+    around = next(folder for folder in (path.absolute(), *path.absolute().parents) if os.path.exists(folder))
+    try:
+        # Tried, not asked for: rights say little of disks that are read-only, and nothing to root.
+        with TemporaryFile(dir=around):
+            pass
+    except OSError as error:
+        raise DataInvalid(
+            f"{option} {path} cannot be written to ({around}: {error.strerror}). Choose another folder."
+        ) from error
+
+
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """Give a temporary path beside ``path`` (same ending); rename it to ``path`` when the block succeeds."""
+    """Give a temporary path beside ``path`` (same ending); rename it to ``path`` when the block succeeds.
+
+    A link stays, and what it leads to is replaced. A pipe or device stays, too:
+    what was written is then copied into it. An OSError that does not say which
+    file it is of, as that of a full disk, says it then.
+    """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{unique()}.tmp{path.suffix}")
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        with TemporaryDirectory() as folder:  # beside a device there may be no place for files
+            temporary = Path(folder) / path.name
+            yield temporary
+            with temporary.open("rb") as whole, path.open("wb") as reader:
+                shutil.copyfileobj(whole, reader)
+        return
+    target = _target(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{path.stem}.{unique()}.tmp{path.suffix}")
     try:
         yield temporary
-        temporary.replace(path)
+        temporary.replace(target)
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename = str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _target(path: Path) -> Path:
+    """Return where a link leads, though nothing be there; any other path as it is."""
+    return Path(os.path.realpath(path)) if path.is_symlink() else path
 
 
 def unique() -> str:

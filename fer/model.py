@@ -174,6 +174,9 @@ ARCHITECTURES = {
 }
 """Name to maker and the preprocessing it is made for."""
 
+SMALLEST = {"baseline": 224, "emotion_net": 16, "resnet18": 32}
+"""Sides of the smallest faces that leave each something to see after its last halving."""
+
 
 def build(
     name: str,
@@ -195,11 +198,13 @@ def build(
         options: for the architecture, e.g. ``pretrained=True`` or ``widths=(32, 64)``.
 
     Raises:
-        DataInvalid: there is no such architecture.
+        DataInvalid: there is no such architecture, or it cannot use what the preprocessing gives.
     """
     if name not in ARCHITECTURES:
         raise DataInvalid(f"No model is called {name!r}; expected one of {', '.join(ARCHITECTURES)}.")
     make, usual = ARCHITECTURES[name]
+    if preprocess:
+        _check_input(name, preprocess)
     model = make(num_classes=num_classes + 2 * valence_arousal, **options)
     if valence_arousal:  # a class of its own, so that layers and weights keep their names
         model.__class__ = type(type(model).__name__, (WithValenceArousal, type(model)), {})
@@ -208,6 +213,27 @@ def build(
     model.arch, model.num_classes = name, num_classes
     model.options = {key: value for key, value in options.items() if key != "pretrained"}
     return model
+
+
+def _check_input(name: str, preprocess: Preprocess) -> None:
+    usual = ARCHITECTURES[name][1]
+    if preprocess.channels != usual.channels:
+        raise DataInvalid(
+            f"{name} cannot use Preprocess(channels={preprocess.channels}); expected channels={usual.channels}."
+        )
+    check_size(name, preprocess.size)
+
+
+def check_size(name: str, size: int) -> None:
+    """Refuse faces that an architecture cannot use.
+
+    Raises:
+        DataInvalid: ``size`` is too small, or for the baseline not its own.
+    """
+    smallest = SMALLEST.get(name, 1)
+    if size < smallest or (name == "baseline" and size != smallest):
+        what = "alone" if name == "baseline" else "or more"
+        raise DataInvalid(f"{name} cannot use faces of {size} pixels a side; expected {smallest} {what}.")
 
 
 def count_parameters(model: nn.Module) -> int:

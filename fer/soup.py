@@ -38,7 +38,7 @@ from torch import nn
 
 from fer import checkpoint
 from fer.errors import DataInvalid
-from fer.evaluate import drop_records
+from fer.evaluate import chosen_on, drop_records
 
 OF_THE_WHOLE = ("arch", "emotions", "preprocess", "options", "crop_margin", "flip", "train_data")
 """What must be alike in all cards."""
@@ -131,6 +131,6 @@ def main(options: SoupOptions) -> None:
     drop_records(options.out)
     checkpoint.save(options.out, model, card)
     print(
-        f"{options.out}: the mean of {len(options.models)} models. Fit its temperature and prior: "
-        f"python -m fer.evaluate --model {options.out} --split valid --calibrate --record, with --data and --root."
+        f"{options.out}: the mean of {len(options.models)} models. Fit its temperature and prior: python -m "
+        f"fer.evaluate --model {options.out} --split {chosen_on(card)} --calibrate --record, with --data and --root."
     )

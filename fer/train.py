@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Literal, get_args, get_origin, get_type_hints
 
 from fer.errors import DataInvalid
+from fer.files import check_output_folder
 
 
 @dataclass
@@ -111,7 +112,7 @@ class TrainConfig:
         self.teachers = tuple(Path(folder) for folder in self.teachers)
 
     def check(self) -> None:
-        """Raise DataInvalid when a value is none of those offered, or out of its range."""
+        """Raise DataInvalid for a value that is not offered or out of its range, and an ``out`` not to be written."""
         for name, kind in get_type_hints(type(self)).items():
             if get_origin(kind) is Literal and getattr(self, name) not in get_args(kind):
                 raise DataInvalid(f"{name}={getattr(self, name)!r}: expected one of {get_args(kind)}.")
@@ -125,6 +126,8 @@ class TrainConfig:
             if value is not None and not low <= value <= high:
                 limits = f"{low} to {high}" if high < math.inf else f"{low} or more"
                 raise DataInvalid(f"--{name.replace('_', '-')} {value}: expected {limits}.")
+        if self.out is not None:
+            check_output_folder("--out", self.out)
 
     def build_options(self) -> dict:
         """Return what ``fer.model.build`` needs beside the name to make this network again, without a download."""
@@ -147,8 +150,9 @@ from torch.utils.data import Dataset
 from fer import checkpoint
 from fer.evaluate import calibrate, predict, record
 from fer.history import History
+from fer.interrupt import terminated_like_interrupted
 from fer.memory import keep_freed_memory
-from fer.model import ARCHITECTURES, build
+from fer.model import ARCHITECTURES, build, check_size
 from fer.preprocess import Preprocess
 from fer.trainer import Stopped, Trainer, processes
 from fer.valence_arousal import known
@@ -181,17 +185,19 @@ def fit(
         Stopped: SIGINT or SIGTERM came; the state is saved where ``config.out`` is set.
     """
     config.check()
-    return Trainer(model, train, valid, config).run(on_epoch)
+    trainer = Trainer(model, train, valid, config)
+    history = trainer.run(on_epoch)
+    trainer.finish()
+    return history
 
 
 def training_splits(config: TrainConfig) -> tuple[Dataset, Dataset]:
     """Return training and validation data; what is reported (test, AffectNet's val) is neither.
 
-    FER+ has both. AffectNet8 and the sample have no third split, so a tenth of
-    their train split, stratified and seeded, chooses the epoch, and their val
-    split stays untouched for the report.
+    FER+ has both. Of AffectNet8 and the sample, which have no third split, a tenth
+    of train chooses the epoch: see ``fer.datasets.finding.cut_train``.
     """
-    from fer.datasets import open_split
+    from fer.datasets.finding import cut_train, open_split
 
     if config.data == "ferplus":
         train = open_split("ferplus", config.root, "train", labels=config.labels, limit=config.limit)
@@ -200,12 +206,8 @@ def training_splits(config: TrainConfig) -> tuple[Dataset, Dataset]:
 
             train = WithDrawn(train, config.drawn)
         return train, open_split("ferplus", config.root, "valid", limit=config.limit)
-    from fer.datasets.splits import split_indices, subset
-
     lenient = {"on_error": config.on_error} if config.data == "affectnet8" else {}
-    whole = open_split(config.data, config.root, "train", limit=config.limit, **lenient)
-    kept, held_out = split_indices(whole, (0.9, 0.1), seed=0)
-    return subset(whole, kept), subset(whole, held_out)
+    return cut_train(config.data, config.root, limit=config.limit, **lenient)
 
 
 def new_model(config: TrainConfig) -> nn.Module:
@@ -219,7 +221,8 @@ def new_model(config: TrainConfig) -> nn.Module:
     """
     trained, card = checkpoint.load(config.init) if config.init else (None, None)
     torch.manual_seed(config.seed)
-    usual = trained.preprocess if trained else ARCHITECTURES[config.model][1]
+    alike = trained and card["arch"] == config.model  # if not, it is told below
+    usual = trained.preprocess if alike else ARCHITECTURES[config.model][1]
     preprocess = Preprocess(**usual.to_dict() | ({"size": config.size} if config.size else {}))
     pretrained = {"pretrained": True} if config.pretrained and not config.init else {}
     model = build(config.model, preprocess=preprocess, **config.build_options(), **pretrained)
@@ -240,10 +243,15 @@ def _layers(model: nn.Module) -> dict:
 
 
 def main(config: TrainConfig) -> None:
-    """Train, fit the temperature on validation data, and record the validation scores."""
+    """Train, fit the temperature on validation data, and record the validation scores.
+
+    Stopped anywhere in between, ``--resume`` does what is left.
+    """
+    config.out = config.out or Path("models") / f"{config.model}-{config.data}"
     config.check()
-    if config.model == "baseline" and (config.size not in (None, 224) or config.start_size):
-        raise DataInvalid("--size, --start-size: the baseline takes 224 alone. Leave them out.")
+    for side in (config.size, config.start_size):
+        if side is not None:
+            check_size(config.model, side)
     if config.data != "ferplus" and config.drawn:
         raise DataInvalid("--drawn is for --data ferplus, whose faces are grey and small: leave it out.")
     if config.model != "resnet18" and (config.pretrained or config.frozen):
@@ -251,24 +259,38 @@ def main(config: TrainConfig) -> None:
     if config.precision == "fp16" and not torch.cuda.is_available():
         raise DataInvalid("--precision fp16 needs a GPU, and none was found: use bf16 or no.")
     keep_freed_memory()
-    config.out = config.out or Path("models") / f"{config.model}-{config.data}"
     with processes().main_process_first():  # it may have an index to build, or the sample to draw
         train, valid = training_splits(config)
         if config.targets != "expression":
             known(train)  # read from a file for each face, the first time
     model = new_model(config)
-    history = fit(model, train, valid, config)
+    trainer = Trainer(model, train, valid, config)
+    history = trainer.run()
     if processes().is_main_process:
-        predictions = predict(model, valid, config.batch_size, config.flip)
-        card = calibrate(checkpoint.read_card(config.out), predictions)
-        card["seconds"] = round(history.column("seconds").sum())
-        checkpoint.write_card(config.out, card)
-        name = f"{valid.name}-{valid.split}" + ("" if config.data == "ferplus" else "-held-out")
-        print(
-            f"\nvalidation, epoch {history.best_epoch} of {len(history.rows)}, temperature {card['temperature']}"
-        )
-        labels = {"labels": "majority"} if config.data == "ferplus" else {}
-        print(record(config.out, name, predictions, card, {"flip": config.flip, **labels}))
-        if (told := predictions.score_valence_arousal()) is not None:
-            print(f"\n{told}")
-        print(f"\nsaved in {config.out}")
+        try:
+            with terminated_like_interrupted():
+                _calibrate_and_record(model, valid, config, history)
+                trainer.finish()
+        except KeyboardInterrupt:
+            raise Stopped(
+                "Stopped after the last epoch, before the temperature was fitted and the scores were recorded. "
+                f"Add --resume to go on from {config.out}."
+            ) from None
+
+
+def _calibrate_and_record(model: nn.Module, valid: Dataset, config: TrainConfig, history: History) -> None:
+    """Do what comes after the last epoch; done twice, it comes to the same."""
+    predictions = predict(model, valid, config.batch_size, config.flip)
+    card = calibrate(checkpoint.read_card(config.out), predictions)
+    card["seconds"] = round(history.column("seconds").sum())
+    checkpoint.write_card(config.out, card)
+    print(
+        f"\nvalidation, epoch {history.best_epoch} of {len(history.rows)}, temperature {card['temperature']}"
+    )
+    labels = {"labels": "majority"} if config.data == "ferplus" else {}
+    print(
+        record(config.out, f"{valid.name}-{valid.split}", predictions, card, {"flip": config.flip, **labels})
+    )
+    if (told := predictions.score_valence_arousal()) is not None:
+        print(f"\n{told}")
+    print(f"\nsaved in {config.out}")

@@ -7,7 +7,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -51,6 +51,8 @@ EVENNESS = {
 class Stopped(UserError):
     """Training was asked to stop, and its state has been saved."""
 
+    exit_code = 130
+
 
 class Trainer:
     """What one run of ``fit`` holds. Read ``run`` first, then ``_epoch``, then ``_step``."""
@@ -58,7 +60,9 @@ class Trainer:
     def __init__(self, model: nn.Module, train: Dataset, valid: Dataset, config: TrainConfig) -> None:
         if not len(train) or not len(valid):
             raise DataInvalid(
-                f"Found {len(train)} training and {len(valid)} validation faces; expected some of both."
+                f"Found {len(train)} training and {len(valid)} validation faces; expected some of both (of "
+                "AffectNet8 and the sample, a tenth of train chooses the epoch). Raise --limit, or give "
+                "--root more faces."
             )
         if config.out and not hasattr(model, "arch"):
             raise DataInvalid(
@@ -100,11 +104,16 @@ class Trainer:
 
     # The run: epochs, the choice of the best one, files.
 
-    def run(self, on_epoch: Callable[[History], None] | None) -> History:
-        """Train to the end, leave the model with its best weights, and return the record."""
+    def run(self, on_epoch: Callable[[History], None] | None = None) -> History:
+        """Train to the end, leave the model with its best weights, and return the record.
+
+        The state stays until ``finish``: what the caller does with the network may be stopped, too.
+        """
         config, first = self.config, self.accelerator.is_main_process
         if config.out and config.resume:
             self._restore()
+            if first and self.history.rows:  # the stop may have come after the state, but before the curves
+                self.history.save(config.out / HISTORY)
         elif config.out and not config.overwrite:
             self._refuse_to_overwrite()
         try:
@@ -119,9 +128,12 @@ class Trainer:
             plain = self.accelerator.unwrap_model(self.network, keep_fp32_wrapper=False).eval()
             vars(plain).pop("_is_accelerate_prepared", None)  # another fit must prepare it again
         self.model.load_state_dict(self.best_weights)
-        if first and config.out:
-            (config.out / STATE).unlink(missing_ok=True)
         return self.history
+
+    def finish(self) -> None:
+        """Remove the state: nothing is left to resume."""
+        if self.config.out and self.accelerator.is_main_process:
+            (self.config.out / STATE).unlink(missing_ok=True)
 
     def _refuse_to_overwrite(self) -> None:
         for name, what in ((STATE, "an unfinished run"), (checkpoint.WEIGHTS, "a trained model")):
@@ -199,7 +211,8 @@ class Trainer:
             last = k == parts - 1
             with contextlib.nullcontext() if last else accelerator.no_sync(self.network):
                 there = [one.to(accelerator.device) for one in part]
-                loss, hits = self.loss(self.network, self.epoch, *there)
+                with _naming_lone_faces():
+                    loss, hits = self.loss(self.network, self.epoch, *there)
                 if not torch.isfinite(loss):
                     names = [self.train.keys[i] for i in indices[:3]]
                     raise DataInvalid(
@@ -330,8 +343,13 @@ class Trainer:
             "best_score": self.best_score,
             "best_weights": self.best_weights,
         }
-        with replacing(self.config.out / STATE) as temporary:
-            torch.save(state, temporary)
+        with replacing(self.config.out / STATE) as temporary, temporary.open("wb") as file:
+            try:
+                torch.save(state, file)
+            except RuntimeError as error:  # torch hides why the file could not be written, e.g. a full disk
+                if isinstance(error.__context__, OSError):
+                    raise error.__context__ from None
+                raise
 
     def _restore(self) -> None:
         file = self.config.out / STATE
@@ -380,6 +398,20 @@ class Trainer:
     def _how_to_go_on(self) -> str:
         out = self.config.out
         return f"Add --resume to go on from {out}." if out else "Without --out nothing was kept."
+
+
+@contextlib.contextmanager
+def _naming_lone_faces() -> Iterator[None]:
+    """Say what to change when batch normalisation gets one face, of which the network leaves one pixel."""
+    try:
+        yield
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise DataInvalid(
+            "Found a single small face to learn from at once; batch normalisation expects two or more, or larger ones. "
+            "Raise --batch-size or --size, or lower --accumulate or the number of processes."
+        ) from error
 
 
 def processes() -> PartialState:

@@ -1,9 +1,11 @@
 """A trained model comes back as it was saved, or not at all."""
 
 import json
+import math
 import os
 import pickle
 import stat
+import traceback
 
 import pytest
 import safetensors.torch
@@ -154,6 +156,43 @@ def test_a_card_without_what_is_needed(folder, changes):
 
 
 @pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        *[("temperature", value) for value in ("a", 0, -1.0, math.nan, math.inf, True, [1.0])],
+        *[
+            ("class_shares", value)
+            for value in ([0.5, 0.5], [1 / 9] * 9, ["a"] * 8, [math.nan] * 8, "12345678", 3)
+        ],
+        *[("prior_strength", math.nan), ("crop_margin", "wide"), ("flip", "no")],
+    ],
+)
+def test_a_card_whose_numbers_cannot_be(folder, key, value):
+    edit_card(folder, **{key: value})
+    with pytest.raises(DataInvalid) as refused:
+        load(folder)
+    assert f"{folder / 'card.json'} is damaged: {key} is {value!r}; expected" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "preprocess",
+    [
+        {"size": 16, "channels": 3},
+        {"size": 16, "channels": 2},
+        {"size": 1},
+        {"size": "a"},
+        {"size": 16.5},
+        {"scaling": "none"},
+        {"std": [0.0]},
+        {"mean": ["a"]},
+    ],
+)
+def test_a_card_whose_preprocessing_is_not_the_networks(folder, preprocess):
+    edit_card(folder, preprocess=preprocess)
+    with pytest.raises(DataInvalid, match=r"card\.json does not describe .*source again"):
+        load(folder)
+
+
+@pytest.mark.parametrize(
     "changes",
     [{"options": {"depth": 5}}, {"preprocess": {"size": 16, "crop": 3}}, {"arch": "vgg"}],
     ids=["unknown option", "unknown preprocessing", "unknown network"],
@@ -244,8 +283,21 @@ def test_a_pickle_never_runs(tmp_path, how):
 
 def test_a_whole_pickled_model_is_refused(tmp_path):
     torch.save(build("baseline"), tmp_path / "model.pt")
-    with pytest.raises(DataInvalid, match="whole pickled models are never loaded"):
+    with pytest.raises(
+        DataInvalid, match=r"found fer\.model\.BaselineCNN.*whole pickled models are never loaded"
+    ):
         load(tmp_path / "model.pt", arch="baseline")
+
+
+@pytest.mark.parametrize("content", [b"no checkpoint", b"<html>Not found</html>", None])
+def test_the_advice_to_let_a_pickle_run_is_not_passed_on(tmp_path, content):
+    file = tmp_path / "model.pt"
+    torch.save(build("baseline"), file) if content is None else file.write_bytes(content)
+    with pytest.raises(DataInvalid) as refused:
+        load(file, arch="baseline")
+    told = "".join(traceback.format_exception(refused.value))
+    assert str(file) in told
+    assert "trust" not in told and "set to" not in told and "safe_globals" not in told
 
 
 @pytest.mark.filterwarnings("ignore:Detected pickle protocol")

@@ -11,6 +11,7 @@ import pytest
 import fer
 from fer import cli
 from fer.errors import DataInvalid, DataMissing, DeviceError, UserError
+from fer.trainer import Stopped
 
 HEAVY = ("torch", "torchvision", "cv2", "sklearn", "scipy", "matplotlib", "pandas", "accelerate", "av", "mss")
 
@@ -115,6 +116,7 @@ def test_options_are_parsed(script):
         (DeviceError("no camera"), 1, "error: no camera"),
         (PermissionError(13, "Permission denied", "/x"), 1, "Permission denied: '/x'"),
         (KeyboardInterrupt(), 130, "stopped"),
+        (Stopped("Stopped in epoch 3. Add --resume."), 130, "Stopped in epoch 3. Add --resume."),
     ],
 )
 def test_errors_become_messages(script, error, code, said, capsys):

@@ -249,12 +249,20 @@ def test_untrained_network_is_another_one(world, capsys):
     assert "anger                  0.125     1.000" not in untrained
 
 
-def test_calibrating_anew_writes_the_card_and_uses_it(world, capsys):
+@pytest.mark.parametrize("split", ["valid", "val"])
+def test_calibrating_anew_writes_the_card_and_uses_it(world, capsys, split):
     before = read_card(world / "model")
-    evaluate.main(config(world, calibrate=True, split="valid"))
+    evaluate.main(config(world, calibrate=True, split=split))
     after = read_card(world / "model")
     assert set(after) - set(before) == {"temperature", "prior_strength"}
     assert f"temperature {after['temperature']}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("data", "split"), [("ferplus", "valid"), ("affectnet8", "held-out"), ("affectnet2017", "held-out")]
+)
+def test_the_split_to_calibrate_on_follows_from_what_was_trained_on(data, split):
+    assert evaluate.chosen_on({"train_data": data}) == split
 
 
 @pytest.mark.parametrize("options", [{"split": "test"}, {"split": "valid", "limit": 3}, {"split": None}])
@@ -269,6 +277,17 @@ def test_nothing_is_fitted_to_what_is_reported(world, options):
 def test_only_full_results_of_the_model_are_recorded(world, options):
     with pytest.raises(DataInvalid, match="leave out"):
         evaluate.main(config(world, record=True, **options))
+
+
+def test_where_nothing_can_be_recorded_nothing_is_predicted(world, monkeypatch):
+    monkeypatch.setattr(evaluate, "predict", lambda *_: pytest.fail("predicted"))
+
+    def refuse(**_):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr("fer.files.TemporaryFile", refuse)
+    with pytest.raises(DataInvalid, match=r"--model .*cannot be written to \(.*: Read-only file system\)"):
+        evaluate.main(config(world, record=True))
 
 
 def test_bare_weights_have_no_folder_to_record_in(world):

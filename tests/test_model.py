@@ -143,3 +143,18 @@ def test_gates_scale_channels_by_at_most_one():
     assert ratio.min() > 0
     assert ratio.max() < 1
     assert (ratio.amax(2) - ratio.amin(2)).max() < 1e-6  # one gate a channel
+
+
+@pytest.mark.parametrize(
+    ("name", "seen", "expected"),
+    [
+        ("emotion_net", {"size": 15}, "15 pixels a side; expected 16 or more"),
+        ("resnet18", {"size": 31, "channels": 3}, "31 pixels a side; expected 32 or more"),
+        ("baseline", {"size": 240, "channels": 3}, "240 pixels a side; expected 224 alone"),
+        ("emotion_net", {"channels": 3}, r"channels=3\); expected channels=1"),
+        ("resnet18", {"size": 224, "channels": 1}, r"channels=1\); expected channels=3"),
+    ],
+)
+def test_input_that_a_network_cannot_use_is_refused(name, seen, expected):
+    with pytest.raises(DataInvalid, match=expected):
+        build(name, preprocess=Preprocess(**seen))

@@ -12,7 +12,7 @@ SCRIPT = Path(__file__).parent.parent / "slurm" / "train.sbatch"
 # What srun stands in for: training that ends when asked to, having saved its state.
 PROGRAMS = {
     "scontrol": 'echo "scontrol $*" >> calls\nif [[ $1 == show ]]; then printf "one\\ntwo\\n"; fi',
-    "srun": 'echo "srun $*" >> calls\ntrap "echo saved >> calls; exit 1" TERM\n'
+    "srun": "echo \"srun $*\" >> calls\ntrap 'echo saved >> calls; exit $(cat code_when_stopped)' TERM\n"
     "touch started\nwhile [[ -f keep_going ]]; do sleep 0.05; done\nexit $(cat code)",
 }
 
@@ -25,6 +25,7 @@ def cluster(tmp_path):
     (tmp_path / ".venv" / "bin").mkdir(parents=True)
     (tmp_path / ".venv" / "bin" / "activate").touch()
     (tmp_path / "code").write_text("0")
+    (tmp_path / "code_when_stopped").write_text("1")
     return tmp_path
 
 
@@ -59,6 +60,17 @@ def test_out_of_time_it_saves_and_queues_again(cluster, wait_until):
     job.send_signal(signal.SIGUSR1)
     job.wait(60)
     assert calls(cluster)[2:] == ["saved", "scontrol requeue 70001"]
+
+
+def test_out_of_time_but_finished_it_does_not_queue_again(cluster, wait_until):
+    """There is nothing left to resume: the job would only fail."""
+    (cluster / "keep_going").touch()
+    (cluster / "code_when_stopped").write_text("0")
+    job = submit(cluster)
+    wait_until((cluster / "started").exists)
+    job.send_signal(signal.SIGUSR1)
+    assert job.wait(60) == 0
+    assert not any("requeue" in call for call in calls(cluster))
 
 
 def test_after_an_error_it_does_not_queue_again(cluster):

@@ -7,7 +7,7 @@ import torch
 from torch.utils.data import Dataset
 
 from fer.datasets.leaks import Leak
-from fer.datasets.splits import Subset, leaks, representative, split_indices, subset
+from fer.datasets.splits import Subset, hold_out, leaks, representative, split_indices, subset
 from fer.errors import DataInvalid
 
 COUNTS = (500, 900, 170, 94, 43, 25, 166, 25)  # as uneven as AffectNet8
@@ -72,6 +72,32 @@ def test_another_seed_gives_other_parts():
 def test_few_samples_and_none():
     assert [len(part) for part in split_indices((np.array([3]), ["train/1"]))] == [1, 0, 0]
     assert [len(part) for part in split_indices((np.array([], np.int64), []))] == [0, 0, 0]
+
+
+@pytest.mark.parametrize(("n", "held"), [(1, 0), (2, 1), (4, 1), (5, 1), (20, 2)])
+def test_of_each_class_at_least_one_is_held_out(n, held):
+    """A tenth of four is none; the only face of a class is learned from."""
+    pictures = Pictures(np.zeros((2 * n, 3, 1, 1), np.uint8), labels=np.repeat([0, 5], n))
+    kept, held_out = hold_out(pictures)
+    assert np.bincount(pictures.labels[held_out], minlength=6).tolist() == [held, 0, 0, 0, 0, held]
+    assert sorted([*kept, *held_out]) == list(range(2 * n))
+    assert kept.dtype == held_out.dtype == np.int64
+
+
+def test_large_classes_are_held_out_as_they_are_split():
+    pictures = Pictures(np.zeros((sum(COUNTS), 1, 1, 1), np.uint8), *listing())
+    for one, other in zip(hold_out(pictures), split_indices(pictures, (0.9, 0.1)), strict=True):
+        assert np.array_equal(one, other)
+
+
+def test_what_a_part_was_learned_from_is_never_held_out_of_the_whole():
+    """A model that was trained with --limit may be calibrated on the whole held-out tenth."""
+    labels, keys = listing()
+    whole = Pictures(np.zeros((len(labels), 1, 1, 1), np.uint8), labels, keys)
+    held_out = {keys[i] for i in hold_out(whole)[1]}
+    for limit in (8, 30, 200, 1800):
+        part = subset(whole, representative(labels, keys, limit))
+        assert not held_out & {part.keys[i] for i in hold_out(part)[0]}
 
 
 @pytest.mark.parametrize("fractions", [(0.8, 0.1), (0.8, 0.3), (1.2, -0.2), ()])

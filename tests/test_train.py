@@ -689,6 +689,9 @@ def test_script_trains_calibrates_and_records(ferplus, tmp_path, capsys):
         {"start_size": 112},
         {"pretrained": True},
         {"model": "emotion_net", "frozen": True},
+        {"model": "emotion_net", "size": 15},
+        {"model": "resnet18", "size": 2, "batch_size": 1},
+        {"model": "emotion_net", "start_size": 8},
         {"epochs": 0},
     ],
 )
@@ -698,8 +701,74 @@ def test_script_refuses_options_that_do_not_fit(ferplus, tmp_path, options):
     assert not (tmp_path / "model").exists()
 
 
+def test_batch_normalisation_needs_more_than_one_pixel():
+    model = build("resnet18", preprocess=Preprocess(size=32, channels=3))
+    with pytest.raises(DataInvalid, match=r"a single small face.*--batch-size"):
+        run(model, batch_size=1, epochs=1)
+
+
+@pytest.mark.parametrize(
+    "out", ["/proc/none", "data/FER2013Train/label.csv", "data/FER2013Train/label.csv/model"]
+)
+def test_where_nothing_can_be_written_nothing_is_begun(ferplus, tmp_path, monkeypatch, out):
+    """/proc, because tests may be run by root, whom no rights keep from writing."""
+    monkeypatch.setattr(training, "training_splits", lambda _: pytest.fail("opened the data"))
+    with pytest.raises(DataInvalid, match=r"--out .*(cannot be written to|is a file).*folder"):
+        training.main(TrainConfig(data="ferplus", root=ferplus, out=tmp_path / out))
+
+
+def test_a_full_disk_names_the_file(tmp_path):
+    """In a process of its own, because a limit on the size of files cannot be raised again."""
+    code = (
+        "import resource, signal, sys; sys.path.insert(0, sys.argv[1])\n"
+        "from test_train import run, small_net\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))\n"
+        "try: run(small_net(), out=sys.argv[2])\n"
+        "except OSError as error: print(error)"
+    )
+    command = [sys.executable, "-c", code, str(TESTS), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert re.search(r"Errno 27.*state\.pt", done.stdout), done.stderr
+    assert not any(file.name.startswith(".") for file in tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("step", ["predict", "calibrate", "record"])
+def test_stopped_after_the_last_epoch_it_can_be_finished(ferplus, tmp_path, monkeypatch, step):
+    """The epochs are done, but there is no temperature and no record: --resume goes straight to these."""
+    options = {
+        "data": "ferplus",
+        "root": ferplus,
+        "model": "emotion_net",
+        "size": 16,
+        "epochs": 1,
+        "batch_size": 8,
+    }
+    training.main(TrainConfig(**options, out=tmp_path / "unbroken"))
+    work = getattr(training, step)
+
+    def terminated(*arguments):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(1)  # the handler runs in between
+        return work(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, step, terminated)
+        with pytest.raises(Stopped, match=r"after the last epoch.*--resume to go on from .*cut"):
+            training.main(TrainConfig(**options, out=tmp_path / "cut"))
+    (tmp_path / "cut" / "history.csv").unlink()  # it is written after the state
+    monkeypatch.setattr(trainer.Trainer, "_epoch", lambda self: pytest.fail("trained on"))
+    training.main(TrainConfig(**options, out=tmp_path / "cut", resume=True))
+    assert sorted(os.listdir(tmp_path / "cut")) == sorted(os.listdir(tmp_path / "unbroken"))
+    cards = [load(tmp_path / name)[1] for name in ("cut", "unbroken")]
+    for key in ("weights_sha256", "temperature", "prior_strength", "epoch"):
+        assert cards[0][key] == cards[1][key], key
+    metrics = [(tmp_path / name / "metrics.json").read_text() for name in ("cut", "unbroken")]
+    assert metrics[0] == metrics[1]
+
+
 def test_ctrl_c_and_resume_in_a_process_of_its_own(ferplus, tmp_path):
-    """Stopped, it exits with 1 and one line; the same command with --resume ends at the same weights."""
+    """Stopped, it exits with 130 and one line; the same command with --resume ends at the same weights."""
     options = {"data": "ferplus", "root": ferplus, "epochs": 6, "batch_size": 8, "save_steps": 1}
     words = [word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", str(value))]
     command = [sys.executable, "-m", "fer.train", *words, "--out", str(tmp_path / "cut")]
@@ -708,7 +777,7 @@ def test_ctrl_c_and_resume_in_a_process_of_its_own(ferplus, tmp_path):
             time.sleep(0.01)
         process.send_signal(signal.SIGINT)
         said = process.communicate()[1]
-    assert process.returncode == 1, said
+    assert process.returncode == 130, said
     assert "error: Stopped in epoch" in said
     assert "Add --resume to go on" in said
     assert "Traceback" not in said

@@ -11,6 +11,7 @@ from fer.datasets.affectnet8_locate import Incomplete, locate, splits
 from fer.datasets.drawing.tree import read_settings
 from fer.datasets.drawn import DrawnFaces
 from fer.datasets.ferplus import FERPlus
+from fer.datasets.splits import Subset, hold_out, representative, subset
 from fer.errors import DataInvalid, DataMissing
 
 _OPEN: dict[str, Callable[..., Dataset]] = {
@@ -26,6 +27,10 @@ SPLITS = {
     "ferplus": ferplus.SPLITS,
     "sample": affectnet8_index.SPLITS,  # drawn in the same layout
 }
+HELD_OUT = "held-out"
+"""The tenth of train that chooses where a data set has no third split."""
+CHOSEN_ON = {"affectnet8": HELD_OUT, "ferplus": "valid", "sample": HELD_OUT}
+"""The split that epoch, temperature and prior of a data set's models are chosen on."""
 _VALIDATION = {"val", "valid", "validation"}
 _TITLES = {"affectnet8": "AffectNet8", "ferplus": "FER+", "sample": "the drawn sample"}
 _OWN = {
@@ -95,6 +100,34 @@ def open_split(data: str, root: str | Path, split: str, **options: object) -> Da
     if pack:
         return _open_pack(data, root, own, options)
     return _OPEN[data](root, own, **options)
+
+
+def cut_train(data: str, root: str | Path, **options: object) -> tuple[Subset, Subset]:
+    """Cut the train split into what is learned from and ``HELD_OUT``, always in the same way.
+
+    AffectNet8 and the sample have no third split: a tenth of their train split,
+    stratified and seeded, chooses the epoch, the temperature and the prior, and
+    their val split stays untouched for the report.
+
+    Args and Raises: as ``open_split``.
+    """
+    whole = open_split(data, root, "train", **options)
+    kept, held_out = hold_out(whole)
+    parts = subset(whole, kept), subset(whole, held_out)
+    parts[1].split = f"{whole.split}-{HELD_OUT}"
+    return parts
+
+
+def open_held_out(data: str, root: str | Path, limit: int | None = None, **options: object) -> Subset:
+    """Open the second part of ``cut_train``, or ``limit`` of its faces, every emotion among them."""
+    part = cut_train(data, root, **options)[1]
+    return part if limit is None else subset(part, representative(part.labels, part.keys, limit))
+
+
+def chooses(data: str, split: str | None) -> bool:
+    """Whether a split is that of ``CHOSEN_ON``, by any of its names."""
+    own = CHOSEN_ON[data]
+    return split == own or {split, own} <= _VALIDATION
 
 
 def _open_pack(data: str, root: str | Path, split: str, options: dict) -> packed.Packed:

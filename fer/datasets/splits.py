@@ -114,6 +114,22 @@ def split_indices(
     return tuple(np.sort(np.concatenate(part)) if part else np.empty(0, np.int64) for part in parts)
 
 
+def hold_out(samples: Labelled, share: float = 0.1, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Cut samples into those to learn from and a ``share`` of each class to choose with.
+
+    As ``split_indices`` does, but one sample is held out of each class that has two
+    or more: a tenth of four faces would be none.
+
+    Returns:
+        Positions of the two parts, int64, ascending.
+    """
+    kept, held_out = split_indices(samples, (1 - share, share), seed)
+    classes = _shuffled_classes(samples.labels, samples.keys, seed)
+    without = [members for members in classes if len(members) > 1 and not np.isin(members, held_out).any()]
+    moved = np.array([members[-1] for members in without], np.int64)
+    return np.setdiff1d(kept, moved), np.union1d(held_out, moved)
+
+
 def representative(labels: np.ndarray, keys: Sequence[str], n: int, seed: int = 0) -> np.ndarray:
     """Choose ``n`` samples: one of each class first, then in proportion to the classes.
 
