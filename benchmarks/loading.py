@@ -59,8 +59,8 @@ from benchmarks import record
 from benchmarks.make_affectnet8 import MakeOptions, make
 from fer.datasets import AffectNet8
 from fer.datasets.affectnet8 import decode
-from fer.datasets.batch import collate
-from fer.datasets.pack import pack, resized
+from fer.datasets.batch import collate, resized
+from fer.datasets.pack import pack
 from fer.memory import keep_freed_memory
 
 BATCH = 128
@@ -106,7 +106,7 @@ def measure(root: Path, folder: AffectNet8, size: int, options: LoadingOptions) 
     began = time.perf_counter()
     packed = pack(folder, f"{root}-pack-{size}", size)
     pack_s = time.perf_counter() - began  # next to nothing when it was there
-    smaller = None if size == 224 else functools.partial(resized, size=size)
+    smaller = None if size == 224 else functools.partial(resized, size=(size, size))
     sources = {
         "folder": AffectNet8(root / "train_set", transform=smaller),
         "tar": AffectNet8(root / "train_set.tar", transform=smaller),

@@ -2,9 +2,11 @@
 
 import hashlib
 import io
+import json
 import multiprocessing
 import os
 import pickle
+import re
 import subprocess
 import sys
 import tarfile
@@ -17,8 +19,8 @@ import torch
 from helpers import small_net
 from torch.utils.data import DataLoader
 
-from fer import evaluate
-from fer.checkpoint import save
+from fer import evaluate, halve, train
+from fer.checkpoint import save, write_card
 from fer.datasets import AffectNet8, affectnet8_index, npy, tarball
 from fer.datasets.affectnet8 import main
 from fer.datasets.affectnet8_tools import Extract, Index, Verify
@@ -108,7 +110,7 @@ def test_channels_are_red_green_blue(root):
 
 def test_a_grey_image_gets_three_channels(root):
     cv2.imwrite(str(root / "train_set/images/0.jpg"), np.full((24, 30), 77, np.uint8))
-    assert AffectNet8(root)[0][0].shape == (3, 24, 30)
+    assert AffectNet8(root).image(0).shape == (3, 24, 30)
 
 
 def test_transform_is_applied_to_the_image(root):
@@ -315,6 +317,51 @@ def test_the_scripts_can_leave_faults_out(root, tmp_path, capsys):
     assert "left out 1 faces" in capsys.readouterr().out
 
 
+@pytest.fixture
+def trained(root):
+    """A model trained on four faces of each emotion, in ``model``."""
+    for number in range(1000, 1032):
+        write_face(root / "train_set", number, number % 8)
+    options = {"model": "emotion_net", "size": 16, "epochs": 1, "batch_size": 8, "out": root / "model"}
+    train.main(TrainConfig(data="affectnet8", root=root, **options))
+    return root / "model"
+
+
+def test_calibrated_anew_on_the_faces_that_chose_the_epoch(root, trained):
+    """fer.soup and fer.halve take temperature and scores away; the same come back."""
+    card, metrics = ((trained / name).read_text() for name in ("card.json", "metrics.json"))
+    assert set(json.loads(metrics)) == {"affectnet8-train-held-out"}
+    assert json.loads(metrics)["affectnet8-train-held-out"]["n"] == 8
+    changed = {
+        key: value for key, value in json.loads(card).items() if key not in ("temperature", "prior_strength")
+    }
+    write_card(trained, changed)
+    evaluate.drop_records(trained)
+    scoring = {"model": trained, "data": "affectnet8", "root": root, "calibrate": True, "record": True}
+    with pytest.raises(DataInvalid, match="--split held-out"):
+        evaluate.main(evaluate.EvaluateConfig(**scoring, split="val"))
+    evaluate.main(evaluate.EvaluateConfig(**scoring, split="held-out"))
+    assert json.loads((trained / "card.json").read_text()) == json.loads(card)
+    assert (trained / "metrics.json").read_text() == metrics
+
+
+def test_halving_says_which_faces_to_calibrate_on(trained, capsys):
+    halve.main(halve.HalveOptions(trained))
+    assert "--split held-out --calibrate" in capsys.readouterr().out
+
+
+def test_some_of_the_faces_that_chose_the_epoch(root, trained, capsys):
+    scoring = {"model": trained, "data": "affectnet8", "root": root, "limit": 3}
+    evaluate.main(evaluate.EvaluateConfig(**scoring, split="held-out"))
+    assert re.search(r"on affectnet8-train-held-out.*\nn +3\b", capsys.readouterr().out)
+
+
+def test_too_few_faces_to_hold_one_out(root):
+    """Eight faces, one of each emotion."""
+    with pytest.raises(DataInvalid, match=r"8 training and 0 validation faces.*Raise --limit"):
+        train.main(TrainConfig(data="affectnet8", root=root, model="emotion_net", out=root / "model"))
+
+
 def test_only_five_faults_are_shown(root):
     for one in IDS[:7]:
         write_npy(root / "train_set", one, "exp", np.array(9))
@@ -429,6 +476,17 @@ def test_truncation_is_noticed_wherever_it_happens(root, end, progressive):
 
 
 @pytest.mark.parametrize("packed", [False, True])
+def test_a_set_of_which_hardly_an_image_is_whole_names_one(root, packed):
+    """Whatever images are looked at to learn their size."""
+    for one in IDS:
+        cut(root / f"train_set/images/{one}.jpg")
+    faces = AffectNet8(pack(root) if packed else root)
+    for read in (faces.__getitem__, lambda i: faces.__getitems__([i])):
+        with pytest.raises(DataInvalid, match=r"images/\d+\.jpg is broken"):
+            read(5)
+
+
+@pytest.mark.parametrize("packed", [False, True])
 def test_verify_lists_broken_images_and_skip_leaves_them_out(root, packed):
     cut(root / "train_set/images/10.jpg")
     (root / "train_set/images/13.jpg").write_bytes(b"")
@@ -448,6 +506,49 @@ def test_an_image_that_was_mended_is_taken_back(root):
     cut(root / "train_set/images/10.jpg")
     AffectNet8(root).verify()
     write_face(root / "train_set", 10, LABELS[10])
+    assert len(AffectNet8(root)) == 8
+
+
+def test_images_that_cannot_be_read_are_broken_ones(root):
+    """A link of a copy that is not whole, a folder, and a file that others may not read."""
+    images = root / "train_set/images"
+    (images / "2.jpg").rename(root / "elsewhere.jpg")
+    (images / "2.jpg").symlink_to(root / "elsewhere.jpg")
+    faces = AffectNet8(root)
+    (root / "elsewhere.jpg").rename(root / "moved.jpg")
+    (images / "10.jpg").unlink()
+    (images / "10.jpg").mkdir()
+    for one, words in (
+        (2, r"2\.jpg is broken: a link to .*elsewhere\.jpg"),
+        (10, r"10\.jpg is broken: it cannot"),
+    ):
+        for read in (faces.__getitem__, faces.jpeg):
+            with pytest.raises(DataInvalid, match=words):
+                read(faces.ids.tolist().index(one))
+    assert [problem.file for problem in faces.verify()] == ["images/2.jpg", "images/10.jpg"]
+    assert not {2, 10} & set(AffectNet8(root, on_error="skip").ids)
+    (root / "moved.jpg").rename(root / "elsewhere.jpg")
+    assert 2 in AffectNet8(root, on_error="skip").ids
+
+
+def test_a_file_that_may_be_read_again_is_taken_back(root, monkeypatch):
+    """Permission changes neither a file's size nor its time."""
+    forbidden, path = {"0.jpg"}, os.path
+
+    def may(file, how):
+        return path.basename(file) not in forbidden
+
+    def read(file, flags, _open=os.open):
+        if not may(file, os.R_OK):
+            raise PermissionError(13, "Permission denied", file)
+        return _open(file, flags)
+
+    monkeypatch.setattr("fer.datasets.affectnet8_source.os.access", may)
+    monkeypatch.setattr("fer.datasets.affectnet8_source.os.open", read)
+    (problem,) = AffectNet8(root).verify()
+    assert str(problem) == "images/0.jpg: broken image (it cannot be read: Permission denied)"
+    assert len(AffectNet8(root, on_error="skip")) == 7
+    forbidden.clear()
     assert len(AffectNet8(root)) == 8
 
 
@@ -729,6 +830,35 @@ def test_extract_writes_every_file_and_goes_on_where_it_stopped(root):
     again = [member.name for member, new in tarball.extract(tar, out) if new]
     assert sorted(again) == ["train_set/annotations/7_exp.npy", "train_set/images/10.jpg"]
     assert digests(out) == expected
+
+
+def test_extract_can_compare_contents_and_mend_them(root, capsys):
+    """A damaged file, and a label that was changed, may have the right size."""
+    tar, out = pack(root), root / "out"
+    list(tarball.extract(tar, out))
+    expected = digests(out)
+    write_npy(out / "train_set", 7, "exp", np.array("0"))
+    image = out / "train_set/images/10.jpg"
+    image.write_bytes(image.read_bytes()[:-9] + bytes(9))
+    capsys.readouterr()
+    assert main(Extract(tar, out)) == 0
+    assert "0 files written" in (said := capsys.readouterr().out) and "--check compares" in said
+    assert main(Extract(tar, out, check=True)) == 0
+    assert "2 files written" in (said := capsys.readouterr().out) and "--check" not in said
+    assert digests(out) == expected
+
+
+def test_of_two_members_of_one_name_the_later_one_counts(root):
+    """Extracted as well as in place, though both have the same size."""
+    tar, out = pack(root), root / "out"
+    write_npy(root / "train_set", 7, "exp", np.array("0"))
+    with tarfile.open(tar, "a") as archive:
+        archive.add(root / "train_set/annotations/7_exp.npy", "train_set/annotations/7_exp.npy")
+    for run, new in (("first", 41), ("again", 0)):
+        assert sum(new for _, new in tarball.extract(tar, out)) == new, run
+        for place in (tar, out):
+            faces = AffectNet8(place)
+            assert faces.labels[faces.ids.tolist().index(7)] == 0
 
 
 def test_an_extraction_that_was_killed_is_cleared_up_by_the_next(root):

@@ -100,17 +100,29 @@ def test_a_copy_without_splits_is_all_train(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "names",
+    ("names", "words"),
     [
-        [str(i) for i in range(1, 8)],  # RAF-DB
-        [str(i) for i in range(7)],  # FER2013
-        ("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise"),
+        ([str(i) for i in range(1, 8)], "none of neutral.*Numbers do not tell.*RAF-DB"),
+        ([str(i) for i in range(7)], "none of contempt.*Numbers do not tell.*FER2013"),
+        (
+            ("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise"),
+            r"train holds class folders \(angry, disgust, .*, surprise\), but none of contempt.*empty.*classes=7",
+        ),
+        (("angry", "bored", "fear", "happy", "neutral"), "none of sadness, surprise, disgust, contempt"),
+        (("a", "b", "happy", "sad"), "Looked for"),
     ],
 )
-def test_seven_classes_are_another_data_set(tmp_path, names):
+def test_fewer_classes_are_another_data_set(tmp_path, names, words):
     write_folders(tmp_path, names, per_class=1)
-    with pytest.raises(DataMissing, match="was not found"):
+    with pytest.raises(DataMissing, match=f"train split was not found.*{words}"):
         open_split("affectnet8", tmp_path, "train")
+
+
+def test_an_empty_folder_says_that_a_class_has_no_faces(tmp_path):
+    """As the message about seven classes advises."""
+    write_folders(tmp_path, EMOTIONS[:7], per_class=1)
+    (tmp_path / "train/contempt").mkdir()
+    assert sorted(AffectNet8(tmp_path, classes=7).labels) == [*range(7)]
 
 
 def test_what_is_no_class_and_no_image_is_reported(tmp_path, capsys):
@@ -298,8 +310,10 @@ def test_2017_boxes_at_the_border_and_outside(of_2017):
     assert faces[0][0].shape == (3, 224, 224)
     # The square has its left at -10 and its top at 25: 50 pixels become 224.
     assert np.allclose(faces.annotations(0).landmarks, [(30 + 10) * 4.48, (50 - 25) * 4.48])
-    with pytest.raises(DataInvalid, match=r"face4\.png.*holds nothing"):
+    with pytest.raises(DataInvalid, match=r"face4\.png.*500.*outside the photo of 100x80.*verify\(\)"):
         faces[1]
+    assert [problem.file for problem in faces.verify()] == ["1/face4.png"]
+    assert AffectNet8(of_2017, "val", on_error="skip").ids.tolist() == ["1/face2.png"]
 
 
 def test_2017_is_indexed_anew_when_table_or_photos_change(of_2017):

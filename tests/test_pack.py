@@ -68,12 +68,28 @@ def test_a_batch_is_the_items(source):
         assert torch.equal(ours, default)
 
 
-def test_pictures_of_several_sizes_are_no_block(tmp_path):
+@pytest.mark.parametrize("other", [0, 3, 6])
+def test_pictures_of_another_size_are_brought_to_that_of_the_others(tmp_path, other):
+    """Else they could not be in one batch; it does not matter whether they come first."""
     write_faces(tmp_path, 3)
-    cv2.imwrite(str(tmp_path / "train_set/images/3.jpg"), np.zeros((30, 20, 3), np.uint8))
-    items = AffectNet8(tmp_path).__getitems__([0, 1, 2])
-    assert not isinstance(items, Batch)
-    assert [tuple(image.shape[1:]) for image, _ in items] == [(24, 24), (30, 20), (24, 24)]
+    cv2.imwrite(str(tmp_path / f"train_set/images/{other}.jpg"), np.full((30, 20, 3), (9, 60, 200), np.uint8))
+    faces = AffectNet8(tmp_path)
+    i = faces.ids.tolist().index(other)
+    images, _ = collate(faces.__getitems__([0, 1, 2]))
+    assert images.shape == (3, 3, 24, 24)
+    assert all(torch.equal(image, faces[k][0]) for k, image in enumerate(images))
+    assert (images[i].float().mean((1, 2)) - torch.tensor([200.0, 60, 9])).abs().max() < 3
+    assert faces.image(i).shape == (3, 30, 20)  # as stored: landmarks refer to it
+    assert torch.equal(pack(faces, tmp_path / "packed", 24)[i][0], images[i])
+
+
+def test_an_item_is_asked_for_by_one_number(source, out):
+    for faces in (source, pack(source, out, 24)):
+        for wrong in (slice(0, 3), [0, 1], "0", 1.0):
+            with pytest.raises(TypeError, match="expected an int"):
+                faces[wrong]
+        for right in (3, -8, np.int64(3), torch.tensor(3)):
+            assert torch.equal(faces[right][0], faces[3][0])
 
 
 def test_a_transform_is_applied_in_batches_too(source, out):
@@ -194,6 +210,13 @@ def test_processes_may_pack_at_the_same_time(source, out):
     assert same(Packed(out), source)
 
 
+def test_a_file_that_another_process_renames_meanwhile_is_no_error(source, out):
+    """It is listed, and gone when it is looked at; a link to nothing is like that."""
+    (out / "train").mkdir(parents=True)
+    (out / "train/.00000.1.tmp.json").symlink_to("gone")
+    assert len(pack(source, out, 24)) == 11
+
+
 def test_a_folder_of_something_else_is_left_alone(source, out):
     pack(source, out, 24)
     with pytest.raises(DataInvalid, match="size 24, expected 16"):
@@ -303,6 +326,15 @@ def test_broken_images_stop_packing_or_are_left_out(source, out, capsys):
     assert "train/12" not in made.keys and len(made) == 10
     assert same(made, splits.subset(source, [i for i in range(11) if i != 4]))
     assert made.annotations(4).valence == 0.25 and made.annotations(4).arousal is None
+
+
+def test_images_that_cannot_be_read_are_left_out_too(source, out):
+    path = source._source.path / "images/12.jpg"
+    path.unlink()
+    path.symlink_to("nowhere")
+    with pytest.raises(DataInvalid, match=r"images/12\.jpg is broken.*--on-error skip"):
+        pack(source, out, 24)
+    assert len(pack(source, out, 24, on_error="skip")) == 10
 
 
 # --- finding

@@ -19,7 +19,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from fer.datasets.affectnet8_index import NO_IMAGE, SPLITS, Fault, Index, Problem, code
-from fer.datasets.affectnet8_source import Source, listing, settle, size_and_time
+from fer.datasets.affectnet8_source import BrokenImage, Source, listing, settle, size_and_time
 from fer.datasets.class_folders import SIDE, to_side
 from fer.errors import DataInvalid
 from fer.faces import crop
@@ -152,12 +152,15 @@ class Table(Source):
         """Return the face cut out of its photo, BGR uint8 (SIDE, SIDE, 3).
 
         Raises:
-            DataInvalid: its box lies outside the photo.
+            BrokenImage: its box lies outside the photo.
         """
         try:
             return to_side(crop(pixels, index.boxes[i]))
         except DataInvalid as error:
-            raise DataInvalid(f"{self.where(self.image_file(index.ids[i]))}: {error}") from error
+            box, (height, width) = index.boxes[i].tolist(), pixels.shape[:2]
+            raise BrokenImage(
+                f"the face box {box} (left, top, width, height) lies outside the photo of {width}x{height} pixels"
+            ) from error
 
     def values(self, index: Index, i: int, kind: str) -> np.ndarray | None:
         """Return the numbers of one annotation, float64 (n,); landmarks in pixels of the face.

@@ -15,8 +15,10 @@ if __name__ == "__main__":
     cli.run("fer.datasets.affectnet8", Command)
 
 import os
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -42,7 +44,8 @@ from fer.datasets.affectnet8_index import (
 )
 from fer.datasets.affectnet8_locate import locate, splits
 from fer.datasets.affectnet8_scores import scores
-from fer.datasets.batch import Batch, block
+from fer.datasets.affectnet8_source import BrokenImage
+from fer.datasets.batch import Batch, block, position, resized
 from fer.datasets.splits import representative, requested
 from fer.errors import DataInvalid, DataMissing
 from fer.threads import for_each
@@ -52,6 +55,7 @@ if TYPE_CHECKING:
 
 # The stored pixels, without turning them as EXIF may ask: landmarks refer to these.
 _DECODE = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+_LOOKED_AT = 9  # images that tell the size of all
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,8 +79,10 @@ class AffectNet8(Dataset):
     """Faces labelled with one of AffectNet's eight expressions.
 
     An item is ``(image, label)``: a uint8 RGB tensor (3, H, W), before
-    ``transform``, and an int indexing ``fer.labels.EMOTIONS``. Files pair by
-    id, never by place in a listing: ``images/42.jpg`` goes with
+    ``transform``, and an int indexing ``fer.labels.EMOTIONS``. All images have
+    one size, so that they fit into one batch: 224x224 as released; where a copy
+    holds a few of another size, they are brought to that of the others. Files
+    pair by id, never by place in a listing: ``images/42.jpg`` goes with
     ``annotations/42_exp.npy``. The same id occurs in both splits, so a face is
     named by both: ``"train/42"``.
 
@@ -202,30 +208,37 @@ class AffectNet8(Dataset):
         return len(self._index)
 
     def __getitem__(self, i: int) -> tuple[Tensor, int]:
-        image = self.image(i)
+        i = position(i)
+        image = resized(self.image(i), self._size)
         if self.transform is not None:
             image = self.transform(image)
         return image, int(self._index.labels[i])
 
     def __getitems__(self, rows: Sequence[int]) -> list[tuple[Tensor, int]]:
-        """Return ``[self[i] for i in rows]``, decoded into the memory of the batch, in threads, if of one size."""
+        """Return ``[self[i] for i in rows]``, decoded into the memory of the batch, in threads."""
         if self.transform is not None or not len(rows):
             return [self[i] for i in rows]
-        first = self._pixels(rows[0])
-        images = block((len(rows), 3, *first.shape[:2]))
-        planes, of_other_sizes = images.numpy(), []
+        images = block((len(rows), 3, *self._size))
+        planes = images.numpy()
 
         def read(k: int) -> None:
-            pixels = self._pixels(rows[k]) if k else first
-            if pixels.shape == first.shape:
+            pixels = self._pixels(rows[k])
+            if pixels.shape[:2] == self._size:
                 cv2.split(pixels, planes[k, ::-1])
             else:
-                of_other_sizes.append(k)
+                images[k] = resized(_planes(pixels), self._size)
 
         for_each(len(rows), read)
-        if of_other_sizes:
-            return [self[i] for i in rows]
         return Batch(images, self.labels[rows])
+
+    @cached_property
+    def _size(self) -> tuple[int, int]:
+        """Height and width of most of a few images, spread over the set."""
+        sizes = Counter()
+        for i in np.linspace(0, len(self) - 1, min(len(self), _LOOKED_AT)).astype(int):
+            with suppress(BrokenImage, DataMissing):  # an item that is asked for says so
+                sizes[self._face(i).shape[:2]] += 1
+        return sizes.most_common(1)[0][0] if sizes else self._pixels(0).shape[:2]
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self._source.path)!r}, split={self.split!r}): {len(self):,} faces"
@@ -234,28 +247,40 @@ class AffectNet8(Dataset):
         """Return an image as it is stored, uint8 RGB (3, H, W); of a release with whole photos, the face in it.
 
         Raises:
-            DataInvalid: it cannot be decoded.
+            DataInvalid: it cannot be read or decoded.
         """
-        pixels = self._pixels(i)
-        # One copy turns BGR, interleaved, into RGB, plane after plane: a batch is then stacked three
-        # times faster than from permuted views.
-        planes = np.empty((3, *pixels.shape[:2]), np.uint8)
-        cv2.split(pixels, planes[::-1])
-        return torch.from_numpy(planes)
+        return _planes(self._pixels(i))
 
     def jpeg(self, i: int) -> bytes:
-        """Return an image's file as it is stored."""
-        return self._source.image(self._index, i)
+        """Return an image's file as it is stored.
+
+        Raises:
+            DataInvalid: it cannot be read.
+        """
+        with self._named(i):
+            return self._source.image(self._index, i)
 
     def _pixels(self, i: int) -> np.ndarray:
-        pixels = decode(self.jpeg(i))
-        if pixels is None:
+        with self._named(i):
+            return self._face(i)
+
+    def _face(self, i: int) -> np.ndarray:
+        data = self._source.image(self._index, i)
+        if (pixels := decode(data)) is None:
+            raise BrokenImage(f"{len(data):,} bytes, not a whole image" if data else "an empty file")
+        return self._source.face(pixels, self._index, i)
+
+    @contextmanager
+    def _named(self, i: int) -> Iterator[None]:
+        """Say of an error with an image which one it is, and the way out."""
+        try:
+            yield
+        except BrokenImage as error:
             raise DataInvalid(
-                f"{self._source.where(self._source.image_file(self.ids[i]))} is broken: it cannot be decoded. "
+                f"{self._source.where(self._source.image_file(self.ids[i]))} is broken: {error}. "
                 f'verify() lists all broken images; opened again with on_error="skip" '
                 "(--on-error skip), the set leaves them out."
-            )
-        return self._source.face(pixels, self._index, i)
+            ) from error
 
     def annotations(self, i: int) -> Annotations:
         """Return all that is known about a face; valence, arousal and landmarks are read now.
@@ -290,7 +315,7 @@ class AffectNet8(Dataset):
         return values
 
     def verify(self, workers: int | None = None) -> list[Problem]:
-        """Decode every image, in threads, with a progress bar; return the broken ones.
+        """Decode every image, in threads, with a progress bar; return those without a face that can be used.
 
         They are also noted in a file beside the index, so that the set, opened
         again, counts them among its problems and ``on_error="skip"`` leaves
@@ -312,11 +337,10 @@ class AffectNet8(Dataset):
         """Return why images are broken, by id, for those that are."""
         reasons = {}
         for i in part:
-            data = self._source.image(self._index, i)
-            if decode(data) is None:
-                reasons[str(self.ids[i])] = (
-                    f"{len(data):,} bytes, not a whole image" if data else "an empty file"
-                )
+            try:
+                self._face(i)
+            except BrokenImage as error:
+                reasons[str(self.ids[i])] = str(error)
         return reasons
 
     def _report(self, on_error: str, usable: int) -> None:
@@ -334,6 +358,15 @@ class AffectNet8(Dataset):
             'Restore the files (dataset/README.md), or leave these faces out with on_error="skip" '
             "(of fer.train, fer.evaluate and fer.datasets.pack: --on-error skip)."
         )
+
+
+def _planes(pixels: np.ndarray) -> Tensor:
+    """Return BGR uint8 (H, W, 3) as RGB (3, H, W)."""
+    # One copy turns BGR, interleaved, into RGB, plane after plane: a batch is then stacked three
+    # times faster than from permuted views.
+    planes = np.empty((3, *pixels.shape[:2]), np.uint8)
+    cv2.split(pixels, planes[::-1])
+    return torch.from_numpy(planes)
 
 
 def decode(data: bytes) -> np.ndarray | None:

@@ -82,6 +82,8 @@ def _places(root: Path, split: str) -> tuple[list[Path], list[Path]]:
 
 
 def _not_found(root: Path, split: str) -> NoReturn:
+    if incomplete := class_folders.lacking(root):
+        raise DataMissing(f"AffectNet's {split} split was not found at {root}: {incomplete}")
     folders, tars = _places(root, split)
     raise DataMissing(
         f"AffectNet8's {split} split was not found at {root} ({_contents(root)}). Looked for "

@@ -5,6 +5,7 @@ anything changed since (``stamp``), and what does one file hold. Other releases
 of AffectNet are sources, too: ``affectnet_plus``, ``affectnet2017``, ``class_folders``.
 """
 
+import errno
 import hashlib
 import os
 import threading
@@ -28,6 +29,12 @@ _TICK = 20_000_000  # ns; file systems' clocks move in steps of up to 10 ms
 _KINDS = {f"{kind}.npy": kind for kind in ANNOTATIONS}
 _AT_ONCE = 1 << 17  # bytes; a face has some ten thousand
 _BINARY = getattr(os, "O_BINARY", 0)  # Windows
+_UNREADABLE = {errno.EACCES, errno.EPERM, errno.EISDIR, errno.EIO, errno.ELOOP}
+"""What is wrong with one file; other errors, such as too many open ones, would be met with the next file, too."""
+
+
+class BrokenImage(DataInvalid):
+    """An image is there, but no face can be had from it; the text says why, without the image's name."""
 
 
 class Source:
@@ -60,25 +67,40 @@ class Source:
         return os.path.join(self.path, file)
 
     def image_stamp(self, one: str) -> list[int] | None:
-        """Return values that change when an image does; None where it is gone."""
-        return size_and_time(os.path.join(self.path, self.image_file(one)))
+        """Return values that change when an image does or can be read again; None where it is gone."""
+        path = os.path.join(self.path, self.image_file(one))
+        if not os.access(path, os.R_OK):
+            return [] if os.path.lexists(path) else None
+        return size_and_time(path)
 
     def image(self, index: Index, i: int) -> bytes:
         """Return the bytes of one image.
 
         Raises:
             DataMissing: it is gone since the index was made.
+            BrokenImage: it is there but cannot be read, or is a link to nothing.
         """
+        path = f"{self.path}/{self.image_file(index.ids[i])}"
         try:
-            return _contents(f"{self.path}/{self.image_file(index.ids[i])}")
+            return _contents(path)
         except FileNotFoundError as error:
+            if os.path.islink(path):
+                raise BrokenImage(f"a link to {os.readlink(path)}, which is not there") from error
             raise DataMissing(
                 f"{error.filename} was there when the index was made and is gone. "
                 "Open the data set again: a folder that has changed is indexed anew."
             ) from error
+        except OSError as error:
+            if error.errno not in _UNREADABLE:
+                raise
+            raise BrokenImage(f"it cannot be read: {error.strerror}") from error
 
     def face(self, pixels: np.ndarray, index: Index, i: int) -> np.ndarray:
-        """Return the face in a decoded image, BGR uint8 (H, W, 3): all of it, where faces are cut out already."""
+        """Return the face in a decoded image, BGR uint8 (H, W, 3): all of it, where faces are cut out already.
+
+        Raises:
+            BrokenImage: there is none.
+        """
         return pixels
 
     def annotation(self, index: Index, i: int, kind: str) -> bytes | None:

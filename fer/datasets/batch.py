@@ -5,10 +5,13 @@ usual collation then copies every picture into a new block; ``collate`` takes
 the block that is there.
 """
 
+import operator
 from collections.abc import Sequence
+from typing import SupportsIndex
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import default_collate, get_worker_info
 
@@ -33,6 +36,29 @@ def block(shape: Sequence[int]) -> Tensor:
     size = int(np.prod(shape))
     # What torch's own collation does; share_memory_() would write everything a second time.
     return torch.empty(0, dtype=torch.uint8).set_(torch.UntypedStorage._new_shared(size), 0, tuple(shape))
+
+
+def resized(image: Tensor, size: Sequence[int]) -> Tensor:
+    """Return a uint8 image (C, H, W) at another height and width, as ``Preprocess`` would, but rounded."""
+    if image.shape[-2:] == tuple(size):
+        return image
+    smaller = max(size) < max(image.shape[-2:])
+    return F.interpolate(image[None], tuple(size), mode="bilinear", antialias=smaller)[0]
+
+
+def position(i: SupportsIndex) -> int:
+    """Return what stands between the brackets of ``dataset[i]``, if it is a whole number.
+
+    Raises:
+        TypeError: it is a slice, or something else that is none.
+    """
+    try:
+        return operator.index(i)
+    except TypeError:
+        raise TypeError(
+            f"dataset[{i!r}]: expected an int, for one face. "
+            "For several: fer.datasets.splits.subset(dataset, [0, 1, 2])."
+        ) from None
 
 
 def collate(items: Sequence) -> list[Tensor]:

@@ -5,9 +5,9 @@
     train/0_neutral/…                    by both; the name counts
 
 A class is told by its folder's name, never by its place among them: sorted by
-name, anger comes first, but it is class 6. All eight must be there. Seven
-emotions would be another data set, and numbers from 1 to 7 RAF-DB, in another
-order. Such copies have no valence, arousal or landmarks.
+name, anger comes first, but it is class 6. All eight must be there, be
+one empty. Seven emotions would be another data set, and numbers from 1 to 7
+RAF-DB, in another order. Such copies have no valence, arousal or landmarks.
 """
 
 import os
@@ -55,6 +55,30 @@ def locate(root: Path, split: str) -> "ClassFolders | None":
         own = split if found[split] or split != "val" else "test"
         return ClassFolders(found[own], own) if found[own] else None
     return None
+
+
+def lacking(root: Path) -> str:
+    """Say which classes the class folders in ``root`` lack, and what to do; empty where there are hardly any."""
+    bases = [root / above for above in _ABOVE]
+    places = [*bases, *(path for base in bases for split in SPLITS if (path := _folder(base, split)))]
+    folder = max(places, key=lambda place: len(_classes(place)))
+    found = _classes(folder)
+    if not len(EMOTIONS) // 2 <= len(found) < len(EMOTIONS):
+        return ""
+    missing = [emotion for label, emotion in enumerate(EMOTIONS) if label not in found]
+    if all(name.isdecimal() for name in found.values()):
+        advice = (
+            "Numbers do not tell which emotions these are (1 is surprise in RAF-DB, 0 is anger in FER2013): give "
+            "the folders names such as anger."
+        )
+    elif missing == [EMOTIONS[-1]]:
+        advice = f"To open it without, make an empty folder {folder / missing[0]}, then AffectNet8(root, classes=7)."
+    else:
+        advice = "Add them, or rename the folders that hold them; an empty folder stands for a class without faces."
+    return (
+        f"{folder} holds class folders ({', '.join(sorted(found.values()))}), but none of {', '.join(missing)}; "
+        f"all eight are expected. {advice}"
+    )
 
 
 def class_of(folder: str) -> int | None:
@@ -122,7 +146,13 @@ def _folder(base: Path, split: str) -> Path | None:
 
 
 def _has_all_classes(folder: Path) -> bool:
-    return set(map(class_of, _subfolders(folder))) >= set(range(len(EMOTIONS)))
+    return len(_classes(folder)) == len(EMOTIONS)
+
+
+def _classes(folder: Path) -> dict[int, str]:
+    """Return the folders of emotions in a folder, by label."""
+    labels = {class_of(name): name for name in _subfolders(folder)}
+    return {label: name for label, name in labels.items() if label in range(len(EMOTIONS))}
 
 
 def _subfolders(folder: Path) -> list[str]:

@@ -13,11 +13,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
+from fer.datasets.batch import position
 from fer.datasets.splits import check_limit, representative
 from fer.errors import DataInvalid, DataMissing
 from fer.labels import EMOTIONS
@@ -113,6 +114,7 @@ class FERPlus(Dataset):
         return len(self.labels)
 
     def __getitem__(self, i: int) -> tuple[Tensor, int | Tensor]:
+        i = position(i)
         image = self.images[i]
         if self.transform is not None:
             image = self.transform(image)
@@ -190,6 +192,8 @@ def _decode(folder: Path | zipfile.Path, name: str) -> np.ndarray:
         image = np.asarray(Image.open(io.BytesIO(file.read_bytes())).convert("L"))
     except (FileNotFoundError, KeyError) as error:
         raise DataMissing(f"{file} is listed in label.csv but missing. Copy FER+ again.") from error
+    except UnidentifiedImageError as error:  # its text names the memory that was looked at
+        raise DataInvalid(f"{file} is no image, or damaged. Copy FER+ again.") from error
     except (OSError, SyntaxError, ValueError, zipfile.BadZipFile, zlib.error) as error:  # Pillow's, and zip's
         raise DataInvalid(f"{file} cannot be read ({error}). Copy FER+ again.") from error
     if image.shape != (SIDE, SIDE):

@@ -51,13 +51,13 @@ import io
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import numpy as np
-import torch.nn.functional as F
-from torch import Tensor
 from tqdm.auto import tqdm
 
 from fer.datasets.affectnet8 import AffectNet8
+from fer.datasets.batch import resized
 from fer.datasets.drawing.tree import read_settings
 from fer.datasets.drawn import DrawnFaces
 from fer.datasets.packed import (
@@ -163,8 +163,9 @@ def _begin(folder: Path, plan: dict) -> None:
     else:
         write_json(folder / PLAN, plan)
     for path in folder.glob(".*.tmp*"):
-        if time.time() - path.stat().st_mtime > _STALE:
-            path.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):  # another process has just renamed it
+            if time.time() - path.stat().st_mtime > _STALE:
+                path.unlink()
 
 
 def _record(folder: Path, number: int, plan: dict, check: bool = False) -> dict | None:
@@ -224,9 +225,10 @@ def _fill(place: np.ndarray, source: AffectNet8, rows: range, on_error: str) -> 
     """Put faces into their place; return what else is kept of each."""
     faces = []
     for k, i in enumerate(rows):
-        face = {"source": hashlib.sha256(source.jpeg(i)).digest(), "broken": False}
+        face = {"source": b"", "broken": False}
         try:
-            place[k] = resized(source.image(i), place.shape[-1]).numpy()
+            face["source"] = hashlib.sha256(source.jpeg(i)).digest()
+            place[k] = resized(source.image(i), place.shape[-2:]).numpy()
         except DataInvalid as error:
             if on_error != "skip":
                 raise DataInvalid(f"{error} --on-error skip leaves them out of the pack.") from error
@@ -242,14 +244,6 @@ def _score(source: AffectNet8, i: int, kind: str, on_error: str) -> float | None
         if on_error != "skip":
             raise
         return None  # the face itself can be used
-
-
-def resized(image: Tensor, size: int) -> Tensor:
-    """Return a uint8 image (3, H, W) as (3, size, size), as ``Preprocess`` would, but rounded."""
-    if image.shape[-2:] == (size, size):
-        return image
-    smaller = size < max(image.shape[-2:])
-    return F.interpolate(image[None], (size, size), mode="bilinear", antialias=smaller)[0]
 
 
 def _finish(folder: Path, plan: dict, source: AffectNet8) -> Packed | None:

@@ -48,7 +48,7 @@ from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
 from fer.datasets.affectnet8 import Annotations
-from fer.datasets.batch import Batch, block
+from fer.datasets.batch import Batch, block, position
 from fer.datasets.splits import representative, requested
 from fer.errors import DataInvalid, DataMissing
 from fer.files import replacing
@@ -113,6 +113,7 @@ class Packed(Dataset):
         return len(self.labels)
 
     def __getitem__(self, i: int) -> tuple[Tensor, int]:
+        i = position(i)
         image = torch.from_numpy(self._pixels(i).copy())
         return image if self.transform is None else self.transform(image), int(self.labels[i])
 

@@ -69,12 +69,14 @@ def walk(file: BinaryIO) -> Iterator[Member]:
             yield Member(path, start, length)
 
 
-def extract(tar: str | Path, folder: str | Path) -> Iterator[tuple[Member, bool]]:
+def extract(tar: str | Path, folder: str | Path, check: bool = False) -> Iterator[tuple[Member, bool]]:
     """Write the plain files of a tar under ``folder``; yield each once it is whole, and if it was written now.
 
     A file that is there with the right size is left as it is, so a stopped run
-    goes on where it was. Each file is written under another name and renamed:
-    half a file never stays. Shows a bar by bytes.
+    goes on where it was; with ``check`` its bytes are compared, too. Of two
+    members of one name the later one stays, as where a tar is read in place.
+    Each file is written under another name and renamed: half a file never
+    stays. Shows a bar by bytes.
 
     Raises:
         DataMissing: there is no such tar.
@@ -86,7 +88,8 @@ def extract(tar: str | Path, folder: str | Path) -> Iterator[tuple[Member, bool]
             f"{tar} is not a file; expected train_set.tar or val_set.tar. See dataset/README.md."
         )
     part = folder / f".extracting.{tar.name}"  # the same name in the next run, which thus clears it away
-    made: set[str] = set()
+    made: set[str] = set()  # folders that exist
+    seen: set[str] = set()  # tar -r appends members that were there before
     bar = tqdm(
         total=tar.stat().st_size, desc=f"extracting {tar.name}", unit="B", unit_scale=True, disable=None
     )
@@ -94,21 +97,22 @@ def extract(tar: str | Path, folder: str | Path) -> Iterator[tuple[Member, bool]
         with tar.open("rb") as file, bar:
             for member in walk(file):
                 bar.update(member.offset - bar.n)
-                yield member, _place(file, member, folder, part, made)
+                yield member, _place(file, member, folder, part, made, check or member.name in seen)
+                seen.add(member.name)
             bar.update(bar.total - bar.n)
     finally:
         part.unlink(missing_ok=True)
 
 
-def _place(file: BinaryIO, member: Member, folder: Path, part: Path, made: set[str]) -> bool:
-    """Write one member unless it is there; ``made`` remembers the folders that exist."""
+def _place(file: BinaryIO, member: Member, folder: Path, part: Path, made: set[str], check: bool) -> bool:
+    """Write one member unless it is there."""
     path = os.path.join(folder, member.name)
     parent = os.path.dirname(path)
     try:
         if parent not in made:
             os.makedirs(parent, exist_ok=True)
             made.add(parent)
-        if _size(path) == member.size:
+        if _size(path) == member.size and not (check and _differs(file, member, path)):
             return False
         _copy(file, member, part)
         os.replace(part, path)
@@ -130,6 +134,18 @@ def _copy(file: BinaryIO, member: Member, part: Path) -> None:
                 raise _truncated(file, member.name, member.offset)
             out.write(data)
             left -= len(data)
+
+
+def _differs(file: BinaryIO, member: Member, path: str) -> bool:
+    file.seek(member.offset)
+    try:
+        with open(path, "rb") as there:
+            while data := there.read(1 << 20):
+                if file.read(len(data)) != data:
+                    return True
+    except OSError:  # it cannot be read: it is written anew
+        return True
+    return False
 
 
 def _size(path: str) -> int | None:
