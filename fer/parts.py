@@ -21,7 +21,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import TextIO
 
-from fer.errors import DataInvalid, DataMissing
+from fer.errors import DataInvalid, DataMissing, UserError
 from fer.files import replacing
 from fer.listing import File, Listing
 from fer.processes import Processes
@@ -140,7 +140,11 @@ class Parts:
         yield from self._merge([(part, None) for part in before + parts])
 
     def finish(self, rows: Iterable[list[str]]) -> None:
-        """Write the table and remove the folder; for the first process alone, with ``merged()``."""
+        """Write the table and remove the folder; for the first process alone, with ``merged()``.
+
+        Raises:
+            DataInvalid: the table cannot be written; the folder stays.
+        """
         self._write(self._table, rows)
         for file in self.folder.iterdir():
             file.unlink()
@@ -169,9 +173,17 @@ class Parts:
                 yield key, row
 
     def _write(self, path: Path, rows: Iterable[list[str]]) -> None:
-        with replacing(path) as temporary, _open(temporary, "w") as table:
-            for row in chain([self._columns], rows):
-                write_row(table, row)
+        try:
+            with replacing(path) as temporary, _open(temporary, "w") as table:
+                for row in chain([self._columns], rows):
+                    write_row(table, row)
+        except UserError:
+            raise
+        except OSError as error:
+            raise DataInvalid(
+                f"{path} cannot be written: {error.strerror}. {self.folder} holds what was done: mend that, then "
+                "the same command with --resume goes on from there."
+            ) from error
 
 
 def write_row(table: TextIO, row: Sequence[object]) -> None:

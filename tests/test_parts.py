@@ -1,12 +1,14 @@
 """A table in parts: whatever is cut off, and however many go on, each file is there once and in order."""
 
 import csv
+import errno
 import random
 from pathlib import Path
 
 import pytest
 
-from fer.errors import DataMissing
+from fer import parts as parts_module
+from fer.errors import DataInvalid, DataMissing
 from fer.listing import Listing
 from fer.parts import Parts, write_row
 from fer.processes import Processes
@@ -120,6 +122,29 @@ def test_no_process_has_much_more_to_do_than_another(tmp_path):
         shares = [len(list(part.todo())) for part in parts]
         assert sum(shares) == 800
         assert max(shares) < 1.3 * 800 / world
+
+
+@pytest.mark.parametrize("when", ["at the end", "when it goes on"])
+def test_a_full_disk_loses_nothing_and_says_how_to_go_on(photos, tmp_path, monkeypatch, when):
+    table = tmp_path / "OUT.csv"
+    done = work(photos, table, 2, stop_after=2)
+    written = []
+
+    def full(table, row):
+        written.append(row)
+        if len(written) > (1 if when == "when it goes on" else 30):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write_row(table, row)
+
+    said = r"csv cannot be written: No space left.*OUT\.csv\.parts.*--resume"
+    with monkeypatch.context() as patch, pytest.raises(DataInvalid, match=said):
+        patch.setattr(parts_module, "write_row", full)
+        work(photos, table, 2)
+    assert not table.exists()
+    work(photos, table, 2)
+    listing = [file.path for file in Listing([photos])]
+    assert set(done) <= set(listing)
+    assert read(table) == [list(COLUMNS), *(row for path in listing for row in expected_rows(path))]
 
 
 def test_a_folder_that_is_not_shared_is_noticed(photos, tmp_path):

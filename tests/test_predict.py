@@ -1,6 +1,7 @@
 """The script, from the command line's options to the table."""
 
 import csv
+import errno
 import os
 import re
 import subprocess
@@ -148,6 +149,19 @@ def test_whole_image_takes_the_picture_as_the_face(tmp_path, model):
     assert rows[0]["confidence"]
 
 
+def test_the_fast_detector_misses_what_the_thorough_one_finds(tmp_path, model, scene):
+    """A tilted head that fills the picture."""
+    (box,) = FaceDetector()(scene)
+    tight = crop(scene, box, -0.1)
+    side = len(tight)
+    turn = cv2.getRotationMatrix2D((side / 2, side / 2), 30, 1)
+    photo = save(
+        tmp_path / "a.png", cv2.warpAffine(tight, turn, (side, side), borderMode=cv2.BORDER_REPLICATE)
+    )
+    assert predict(model, photo)[1][0]["emotion"]
+    assert not predict(model, photo, detector="fast")[1][0]["emotion"]
+
+
 def test_boxes_stay_within_the_picture(tmp_path, model, scene):
     """A face that the border cuts has a box that reaches over it; a table must not."""
     (box,) = FaceDetector()(scene)
@@ -240,6 +254,20 @@ def test_drawn_copies_never_replace_photos_or_each_other(tmp_path, model, scene)
     assert sorted(p.name for p in (tmp_path / "drawn").iterdir()) == ["a-2.png", "a.png"]
 
 
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [(errno.EACCES, r"denied\. Choose another"), (errno.ENOSPC, r"on device\. Make room")],
+)
+def test_a_copy_that_cannot_be_written_says_why(tmp_path, model, scene, monkeypatch, number, words):
+    def refuse(path, data):
+        raise OSError(number, os.strerror(number))
+
+    photo = save(tmp_path / "in" / "a.png", scene)
+    monkeypatch.setattr(Path, "write_bytes", refuse)
+    with pytest.raises(DataInvalid, match=rf"a\.png cannot be written: .*{words}"):
+        predict(model, photo, save_annotated=tmp_path / "drawn")
+
+
 def test_a_copy_too_large_for_its_kind_of_file_becomes_a_png(tmp_path, model):
     wide = Image.new("L", (65_600, 2), 90)  # JPEG ends at 65,535
     wide.save(tmp_path / "wide.png")
@@ -267,6 +295,20 @@ def test_a_photo_of_any_name_is_not_replaced_by_the_table(tmp_path, model, scene
     with pytest.raises(DataInvalid, match="would replace"):
         predict(model, photo, csv=Path("shot.bin"))
     assert photo.read_bytes() == before
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+@pytest.mark.parametrize("resume", [False, True])
+def test_the_table_may_go_into_a_pipe(tmp_path, model, scene, resume):
+    """With --resume, too: that a pipe is there does not mean that a run was finished."""
+    photo, pipe, got = save(tmp_path / "a.png", scene), tmp_path / "faces.csv", []
+    os.mkfifo(pipe)
+    reader = threading.Thread(target=lambda: got.append(pipe.read_text("utf-8")), daemon=True)
+    reader.start()
+    assert main(PredictOptions(paths=(photo,), csv=pipe, model=model, resume=resume)) == 0
+    reader.join(10)
+    assert [Path(row["path"]).name for row in csv.DictReader(got[0].splitlines())] == ["a.png"]
+    assert sorted(os.listdir(tmp_path)) == ["a.png", "faces.csv"] and pipe.is_fifo()
 
 
 @pytest.fixture
