@@ -29,18 +29,23 @@ def run(module: str, options: type, arguments: Sequence[str] | None = None) -> N
         config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
     )
     _warn_of_namesake()
+    code = 1
     try:
         script = importlib.import_module(module)
-        sys.exit(script.main(parsed) or 0)
+        code = script.main(parsed) or 0
     except BrokenPipeError:  # the reader, `head` say, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+        code = 0
     except (UserError, OSError) as error:  # a full disk or a forbidden folder is the user's to mend, too
         print(f"error: {error}", file=sys.stderr)
-        sys.exit(getattr(error, "exit_code", 1))
+        code = getattr(error, "exit_code", 1)
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
-        sys.exit(130)
+        code = 130
+    finally:
+        if "torch.distributed" in sys.modules:  # otherwise nobody was met
+            importlib.import_module("fer.processes").leave(done=code in (0, 130))
+    sys.exit(code)
 
 
 def _warn_of_namesake() -> None:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -43,6 +44,24 @@ def _brief(error: Exception) -> str:
     """Return the telling part of "[…/pair.cc:561] Connection closed by peer [127.0.0.1]:17283. This is …"."""
     found = re.search(r"/pair\.cc:\d+\] (.+?)(?:\. |$)", str(error).strip(), re.MULTILINE)
     return found[1] if found else type(error).__name__
+
+
+def leave(done: bool) -> None:
+    """Part from the others, as the last thing before Python ends; without others, do nothing.
+
+    torch's communication threads let go of the tensors of an exchange a moment
+    after it. The thread that does so while Python shuts down aborts the process
+    (https://github.com/pytorch/pytorch/issues/190489).
+
+    Args:
+        done: all processes ended alike; others may still wait for one that failed.
+    """
+    if not dist.is_available() or not dist.is_initialized():
+        return
+    if done:
+        dist.destroy_process_group()
+    # A network that was shared keeps the threads alive beyond this, and nothing tells when they are idle.
+    time.sleep(0.2)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from accelerate import PartialState
 from helpers import Interrupting, Spots, plain_network
 from two_processes import PLAIN, data
 
-from fer.processes import ProcessLost
+from fer.processes import ProcessLost, leave
 from fer.train import Stopped, TrainConfig, fit
 
 
@@ -42,3 +42,4 @@ def main(out: Path) -> None:
 
 if __name__ == "__main__":
     main(Path(sys.argv[1]))
+    leave(done=False)

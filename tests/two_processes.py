@@ -9,6 +9,7 @@ from accelerate import PartialState
 from helpers import Interrupting, Spots, plain_network, small_net
 
 from fer.checkpoint import save
+from fer.processes import leave
 from fer.train import Stopped, TrainConfig, fit
 
 PLAIN = {"epochs": 2, "batch_size": 8, "augment": "none", "ema": 0.9, "lr": 0.01, "metric": "loss"}
@@ -45,3 +46,4 @@ def main(out: Path) -> None:
 
 if __name__ == "__main__":
     main(Path(sys.argv[1]))
+    leave(done=True)
