@@ -122,6 +122,14 @@ class Program:
             self.xdotool("windowfocus", found[-1])
         return found[-1] if found else ""
 
+    def remap(self, window):
+        """Take its window off the screen and put it back.
+
+        Without a window manager, Qt on a busy machine may miss that its window came
+        to be on the screen, and paints nothing: a screen that stays black needs this.
+        """
+        self.xdotool("windowunmap", window, "sleep", "0.2", "windowmap", window, "sleep", "1")
+
     def close(self, window):
         """Press the cross in the window's frame, which is a message that a window manager would send."""
         library = ctypes.CDLL("libX11.so.6")
@@ -161,3 +169,11 @@ class Program:
     def __exit__(self, *_):
         self.process.kill()
         self.process.wait(10)
+
+
+def screenshot(display):
+    """The whole virtual screen, BGR."""
+    import mss
+
+    with mss.MSS(display=display) as screen:
+        return np.asarray(screen.grab(screen.monitors[0]))[..., :3].copy()

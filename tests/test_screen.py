@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 import pytest
-from live_support import ROOT, Program
+from live_support import ROOT, Program, screenshot
 
 from fer import screen
 from fer.errors import DeviceError
@@ -47,6 +47,7 @@ def two_monitors(x_display, tmp_path_factory, wait_until):
     folder = tmp_path_factory.mktemp("picture")
     with Program(SHOWN.format(left=640, top=100, emotion="sadness"), folder, x_display) as program:
         wait_until(lambda: "shown" in program.printed)
+        wait_until(lambda: screenshot(x_display)[300, 900].any() or program.remap(program.focus("picture")))
         yield x_display
     for name in ("right", "left"):
         subprocess.run(["xrandr", "--delmonitor", name], env=environ, check=True, timeout=20)
