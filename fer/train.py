@@ -169,6 +169,9 @@ def fit(
 ) -> History:
     """Train ``model`` in place and leave it with the weights of its best epoch.
 
+    A script of one's own that torchrun starts several times calls
+    ``fer.processes.leave(done=True)`` as its last line.
+
     Args:
         model: from ``fer.model.build``.
         train, valid: give ``(uint8 image, label)``, the label an int or shares
