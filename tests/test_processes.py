@@ -1,59 +1,56 @@
-"""Processes that torchrun started together, and how they part."""
+"""Processes that work together, and how they part."""
 
-import os
-import subprocess
 import sys
 
 import pytest
+from helpers import ended, launch
 
-EXCHANGES = """
+PARTS = """
 import sys
+import threading
 from dataclasses import dataclass
 
-import torch
-from torch.nn.parallel import DistributedDataParallel
+import torch.distributed as dist
 
-from fer.errors import DataInvalid
+from fer import cli
 from fer.processes import Processes
+
+asked, done = threading.Event(), []
 
 
 @dataclass
 class Options:
-    end: str = "done"
+    code: int = 0
 
 
-if __name__ == "__main__":
-    from fer import cli
-
-    cli.run("exchanges", Options)
+def letting_go():  # as torch's threads do with tensors, a moment after these were exchanged
+    asked.wait()
+    done.append("let go")
 
 
 def main(options):
     processes = Processes.meet()
-    network = DistributedDataParallel(torch.nn.Linear(3, 3))  # it keeps torch's threads alive
-    network(torch.rand(2, 3)).sum().backward()
-    sys.setswitchinterval(1000)  # those threads may only go on where this one waits
-    processes.first(lambda: 1)
-    if options.end == "failed":
-        raise DataInvalid("Nothing was found.")
+    threading.Thread(target=letting_go, daemon=True).start()
+    sys.setswitchinterval(1000)  # from now on, other threads go on where this one waits
+    processes.wait()
+    asked.set()
+    if options.code:
+        sys.exit(options.code)
+
+
+if __name__ == "__main__":
+    sys.modules["parts"] = sys.modules["__main__"]
+    try:
+        cli.run("parts", Options)
+    finally:
+        print(*done, "and left" if not dist.is_initialized() else "")
 """
 
 
-@pytest.mark.parametrize(("end", "code"), [("done", 0), ("failed", 1)])
-def test_processes_that_exchanged_something_end_as_they_should(end, code, tmp_path):
-    """Without a pause, torch's threads abort them: they let go of tensors while Python shuts down."""
-    (tmp_path / "exchanges.py").write_text(EXCHANGES, "utf-8")
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    done = subprocess.run(
-        [*command, "-m", "exchanges", "--end", end],
-        cwd=tmp_path,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert "terminate called" not in done.stderr
-    assert done.returncode == code, done.stderr[-3000:]
-    if end == "failed":
-        assert "error: Nothing was found." in done.stderr
-        assert "exitcode  : 1 " in done.stderr
+@pytest.mark.parametrize(("code", "printed"), [(0, "let go and left\n"), (1, "let go \n")])
+def test_a_script_lets_torchs_threads_finish_and_leaves_the_others_unless_it_failed(tmp_path, code, printed):
+    """Those that let go of tensors only while Python shuts down abort the process."""
+    script = tmp_path / "parts.py"
+    script.write_text(PARTS, "utf-8")
+    for *result, errors in ended(launch([sys.executable, str(script), "--code", str(code)], 2)):
+        assert result == [code, printed], errors

@@ -78,9 +78,8 @@ def test_a_face_shown_on_the_screen_is_found_where_it_is(two_monitors, tmp_path,
     table = tmp_path / "o.csv"
     code = STUB.format(arguments=[*arguments, "--no-window", "--csv", table.name])
     with Program(code, tmp_path, two_monitors) as program:
-        wait_until(
-            lambda: table.exists() and rows_of(table)
-        )  # a busy machine shows many frames before the first
+        # Not a number of frames: a busy machine shows many before the first is analysed.
+        wait_until(lambda: table.exists() and rows_of(table))
         program.process.send_signal(signal.SIGINT)
         assert program.wait() == 0, program.printed
     rows = rows_of(table)
