@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from fer.preprocess import grey
 from fer.threads import for_each
 
 
@@ -65,23 +66,26 @@ class Augment:
             mirrored = torch.rand(n, device=device) < self.flip
             return torch.where(mirrored.view(n, 1, 1, 1), images.flip(-1), images)
 
-        def either(most: float) -> Tensor:
-            return torch.empty(n, device=device).uniform_(-most, most)
+        def draw(low: float, high: float) -> np.ndarray:
+            return torch.empty(n).uniform_(low, high).numpy()
 
-        turn, slant = either(math.radians(self.degrees)), either(self.shear)
-        size = torch.empty(n, device=device).uniform_(*self.scale)
-        mirror = 1 - 2 * (torch.rand(n, device=device) < self.flip).float()
+        # NumPy's sines: torch's wake its threads, which then wait for more work where OpenCV wants the cores.
+        turn, slant = (
+            draw(-math.radians(self.degrees), math.radians(self.degrees)),
+            draw(-self.shear, self.shear),
+        )
+        size = draw(*self.scale)
+        mirror = np.where(torch.rand(n).numpy() < self.flip, np.float32(-1), np.float32(1))
+        right, down = (2 * size * draw(-self.shift, self.shift) for _ in range(2))
         # From a pixel of the new picture back to the old one, in units of half a side.
-        matrix = torch.stack(
-            [
-                torch.stack([mirror * turn.cos(), slant - turn.sin(), 2 * size * either(self.shift)], 1),
-                torch.stack([mirror * turn.sin(), turn.cos(), 2 * size * either(self.shift)], 1),
-            ],
-            1,
-        ) / size.view(n, 1, 1)
+        rows = (
+            [mirror * np.cos(turn), slant - np.sin(turn), right],
+            [mirror * np.sin(turn), np.cos(turn), down],
+        )
+        matrix = np.array(rows).transpose(2, 0, 1) / size[:, None, None]
         if device.type == "cpu":
             return _warp(images, matrix)
-        grid = F.affine_grid(matrix, list(images.shape), align_corners=False)
+        grid = F.affine_grid(torch.from_numpy(matrix).to(device), list(images.shape), align_corners=False)
         return F.grid_sample(images.float(), grid, padding_mode="border", align_corners=False)
 
     def _lose_resolution(self, x: Tensor) -> Tensor:
@@ -121,28 +125,44 @@ class Augment:
         return torch.where(hole[:, None], torch.randint_like(x, 0, 256), x)
 
 
+def to_grey(images: Tensor) -> Tensor:
+    """Return RGB uint8 (N, 3, H, W) as grey uint8 (N, 1, H, W); grey ones as they are.
+
+    A network that sees grey need not have three channels moved and relit.
+    """
+    if images.shape[1] == 1:
+        return images
+    if images.device.type != "cpu":
+        return grey(images).round_().to(torch.uint8)
+
+    def change(_: int, face: np.ndarray, new: np.ndarray) -> None:
+        cv2.cvtColor(face, cv2.COLOR_RGB2GRAY, new)
+
+    return _by_opencv(images, change, channels=1)
+
+
 def _draw(x: Tensor, low: float, high: float) -> Tensor:
     """Return a number for each face, float32 (N, 1, 1, 1)."""
     return torch.empty(len(x), 1, 1, 1, device=x.device).uniform_(low, high)
 
 
-def _warp(images: Tensor, matrix: Tensor) -> Tensor:
+def _warp(images: Tensor, matrix: np.ndarray) -> Tensor:
     """Do what ``grid_sample`` does with bilinear sampling and repeated borders.
 
     Args:
         images: uint8 (N, C, H, W) on the CPU.
-        matrix: (N, 2, 3), as for ``torch.nn.functional.affine_grid``.
+        matrix: float32 (N, 2, 3), as for ``torch.nn.functional.affine_grid``.
 
     Returns:
         uint8 (N, C, H, W), its channels last in memory.
     """
     height, width = images.shape[-2:]
     # From units of half a side, 0 in the middle, to pixels, 0 in the middle of the first one.
-    half = matrix.new_tensor([width, height]) / 2
+    half = np.array([width, height]) / 2
     linear = matrix[:, :, :2] * (half[:, None] / half)
     middle = half - 0.5
     offset = matrix[:, :, 2] * half + middle - linear @ middle
-    pixels = torch.cat([linear, offset[:, :, None]], 2).double().numpy()
+    pixels = np.concatenate([linear, offset[:, :, None]], 2)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
 
     def warp(k: int, face: np.ndarray, new: np.ndarray) -> None:
@@ -156,19 +176,22 @@ def _scale(images: Tensor, contrast: Tensor, brightness: Tensor) -> Tensor:
     gain, factor = contrast.flatten().tolist(), (brightness - contrast).flatten().tolist()
 
     def scale(k: int, face: np.ndarray, new: np.ndarray) -> None:
-        mean = sum(cv2.mean(face)) / images.shape[1]
+        mean = cv2.mean(face.reshape(len(face), -1))[0]  # as one channel: a third of the time
         cv2.addWeighted(face, gain[k], face, 0, mean * factor[k], new)
 
     return _by_opencv(images, scale)
 
 
-def _by_opencv(images: Tensor, change: Callable[[int, np.ndarray, np.ndarray], None]) -> Tensor:
+def _by_opencv(
+    images: Tensor, change: Callable[[int, np.ndarray, np.ndarray], None], channels: int | None = None
+) -> Tensor:
     """Call ``change(k, face, new)`` for each face, uint8 (H, W, C); return what it wrote into ``new``.
 
     Returns:
-        uint8 (N, C, H, W), its channels last in memory.
+        uint8 (N, channels, H, W), by default as many as there were, last in memory.
     """
-    n, channels, height, width = images.shape
+    n, _, height, width = images.shape
+    channels = channels or images.shape[1]
     last = images.is_contiguous(memory_format=torch.channels_last)
     old = images.permute(0, 2, 3, 1).numpy() if last else images.numpy()
     new = np.empty((n, height, width, channels), np.uint8)

@@ -12,7 +12,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from fer import optim, valence_arousal
-from fer.augment import STRENGTHS
+from fer.augment import STRENGTHS, to_grey
 
 if TYPE_CHECKING:
     from fer.train import TrainConfig
@@ -61,7 +61,7 @@ class Objective:
         """
         config = self.config
         if self.augment is not None:
-            images = self.augment(images)
+            images = self.augment(to_grey(images) if self.preprocess.channels == 1 else images)
         x, side = self.preprocess(images), self.side(epoch)
         if side < x.shape[-1]:
             x = F.interpolate(x, (side, side), mode="bilinear", antialias=True)

@@ -8,13 +8,14 @@ import math
 from dataclasses import asdict, dataclass
 from numbers import Integral
 
+import cv2
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from fer.errors import DataInvalid
-
-_LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as in PIL and OpenCV
+from fer.threads import for_each
 
 
 @dataclass(frozen=True)
@@ -65,9 +66,7 @@ class Preprocess:
                 f"Found an image of {image.dtype} {tuple(image.shape)}; expected uint8 (..., 1 or 3, H, W). "
                 "Scale and reorder nowhere else: give Preprocess the pixels as they were read."
             )
-        x = image.float()
-        if self.channels == 1 and x.shape[-3] == 3:
-            x = (x * x.new_tensor(_LUMA).view(3, 1, 1)).sum(-3, keepdim=True)
+        x = grey(image) if self.channels == 1 and image.shape[-3] == 3 else image
         x = self._scale(self._resize(x))
         # Last, because scaling one grey channel is a third of the work and gives the same numbers.
         return x.expand(*x.shape[:-3], self.channels, self.size, self.size)
@@ -75,12 +74,15 @@ class Preprocess:
     def _resize(self, x: Tensor) -> Tensor:
         if x.shape[-2:] == (self.size, self.size):
             return x
-        batch = x.reshape(-1, *x.shape[-3:])
+        batch = x.float().reshape(-1, *x.shape[-3:])
         smaller = self.size < max(x.shape[-2:])  # smoothing matters only then, and costs
         batch = F.interpolate(batch, (self.size, self.size), mode="bilinear", antialias=smaller)
         return batch.reshape(*x.shape[:-2], self.size, self.size)
 
     def _scale(self, x: Tensor) -> Tensor:
+        if self.scaling == "image" and x.dtype == torch.uint8 and x.device.type == "cpu":
+            return _standardize(x)
+        x = x.float()
         if self.scaling == "raw":
             return x
         if self.scaling == "fixed":
@@ -94,3 +96,31 @@ class Preprocess:
     def to_dict(self) -> dict:
         """Return the fields as JSON-ready values; ``Preprocess(**fields)`` makes it again."""
         return asdict(self)
+
+
+def _standardize(images: Tensor) -> Tensor:
+    """Do what ``_scale`` does to images of uint8 (..., C, H, W) on the CPU, by OpenCV: two passes instead of seven."""
+    faces = images.reshape(-1, *images.shape[-3:])
+    n, channels, height, width = faces.shape
+    last = faces.is_contiguous(memory_format=torch.channels_last)
+    old = (faces.permute(0, 2, 3, 1) if last else faces.contiguous()).numpy()
+    old = old.reshape(n, height, width * channels)
+    new = np.empty(old.shape, np.float32)
+
+    def scale(k: int) -> None:
+        mean, std = (value.item() for value in cv2.meanStdDev(old[k]))
+        gain = 1 / max(std, 1.0)
+        cv2.addWeighted(old[k], gain, old[k], 0, -mean * gain, new[k], cv2.CV_32F)
+
+    for_each(n, scale)
+    x = torch.from_numpy(new)
+    x = x.view(n, height, width, channels).permute(0, 3, 1, 2) if last else x.view(faces.shape)
+    return x.reshape(images.shape)
+
+
+def grey(image: Tensor) -> Tensor:
+    """Return RGB uint8 (..., 3, H, W) as float32 (..., 1, H, W), by ITU-R BT.601, as in PIL and OpenCV."""
+    red, green, blue = image.unbind(
+        -3
+    )  # plane by plane: a sum over the channels takes up to three times as long
+    return (red * 0.299).add_(green, alpha=0.587).add_(blue, alpha=0.114).unsqueeze(-3)

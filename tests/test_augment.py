@@ -6,7 +6,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from fer.augment import STRENGTHS, Augment, _scale, _warp
+from fer.augment import STRENGTHS, Augment, _scale, _warp, to_grey
+from fer.preprocess import Preprocess
 
 OFF = {"flip": 0.0}
 SIDE = 33  # odd, so that there is a pixel in the middle
@@ -162,7 +163,7 @@ def test_opencv_moves_pixels_as_grid_sample_does(channels, shape):
     matrix = torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]) + 0.2 * torch.randn(24, 2, 3)
     grid = F.affine_grid(matrix, list(images.shape), align_corners=False)
     expected = F.grid_sample(images.float(), grid, padding_mode="border", align_corners=False)
-    moved = _warp(images, matrix)
+    moved = _warp(images, matrix.numpy())
     assert moved.shape == images.shape
     assert (moved.float() - expected).abs().max() < 2
     assert (moved.float() - expected).abs().mean() < 0.4
@@ -177,3 +178,13 @@ def test_opencv_changes_light_as_torch_does(channels, last):
     mean = images.float().mean((1, 2, 3), keepdim=True)
     expected = (images - mean) * contrast + mean * brightness
     torch.testing.assert_close(_scale(images, contrast, brightness).float(), expected, atol=0.51, rtol=0)
+
+
+@pytest.mark.parametrize("last", [False, True])
+def test_grey_faces_are_what_the_network_would_have_seen(last):
+    """But for rounding: grey comes before the changes, whose input is uint8."""
+    images = noise(8, 3).to(memory_format=torch.channels_last if last else torch.contiguous_format)
+    expected = Preprocess(size=32, channels=1, scaling="raw")(images)
+    assert to_grey(images).dtype == torch.uint8
+    torch.testing.assert_close(to_grey(images).float(), expected, atol=0.51, rtol=0)
+    assert torch.equal(to_grey(images[:, :1]), images[:, :1])

@@ -41,6 +41,29 @@ def test_image_scaling_takes_out_brightness_and_contrast():
     torch.testing.assert_close(scale(brighter), x, atol=0.02, rtol=0)
 
 
+@pytest.mark.parametrize("shape", [(7, 3, 20, 20), (7, 1, 20, 20), (3, 20, 20), (2, 4, 3, 20, 20)])
+@pytest.mark.parametrize("layout", ["planes", "channels last", "mirrored"])
+def test_each_image_is_scaled_by_its_own_mean_and_deviation(shape, layout):
+    """However the pixels lie in memory, and as exactly as float32 can say."""
+    image = noise(*shape) // 4 + 100
+    if layout == "channels last":
+        image = image.movedim(-3, -1).contiguous().movedim(-1, -3)
+    elif layout == "mirrored":
+        image = image.mT
+    before = image.clone()
+    x = Preprocess(size=20, channels=shape[-3], scaling="image")(image)
+    exact = image.double()
+    expected = (exact - exact.mean((-3, -2, -1), keepdim=True)) / exact.std(
+        (-3, -2, -1), correction=0, keepdim=True
+    )
+    torch.testing.assert_close(x, expected.float(), atol=2e-6, rtol=1e-6)
+    assert torch.equal(image, before)
+
+
+def test_no_images_at_all_stay_none():
+    assert Preprocess(size=20, channels=3)(noise(0, 3, 20, 20)).shape == (0, 3, 20, 20)
+
+
 def test_a_flat_image_stays_flat():
     """Dividing by its deviation would turn the noise of one grey level into a picture."""
     image = torch.full((1, 48, 48), 100, dtype=torch.uint8)
