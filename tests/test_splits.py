@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, TensorDataset
 
 from fer.datasets.leaks import Leak
 from fer.datasets.splits import Subset, hold_out, leaks, representative, split_indices, subset
@@ -201,3 +201,13 @@ def test_a_split_of_one_set_leaks_only_its_own_copies():
 def test_images_must_be_as_they_were_read():
     with pytest.raises(DataInvalid, match="open without transform"):
         leaks(Pictures([np.zeros((1, 4, 4), np.float32)]), Pictures(scenes(1)))
+
+
+@pytest.mark.parametrize("wrong", [np.array([True, False, True]), [0.0, 1.0]])
+def test_a_subset_is_told_by_places_not_by_a_mask(wrong):
+    """A mask would be read as faces 0 and 1, many times."""
+    dataset = TensorDataset(torch.arange(3))
+    dataset.labels, dataset.keys, dataset.name, dataset.split = np.arange(3), list("abc"), "letters", "train"
+    with pytest.raises(DataInvalid, match=r"np\.flatnonzero"):
+        subset(dataset, wrong)
+    assert len(subset(dataset, [])) == 0

@@ -84,3 +84,13 @@ def test_a_run_says_so_in_its_card(root, tmp_path):
 def test_they_are_for_ferplus(tmp_path):
     with pytest.raises(DataInvalid, match=r"--drawn is for --data ferplus"):
         main(TrainConfig(data="sample", drawn=1, out=tmp_path))
+
+
+def test_an_item_is_asked_for_as_of_any_other_set(root):
+    both = WithDrawn(FERPlus(root), 1)
+    assert both[-1][1] == both[len(both) - 1][1] == both.labels[-1]
+    assert torch.equal(both[-1][0], both[len(both) - 1][0])
+    with pytest.raises(IndexError):
+        both[len(both)]
+    with pytest.raises(TypeError, match="expected an int"):
+        both[:2]

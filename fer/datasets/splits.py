@@ -56,7 +56,12 @@ class Subset(data.Subset):
     """
 
     def __init__(self, dataset: data.Dataset, indices: np.ndarray | Sequence[int]) -> None:
-        indices = np.asarray(indices, np.int64)
+        indices = np.asarray(indices)
+        if indices.size and not np.issubdtype(indices.dtype, np.integer):
+            raise DataInvalid(
+                f"Found indices of {indices.dtype}; expected whole numbers. Of a mask: np.flatnonzero(mask)."
+            )
+        indices = indices.astype(np.int64)
         super().__init__(dataset, indices.tolist())
         self.labels = dataset.labels[indices]
         self.keys = [dataset.keys[i] for i in self.indices]
@@ -153,6 +158,9 @@ def _shuffled_classes(labels: np.ndarray, keys: Sequence[str], seed: int) -> lis
             f"{len(labels):,} labels with {len(set(keys)):,} different keys; expected a key of its own for each."
         )
     salt = int(seed).to_bytes(8, "little", signed=True)
-    hashes = [hashlib.blake2b(key.encode(), digest_size=8, key=salt).digest() for key in keys]
+    hashes = [
+        hashlib.blake2b(key.encode("utf-8", "surrogateescape"), digest_size=8, key=salt).digest()
+        for key in keys
+    ]
     order = np.argsort(np.frombuffer(b"".join(hashes), ">u8"), kind="stable")
     return [order[labels[order] == one] for one in np.unique(labels)]

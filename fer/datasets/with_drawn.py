@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
+from fer.datasets.batch import position
 from fer.datasets.drawing.tree import draw_person
 from fer.datasets.ferplus import SIDE, FERPlus
 from fer.labels import EMOTIONS
@@ -54,6 +55,7 @@ class WithDrawn(Dataset):
         return len(self.labels)
 
     def __getitem__(self, i: int) -> tuple[Tensor, int | Tensor]:
+        i = range(len(self))[position(i)]
         if i < len(self.faces):
             return self.faces[i]
         k = i - len(self.faces)
