@@ -39,6 +39,7 @@ from torch import nn
 from fer import checkpoint
 from fer.errors import DataInvalid
 from fer.evaluate import chosen_on, drop_records
+from fer.trainer import HISTORY, STATE
 
 OF_THE_WHOLE = ("arch", "emotions", "preprocess", "options", "crop_margin", "flip", "train_data")
 """What must be alike in all cards."""
@@ -123,12 +124,15 @@ def _mean(tensors: list[torch.Tensor]) -> torch.Tensor:
 
 def main(options: SoupOptions) -> None:
     """Write the mean of the models, and say how to fit and record it."""
-    if (options.out / checkpoint.WEIGHTS).exists() and not options.overwrite:
-        raise DataInvalid(
-            f"{options.out} already holds a trained model. Choose another --out, or add --overwrite."
-        )
+    for name, what in ((STATE, "an unfinished run"), (checkpoint.WEIGHTS, "a trained model")):
+        if (options.out / name).exists() and not options.overwrite:
+            raise DataInvalid(
+                f"{options.out} already holds {what} ({name}). Choose another --out, or add --overwrite."
+            )
     model, card = soup(options.models)
     drop_records(options.out)
+    for name in (STATE, HISTORY):  # of the network that is replaced
+        (options.out / name).unlink(missing_ok=True)
     checkpoint.save(options.out, model, card)
     print(
         f"{options.out}: the mean of {len(options.models)} models. Fit its temperature and prior: python -m "

@@ -117,3 +117,14 @@ def test_a_trained_model_is_not_replaced_unasked(begun, tmp_path):
     (tmp_path / "metrics.json").write_text("{}")
     soup.main(soup.SoupOptions(both, out=tmp_path, overwrite=True))
     assert not (tmp_path / "metrics.json").exists()  # of the weights that were replaced
+
+
+def test_what_another_run_left_is_not_mixed_in(begun, tmp_path):
+    """Its curves would be drawn as those of the mean, and --resume would train it on."""
+    both = (begun / "a", begun / "b")
+    (tmp_path / "state.pt").write_bytes(b"of another run")
+    with pytest.raises(DataInvalid, match="unfinished run"):
+        soup.main(soup.SoupOptions(both, out=tmp_path))
+    (tmp_path / "history.csv").write_text("epoch,lr\n")
+    soup.main(soup.SoupOptions(both, out=tmp_path, overwrite=True))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["card.json", "model.safetensors"]
