@@ -345,3 +345,30 @@ def test_the_script_draws_and_its_help_needs_no_torch(tmp_path):
     assert "--per-class" in asked.stdout and "--seed" in asked.stdout
     drawn_module.main(drawn_module.Options(tmp_path / "out", per_class=1, seed=2))
     assert len(list((tmp_path / "out/train_set/images").iterdir())) == 8
+
+
+def test_a_tree_that_another_process_has_drawn_meanwhile_stays(tmp_path, monkeypatch):
+    """Somebody may be reading it: two notebooks that are started at once draw the same sample."""
+    out, draw = tmp_path / "drawn", tree._write_split
+
+    def draw_after_another(*args):
+        monkeypatch.setattr(tree, "_write_split", draw)
+        tree.write_tree(out, per_class=1)
+        draw(*args)
+
+    monkeypatch.setattr(tree, "_write_split", draw_after_another)
+    first = []
+    replace = tree.os.replace
+    monkeypatch.setattr(tree.os, "replace", lambda a, b: (replace(a, b), first.append(Path(b).stat().st_ino)))
+    tree.write_tree(out, per_class=1)
+    assert first == [out.stat().st_ino]
+    assert [path.name for path in tmp_path.iterdir()] == ["drawn"]
+
+
+def test_a_tree_of_before_is_drawn_anew(tmp_path):
+    out = tree.write_tree(tmp_path / "drawn", per_class=1)
+    (out / "train_set" / "images" / "0.jpg").unlink(missing_ok=True)
+    files = sorted(
+        path.name for path in (tree.write_tree(out, per_class=1) / "train_set" / "images").iterdir()
+    )
+    assert len(files) == 8

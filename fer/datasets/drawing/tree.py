@@ -200,6 +200,7 @@ def write_tree(out: str | Path, per_class: int = 100, seed: int = 0) -> Path:
     if seed < 0:
         raise DataInvalid(f"seed is {seed}; expected 0 or more.")
     _refuse_foreign(out)
+    before = read_settings(out)
     out.parent.mkdir(parents=True, exist_ok=True)
     fresh = Path(tempfile.mkdtemp(prefix=f".{out.name}-unfinished-", dir=out.parent))
     try:
@@ -210,10 +211,16 @@ def write_tree(out: str | Path, per_class: int = 100, seed: int = 0) -> Path:
                 _write_split(fresh / f"{split}_set", split, count, seed, bar)
         (fresh / SETTINGS).write_text(json.dumps(settings(per_class, seed)) + "\n")
         fresh.chmod(0o755)  # mkdtemp keeps others out
+        if before is None and read_settings(out) == settings(per_class, seed):
+            return out  # another process has drawn the same meanwhile, and reads it
         if out.exists():
             _refuse_foreign(out)
             shutil.rmtree(out)
-        os.replace(fresh, out)
+        try:
+            os.replace(fresh, out)
+        except OSError:
+            if read_settings(out) != settings(per_class, seed):
+                raise
     finally:
         shutil.rmtree(fresh, ignore_errors=True)  # gone already unless interrupted
     return out
