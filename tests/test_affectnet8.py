@@ -475,6 +475,16 @@ def test_truncation_is_noticed_wherever_it_happens(root, end, progressive):
         AffectNet8(root)[0]
 
 
+def test_an_image_whose_header_claims_too_much_is_broken(root):
+    """OpenCV raises an error of its own for more than 2**30 pixels."""
+    path = root / "train_set/images/10.jpg"
+    data = bytearray(path.read_bytes())
+    size = data.index(b"\xff\xc0") + 5
+    data[size : size + 4] = (60_000).to_bytes(2) * 2
+    path.write_bytes(data)
+    assert [problem.file for problem in AffectNet8(root).verify()] == ["images/10.jpg"]
+
+
 @pytest.mark.parametrize("packed", [False, True])
 def test_a_set_of_which_hardly_an_image_is_whole_names_one(root, packed):
     """Whatever images are looked at to learn their size."""

@@ -217,6 +217,14 @@ def test_a_damaged_table(root, line):
         FERPlus(root, "test")
 
 
+def test_a_table_that_a_spreadsheet_saved(root):
+    """With the mark that Excel puts before UTF-8."""
+    before = FERPlus(root, "train").keys
+    table = root / "FER2013Train/label.csv"
+    table.write_bytes(b"\xef\xbb\xbf" + table.read_bytes())
+    assert FERPlus(root, "train").keys == before
+
+
 def test_a_table_that_is_no_text(root):
     (root / "FER2013Test" / "label.csv").write_bytes(b"\xff\xfe\x00\x81")
     with pytest.raises(DataInvalid, match=r"label\.csv"):

@@ -371,7 +371,10 @@ def _planes(pixels: np.ndarray) -> Tensor:
 
 def decode(data: bytes) -> np.ndarray | None:
     """Return BGR uint8 (H, W, 3), or None for what is no whole image (OpenCV 4.14 refuses truncated ones)."""
-    return cv2.imdecode(np.frombuffer(data, np.uint8), _DECODE) if data else None
+    try:
+        return cv2.imdecode(np.frombuffer(data, np.uint8), _DECODE) if data else None
+    except cv2.error:  # a damaged header claims more pixels than OpenCV reads
+        return None
 
 
 def main(options: "Command") -> int:

@@ -169,7 +169,7 @@ def _read_votes(folder: Path | zipfile.Path) -> tuple[list[str], np.ndarray]:
         raise DataMissing(f"{table} is missing: the copy of FER+ is incomplete. See dataset/README.md.")
     names, votes = [], []
     try:
-        lines = table.read_text("utf-8").splitlines()
+        lines = table.read_text("utf-8-sig").splitlines()
     except (UnicodeDecodeError, zipfile.BadZipFile, zlib.error) as error:
         raise DataInvalid(f"{table} cannot be read ({error}). Copy FER+ again.") from error
     for number, row in enumerate(csv.reader(lines), 1):
