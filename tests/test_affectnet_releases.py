@@ -2,7 +2,10 @@
 
 import csv
 import json
+import os
 import pickle
+import sys
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -13,6 +16,9 @@ from fer.datasets import AffectNet8, find, open_split
 from fer.datasets.affectnet8_tools import Index
 from fer.datasets.affectnet2017 import COLUMNS
 from fer.datasets.class_folders import class_of
+from fer.datasets.drawing.tree import write_tree
+from fer.datasets.finding import cut_train, data_of
+from fer.datasets.pack import pack
 from fer.errors import DataInvalid, DataMissing
 from fer.labels import EMOTIONS
 
@@ -189,6 +195,64 @@ def test_broken_images_are_found_and_left_out(tmp_path):
     assert len(AffectNet8(tmp_path, on_error="skip")) == 7
 
 
+@pytest.mark.parametrize(
+    ("folder", "split"), [("val", "val"), ("Validation", "val"), ("train", "train"), ("x", "train")]
+)
+def test_one_splits_class_folders_answer_for_that_split_alone(tmp_path, monkeypatch, folder, split):
+    """Named themselves, or as the folder one is in: the same faces must never be train and val."""
+    for label, name in enumerate(EMOTIONS):
+        write_image(tmp_path / folder / name / "face.png", label)
+    other = {"train": "val", "val": "train"}[split]
+    monkeypatch.chdir(tmp_path / folder)
+    for root in (tmp_path / folder, "."):
+        assert len(open_split("affectnet8", root, split)) == 8
+        with pytest.raises((DataMissing, DataInvalid)):
+            AffectNet8(root, other)
+
+
+def test_other_sets_beside_class_folders_are_not_taken_for_classes(tmp_path, capsys):
+    """dataset/README.md puts FER+, the drawn sample and packs into the same folder."""
+    root = write_folders(tmp_path, EMOTIONS, splits=("",))
+    pack(AffectNet8(root), root / "packed", 16)
+    write_tree(root / "drawn", per_class=1)
+    (root / "ferplus").mkdir()
+    (root / "notes").mkdir()
+    with pytest.raises(DataInvalid, match="1 folder that names no class"):
+        AffectNet8(root)
+    (root / "notes").rmdir()
+    assert len(AffectNet8(root)) == 16
+    assert len(pack(AffectNet8(root), root / "packed", 16)) == 16
+
+
+def test_a_pack_of_a_test_split_opens_where_the_class_folders_do(tmp_path):
+    root = write_folders(tmp_path / "copy", EMOTIONS, splits=("train", "test"))
+    pack(AffectNet8(root, "val"), tmp_path / "packed", 16)
+    assert (
+        open_split("affectnet8", tmp_path / "packed", "val").keys
+        == open_split("affectnet8", root, "val").keys
+    )
+    assert len(find(tmp_path / "packed", "val")) == 16
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names are text there")
+def test_names_of_any_encoding_are_kept(tmp_path):
+    root = write_folders(tmp_path / "copy", EMOTIONS, splits=("train",))
+    old = os.fsencode(root / "train" / "anger" / "face0.png")
+    os.rename(old, old.replace(b"face0", b"\xc4\xe3"))
+    faces = AffectNet8(root)
+    made = pack(faces, tmp_path / "packed", 16)
+    assert made.keys == faces.keys and any("\udcc4" in key for key in made.keys)
+    assert len(AffectNet8(root, limit=10)) == 10
+    assert sum(map(len, cut_train("affectnet8", root))) == 16
+
+
+@pytest.mark.parametrize("name", ["affectnet-folders", "affectnet-plus", "affectnet-2017", "affectnet8"])
+def test_every_release_is_affectnet8_to_those_who_open_by_name(name):
+    assert data_of(SimpleNamespace(name=name)) == "affectnet8"
+    assert data_of(SimpleNamespace(name="ferplus")) == "ferplus"
+    assert data_of(SimpleNamespace(name="sample")) == "sample"
+
+
 def test_affectnet8_comes_before_class_folders(tmp_path):
     write_folders(tmp_path, EMOTIONS, per_class=1)
     write_image(tmp_path / "val_set/images/1.jpg", 0)
@@ -325,6 +389,39 @@ def test_2017_is_indexed_anew_when_table_or_photos_change(of_2017):
         open_split("affectnet8", of_2017, "val")
 
 
+def test_2017_tables_with_more_cells_than_names(of_2017):
+    """A comma too many at the end of each row, as spreadsheets leave them."""
+    before = open_split("affectnet8", of_2017, "train")
+    table = of_2017 / "training.csv"
+    table.write_text("".join(line + ",\n" for line in table.read_text().splitlines()))
+    faces = open_split("affectnet8", of_2017, "train")
+    assert faces.keys == before.keys
+    assert faces.annotations(0).valence == before.annotations(0).valence
+
+
+@pytest.mark.parametrize("number", ["inf", "3000000000", "-1e300", "nan", "250000"])
+def test_2017_boxes_that_no_photo_has_are_none(of_2017, number):
+    whole = len(open_split("affectnet8", of_2017, "train"))
+    table = of_2017 / "training.csv"
+    lines = table.read_text().splitlines()
+    cells = lines[1].split(",")
+    cells[1:5] = [number] * 4
+    table.write_text("\n".join([lines[0], ",".join(cells), *lines[2:]]) + "\n")
+    with pytest.raises(DataInvalid, match="1 row without a face box"):
+        open_split("affectnet8", of_2017, "train")
+    assert len(open_split("affectnet8", of_2017, "train", on_error="skip")) == whole - 1
+
+
+@pytest.mark.parametrize(
+    "change", [lambda text: text.encode("utf-16"), lambda text: text.replace("\n", "\r").encode()]
+)
+def test_2017_tables_in_other_forms_are_no_tables(of_2017, change):
+    table = of_2017 / "training.csv"
+    table.write_bytes(change(table.read_text()))
+    with pytest.raises(DataMissing, match="without its train split"):
+        open_split("affectnet8", of_2017, "train")
+
+
 def test_another_training_csv_is_not_taken_for_affectnet(tmp_path):
     (tmp_path / "Manually_Annotated_Images").mkdir()
     (tmp_path / "training.csv").write_text("x,y\n1,2\n")
@@ -386,6 +483,21 @@ def test_plus_finds_either_split_from_the_other(plus, folder):
     root = plus / "AffectNet+/human_annotated" / folder
     assert len(open_split("affectnet8", root, "train")) == 8
     assert len(open_split("affectnet8", root, "val")) == 2
+
+
+@pytest.mark.parametrize(("folder", "split"), [("Plus_train", "train"), ("Plus_val", "val"), ("x", "train")])
+def test_plus_under_another_name_is_one_split_only(plus, tmp_path, folder, split):
+    root = next(path for path in plus.rglob("train_set"))
+    root = root.rename(tmp_path / folder)
+    assert len(AffectNet8(root, split))
+    with pytest.raises(DataMissing):
+        AffectNet8(root, {"train": "val", "val": "train"}[split])
+
+
+def test_plus_from_within_a_split_knows_which_it_is(plus, monkeypatch):
+    expected = {split: AffectNet8(plus, split).keys for split in ("train", "val")}
+    monkeypatch.chdir(next(path for path in plus.rglob("train_set")))
+    assert {split: AffectNet8(".", split).keys for split in expected} == expected
 
 
 def test_plus_faults_are_counted_by_kind(plus):

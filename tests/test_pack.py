@@ -328,6 +328,20 @@ def test_broken_images_stop_packing_or_are_left_out(source, out, capsys):
     assert made.annotations(4).valence == 0.25 and made.annotations(4).arousal is None
 
 
+def test_a_face_that_was_left_out_is_tried_again(source, out):
+    path = source._source.path / "images/12.jpg"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:200])
+    assert len(pack(source, out, 24, on_error="skip", shard_rows=4)) == 10
+    written = (out / "train/00000.npy").stat().st_mtime_ns
+    assert len(pack(source, out, 24, on_error="skip", shard_rows=4)) == 10
+    with pytest.raises(DataInvalid, match=r"images/12\.jpg is broken"):
+        pack(source, out, 24, shard_rows=4)
+    path.write_bytes(whole)
+    assert same(pack(source, out, 24, on_error="skip", shard_rows=4), source)
+    assert (out / "train/00000.npy").stat().st_mtime_ns == written  # the other shards stay
+
+
 def test_images_that_cannot_be_read_are_left_out_too(source, out):
     path = source._source.path / "images/12.jpg"
     path.unlink()

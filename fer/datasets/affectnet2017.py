@@ -40,6 +40,8 @@ SHORT_ROW = "row without all columns"
 NO_BOX = "row without a face box"
 TWICE = "image listed twice"
 _KINDS = {"val": "valence", "aro": "arousal", "lnd": "facial_landmarks"}
+_FARTHEST = 100_000
+"""Pixels; a box with larger numbers is none."""
 _ABOVE = ("", "Manually_Annotated", "affectnet", "AffectNet")
 
 
@@ -67,7 +69,10 @@ def _columns(table: Path) -> list[str] | None:
 
 def _cells(line: bytes) -> list[str]:
     text = line.decode("utf-8-sig", "replace").strip("\r\n")
-    return next(csv.reader([text]), [])
+    try:
+        return next(csv.reader([text]), [])
+    except csv.Error:  # line ends of old Macs, or UTF-16
+        return []
 
 
 class Table(Source):
@@ -96,8 +101,8 @@ class Table(Source):
             row = dict(zip(self.columns, cells, strict=False))
             label, box = code(row.get("expression")), _box(row)
             one = row.get(COLUMNS[0], "")
-            if len(row) < len(self.columns):
-                problems.append(Problem(SHORT_ROW, f"line {line}", f"{len(row)} of {len(self.columns)}"))
+            if len(cells) < len(self.columns):
+                problems.append(Problem(SHORT_ROW, f"line {line}", f"{len(cells)} of {len(self.columns)}"))
             elif isinstance(label, Fault):
                 problems.append(Problem(label.kind, one, label.detail))
             elif one in ids:
@@ -171,7 +176,7 @@ class Table(Source):
         with self.table.open("rb", buffering=0) as file:
             file.seek(int(index.offsets[i, 0]))
             cells = _cells(file.read(int(index.sizes[i, 0])))
-        text = dict(zip(self.columns, cells, strict=True))[_KINDS[kind]].strip()
+        text = dict(zip(self.columns, cells, strict=False))[_KINDS[kind]].strip()
         if text in ("", "NULL"):
             return None
         numbers = np.array([float(number) for number in text.split(";") if number])
@@ -187,6 +192,6 @@ def _box(row: Mapping[str, str]) -> tuple[int, ...] | None:
     """Return left, top, width and height, or None where a row has none."""
     try:
         box = tuple(round(float(row[name])) for name in BOX)
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, OverflowError):  # inf
         return None
-    return box if min(box[2:]) > 0 else None
+    return box if min(box[2:]) > 0 and max(map(abs, box)) < _FARTHEST else None

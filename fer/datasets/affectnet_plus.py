@@ -37,8 +37,11 @@ def locate(root: Path, split: str) -> "JsonFolder | None":
     """Find a split: ``root`` is its folder, one that holds both, or one above."""
     both = {name for names in FOLDERS.values() for name in names}
     bases = [root / above for above in _ABOVE]
-    bases += [root.absolute().parent] if root.name in both else []
-    folders = [root] if root.name not in both - set(FOLDERS[split]) else []
+    name = root.absolute().name  # of "." too
+    bases += [root.absolute().parent] if name in both else []
+    # As for AffectNet8: under another name the faces are train, unless it says val; never both.
+    mine = name in FOLDERS[split] or (name not in both and ("val" in name.lower()) == (split == "val"))
+    folders = [root] if mine else []
     folders += [base / name for base in bases for name in FOLDERS[split]]
     return next((JsonFolder(one, split, "affectnet-plus.index") for one in folders if has_json(one)), None)
 

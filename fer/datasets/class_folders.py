@@ -19,6 +19,7 @@ import numpy as np
 
 from fer.datasets.affectnet8_index import OTHERS, Index, Problem
 from fer.datasets.affectnet8_source import Source, listing, settle
+from fer.datasets.drawing.tree import SETTINGS
 from fer.faces import crop
 from fer.labels import EMOTIONS
 from fer.labels import index as index_of
@@ -49,7 +50,9 @@ def locate(root: Path, split: str) -> "ClassFolders | None":
     for base in (root / above for above in _ABOVE):
         found = {one: _folder(base, one) for one in SPLITS}
         if not any(path and _has_all_classes(path) for path in found.values()):
-            if split == "train" and _has_all_classes(base):
+            name = base.absolute().name.lower()
+            own = next((one for one in SPLITS if name in FOLDERS[one]), "train")
+            if split == own and _has_all_classes(base):
                 return ClassFolders(base, split)
             continue
         own = split if found[split] or split != "val" else "test"
@@ -104,13 +107,13 @@ class ClassFolders(Source):
 
     def stamp(self, index: Index | None) -> dict[str, object]:
         """Return when files were added or removed in each folder."""
-        return {name: os.stat(self.path / name).st_mtime_ns for name in _subfolders(self.path)}
+        return {name: os.stat(self.path / name).st_mtime_ns for name in _own_folders(self.path)}
 
     def scan(self) -> Index:
         """List all class folders."""
         settle(self.stamp(None).values())
         ids, labels, problems = [], [], []
-        for folder in _subfolders(self.path):
+        for folder in _own_folders(self.path):
             label = class_of(folder)
             if label is None:
                 problems.append(Problem(STRANGE_FOLDER, folder))
@@ -159,3 +162,16 @@ def _subfolders(folder: Path) -> list[str]:
     if not folder.is_dir():
         return []
     return sorted(name for name in listing(folder) if os.path.isdir(os.path.join(folder, name)))
+
+
+def _own_folders(path: Path) -> list[str]:
+    """Return the folders in that of a split, without other sets that dataset/README.md places beside classes."""
+    return [
+        name for name in _subfolders(path) if class_of(name) is not None or not _is_another_set(path / name)
+    ]
+
+
+def _is_another_set(folder: Path) -> bool:
+    from fer.datasets.packed import is_pack  # which reads this module
+
+    return folder.name == "ferplus" or (folder / SETTINGS).is_file() or is_pack(folder)

@@ -93,6 +93,8 @@ def open_split(data: str, root: str | Path, split: str, **options: object) -> Da
     there = splits(root) if data == "affectnet8" and not pack else SPLITS[data]
     there = tuple(dict.fromkeys((*there, *(packed.splits(root) if pack else ()))))
     own = next((name for name in there if name in same), None)
+    if pack and own == "val" and own not in packed.splits(root) and "test" in packed.splits(root):
+        own = "test"  # as in the class folders that it was made from
     if own is None:
         raise DataInvalid(f"{_TITLES[data]} has no split {split!r}; it has {', '.join(there)}.")
     if data != "ferplus" and options.pop("labels", None) == "soft":
@@ -100,6 +102,11 @@ def open_split(data: str, root: str | Path, split: str, **options: object) -> Da
     if pack:
         return _open_pack(data, root, own, options)
     return _OPEN[data](root, own, **options)
+
+
+def data_of(dataset: Dataset) -> str:
+    """Return the name in ``DATA`` that a data set was opened by: every release of AffectNet is ``"affectnet8"``."""
+    return dataset.name if dataset.name in DATA else "affectnet8"
 
 
 def cut_train(data: str, root: str | Path, **options: object) -> tuple[Subset, Subset]:

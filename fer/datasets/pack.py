@@ -66,6 +66,7 @@ from fer.datasets.packed import (
     MANIFEST,
     PLAN,
     Packed,
+    encoded,
     json_sum,
     read_json,
     sha256_of,
@@ -124,7 +125,8 @@ def pack(
     bar = tqdm(total=total, desc=f"packing {source.split}", unit="face", disable=None)
     with ThreadPoolExecutor(workers or os.cpu_count()) as pool, bar:
         for number, rows in mine:
-            if _record(folder, number, plan, check) is None:
+            record = _record(folder, number, plan, check)
+            if record is None or _mended(source, rows, record["shard"]["broken"], on_error):
                 _write_shard(folder, number, plan, source, rows, on_error, pool, bar)
             else:
                 bar.update(len(rows))
@@ -133,7 +135,7 @@ def pack(
 
 def _plan(source: AffectNet8, size: int, shard_rows: int) -> dict:
     """Return what all processes must agree on."""
-    faces = hashlib.sha256("\n".join(source.keys).encode())
+    faces = hashlib.sha256(encoded(source.keys))
     faces.update(source.labels.astype("<i8").tobytes())
     return {
         "format": FORMAT,
@@ -182,6 +184,17 @@ def _record(folder: Path, number: int, plan: dict, check: bool = False) -> dict 
     if record["plan"] != json_sum(plan) or not pixels.is_file() or pixels.stat().st_size != shard["bytes"]:
         return None
     return None if check and sha256_of(pixels) != shard["sha256"] else record
+
+
+def _mended(source: AffectNet8, rows: range, broken: list[int], on_error: str) -> bool:
+    """Whether faces that a shard left out must be tried again: one can be read now, or none may be left out."""
+    for k in broken:
+        if on_error != "skip":
+            return True
+        with suppress(DataInvalid):
+            source.image(rows[k])
+            return True
+    return False
 
 
 def _write_shard(
@@ -258,7 +271,7 @@ def _finish(folder: Path, plan: dict, source: AffectNet8) -> Packed | None:
         kind: np.array([v for record in records for v in record[kind]], np.float32)[rows]  # None: NaN
         for kind in _SCORES
     }
-    keys = "\n".join(source.keys[i] for i in rows).encode()
+    keys = encoded([source.keys[i] for i in rows])
     labels = source.labels[rows].astype(np.int8)
     table = io.BytesIO()
     np.savez(table, keys=np.frombuffer(keys, np.uint8), labels=labels, rows=rows, **scores)

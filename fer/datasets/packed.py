@@ -98,7 +98,7 @@ class Packed(Dataset):
         for shard in self.manifest["shards"]:
             self._same_size(shard)
         faces = _faces(self.folder, self.manifest)
-        keys = faces["keys"].tobytes().decode().split("\n")
+        keys = faces["keys"].tobytes().decode("utf-8", "surrogateescape").split("\n")
         kept = np.flatnonzero(faces["labels"] < classes)
         if limit is not None and limit < len(kept):
             kept = kept[representative(faces["labels"][kept], [keys[i] for i in kept], limit)]
@@ -248,6 +248,11 @@ def write_json(path: Path, content: dict) -> None:
     with replacing(path) as temporary:
         text = json.dumps({**content, "sha256": json_sum(content)}, indent=1)
         temporary.write_text(text + "\n", "utf-8")
+
+
+def encoded(keys: Sequence[str]) -> bytes:
+    """Return keys as the table of faces holds them; they may be file names in any encoding."""
+    return "\n".join(keys).encode("utf-8", "surrogateescape")
 
 
 def json_sum(content: dict) -> str:
