@@ -77,13 +77,14 @@ def grad_cam(model: nn.Module, image: Tensor, target: int | None = None) -> tupl
         raise DataInvalid(
             f"{type(model).__name__} has none of the layers {', '.join(LAST_MAPS)} that Grad-CAM reads."
         )
-    x = model.preprocess(image)[None].requires_grad_()  # also where all weights are frozen
+    device = next(model.parameters()).device
+    x = model.preprocess(image)[None].to(device).requires_grad_()  # also where all weights are frozen
     if target is None:
         with torch.no_grad():
             target = int(model(x).argmax())
     strength = LayerGradCam(model, layer).attribute(x, target=target, relu_attributions=True).detach()
     strength = F.interpolate(strength, image.shape[-2:], mode="bilinear")[0, 0]
-    return (strength / strength.max().clamp(min=1e-12)).numpy(), target
+    return (strength / strength.max().clamp(min=1e-12)).cpu().numpy(), target
 
 
 def _blank(model: nn.Module) -> Tensor:

@@ -17,6 +17,7 @@ from fer import checkpoint
 from fer.datasets.drawn import write_tree
 from fer.evaluate import Predictions, record
 from fer.history import History
+from fer.labels import EMOTIONS
 from fer.model import build
 
 FOLDER = Path(__file__).parent.parent / "notebooks"
@@ -80,6 +81,19 @@ def test_it_runs_from_top_to_bottom(name, world):
     run.tidy(notebook)
     noise = [output.text for cell in code_cells(notebook) for output in cell.outputs if is_stderr(output)]
     assert not noise
+
+
+@pytest.mark.parametrize("name", NAMES[:2])
+def test_it_runs_on_other_releases_of_affectnet(name, world, tmp_path):
+    """Which are opened as AffectNet8 is, but have names of their own."""
+    for split, count in (("train", 6), ("val", 2)):
+        for label, emotion in enumerate(EMOTIONS):
+            folder = tmp_path / "data" / split / emotion
+            folder.mkdir(parents=True)
+            for k in range(count):
+                face = np.random.default_rng((label, k, count)).integers(0, 256, (48, 48, 3), np.uint8)
+                Image.fromarray(face).save(folder / f"{k}.png")
+    run.execute(FOLDER / f"{name}.ipynb", small(name, world) | {"DATA": str(tmp_path / "data")}, timeout=300)
 
 
 def test_all_notebooks_are_tested():
