@@ -24,29 +24,36 @@ class Annotator:
 
     Args:
         folder: where the copies go.
-        files: all that will be drawn.
+        files: all that are there to be drawn.
 
     Raises:
         DataInvalid: a copy would take the place of an original.
     """
 
     def __init__(self, folder: Path, files: Sequence[File]) -> None:
+        self._folder = folder
+        self._originals = {file.path.resolve() for file in files}
         self._targets: dict[File, Path] = {}
+        self._taken: set[Path] = set()
         self._video: VideoWriter | None = None
         self._drawn: File | None = None
-        originals, taken = {file.path.resolve() for file in files}, set()
         for file in files:
-            target = folder / _writable(file)
-            stem, count = target.stem, 1
-            while target in taken:
-                count += 1
-                target = target.with_stem(f"{stem}-{count}")
-            if target.resolve() in originals:
-                raise DataInvalid(
-                    f"--save-annotated {folder} would overwrite {target}. Choose a folder apart from the photos."
-                )
-            taken.add(target)
-            self._targets[file] = target
+            self._choose(file)
+
+    def _choose(self, file: File) -> Path:
+        """Return the place of a copy that has none yet."""
+        target = self._folder / _writable(file)
+        stem, count = target.stem, 1
+        while target in self._taken:
+            count += 1
+            target = target.with_stem(f"{stem}-{count}")
+        if target.resolve() in self._originals:
+            raise DataInvalid(
+                f"--save-annotated {self._folder} would overwrite {target}. Choose a folder apart from the photos."
+            )
+        self._taken.add(target)
+        self._targets[file] = target
+        return target
 
     def draw(self, picture: Picture) -> None:
         """Write the copy of a photo, or append a frame to the copy of its video.
@@ -62,7 +69,7 @@ class Annotator:
                 for i, f in enumerate(picture.faces, 1)
             ],
         )
-        target = self._targets[picture.file]
+        target = self._targets.get(picture.file) or self._choose(picture.file)  # it may have come meanwhile
         if picture.file is not self._drawn:
             self.close()
         self._drawn = picture.file

@@ -144,5 +144,5 @@ def default_model() -> Path:
 def _to_tensor(face: np.ndarray) -> Tensor:
     """BGR (H, W, 3) or grey (H, W) to an RGB or grey tensor (C, H, W)."""
     if face.ndim == 2:
-        return torch.from_numpy(face)[None]
+        return torch.from_numpy(np.ascontiguousarray(face))[None]
     return torch.from_numpy(face[:, :, ::-1].copy()).permute(2, 0, 1)

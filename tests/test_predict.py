@@ -25,6 +25,7 @@ from fer.faces import FaceDetector, crop
 from fer.labels import EMOTIONS
 from fer.model import build
 from fer.predict import COLUMNS, PredictOptions, main
+from fer.predictor import EmotionPredictor
 
 HEADER = "path,frame,face,x,y,w,h,emotion,confidence,neutral,happiness,sadness,surprise,fear,disgust,anger,contempt"
 
@@ -214,6 +215,21 @@ def test_faces_of_several_pictures_share_a_forward_pass(tmp_path, model, monkeyp
     assert [row["path"] for row in together] == [str(tmp_path / "in" / f"{n}.png") for n in range(5)]
     for a, b in zip(together, alone, strict=True):
         assert [float(a[e]) for e in EMOTIONS] == pytest.approx([float(b[e]) for e in EMOTIONS], abs=2e-4)
+
+
+def test_a_photo_that_comes_meanwhile_is_drawn_too(tmp_path, model, scene, monkeypatch):
+    """Places of copies are chosen before the network is loaded; a camera may be filling the folder."""
+    save(tmp_path / "in" / "a.png", scene)
+    load = EmotionPredictor
+
+    def slowly(*arguments, **options):
+        save(tmp_path / "in" / "b.png", scene)
+        return load(*arguments, **options)
+
+    monkeypatch.setattr("fer.predict.EmotionPredictor", slowly)
+    _, rows = predict(model, tmp_path / "in", save_annotated=tmp_path / "drawn")
+    assert {row["path"] for row in rows} == {str(tmp_path / "in" / name) for name in ("a.png", "b.png")}
+    assert sorted(path.name for path in (tmp_path / "drawn").iterdir()) == ["a.png", "b.png"]
 
 
 def test_drawn_copies_mirror_the_folder(tmp_path, model, scene):

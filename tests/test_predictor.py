@@ -170,8 +170,8 @@ def test_networks_of_seven_classes_never_say_contempt(tmp_path):
 
 def test_crops_of_any_size(folder):
     one = predictor(folder)
-    crops = [picture(SIZE, SIZE), picture(50, 50), picture(SIZE, SIZE)[:, :, 0]]
-    assert one.classify_crops(crops).shape == (3, 8)
+    crops = [picture(SIZE, SIZE), picture(50, 50), picture(SIZE, SIZE)[:, :, 0], picture(50, 50)[:, ::-1, 0]]
+    assert one.classify_crops(crops).shape == (4, 8)
 
 
 @pytest.mark.parametrize("threshold", [-0.1, 1.1])
