@@ -72,4 +72,6 @@ def class_shift(card: Mapping, prior: str) -> np.ndarray | float:
             f"prior={prior!r} needs the shares of the training classes, and this model's card has "
             f"{shares}. Expected 'training', or a model trained with fer.train."
         )
-    return -part * np.log(np.asarray(shares, np.float64).clip(1e-6))
+    shares = np.asarray(shares, np.float64)
+    shift = -part * np.log(np.where(shares > 0, shares, 1))
+    return np.where(shares > 0, shift, shift[shares > 0].min())  # never shown: stays as unlikely as learned

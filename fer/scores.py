@@ -86,8 +86,7 @@ def score(probabilities: np.ndarray, labels: np.ndarray, resamples: int = RESAMP
             f"{broken.sum()} of {len(labels)} rows of probabilities are no numbers; the network's weights have "
             "probably overflowed. Train again with a lower --lr or --clip."
         )
-    if labels.min() < 0 or labels.max() >= classes:
-        raise DataInvalid(f"Found labels {labels.min()} to {labels.max()}; expected 0 to {classes - 1}.")
+    _check(labels, classes)
 
     names = EMOTIONS[:classes]
     predicted = probabilities.argmax(1)
@@ -145,8 +144,14 @@ def calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int =
     return float((n * np.abs(confidence - accuracy)).sum() / n.sum())
 
 
+def _check(labels: np.ndarray, classes: int) -> None:
+    if labels.min() < 0 or labels.max() >= classes:
+        raise DataInvalid(f"Found labels {labels.min()} to {labels.max()}; expected 0 to {classes - 1}.")
+
+
 def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     """Return the T for which softmax(logits / T) has the lowest negative log-likelihood (Guo et al. 2017)."""
+    _check(labels, logits.shape[1])
 
     def nll(log_t: float) -> float:
         return -log_softmax(logits / np.exp(log_t))[np.arange(len(labels)), labels].mean()

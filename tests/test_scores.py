@@ -161,6 +161,20 @@ def test_priors_that_cannot_be_had(card, prior):
         class_shift(card, prior)
 
 
+@pytest.mark.parametrize("prior", ["uniform", "chosen"])
+def test_a_class_that_was_never_seen_is_not_made_likely(prior):
+    """Its share is 0; what is taken away of that must not lift it above all others."""
+    shares = np.array([0.5, 0.25, 0.125, 0.0625, 0.03, 0.02, 0.0125, 0])
+    shift = class_shift({"class_shares": shares.tolist(), "prior_strength": -0.5}, prior)
+    assert shift[7] == shift[:7].min()
+    assert np.isfinite(shift).all()
+
+
+def test_a_temperature_is_fitted_to_the_classes_there_are():
+    with pytest.raises(DataInvalid, match="labels 0 to 7; expected 0 to 6"):
+        fit_temperature(np.zeros((8, 7), np.float32), np.arange(8))
+
+
 def test_text_and_json_tell_every_class(random):
     scores = score(*random, resamples=50)
     text = str(scores)
