@@ -64,6 +64,7 @@ from fer import checkpoint, valence_arousal
 from fer.datasets.batch import collate
 from fer.errors import DataInvalid
 from fer.files import check_output_folder, replacing
+from fer.interrupt import leave_to_the_main_process
 from fer.labels import EMOTIONS
 from fer.model import WithValenceArousal, build
 from fer.probabilities import class_shift, outputs_of, to_probabilities
@@ -155,7 +156,13 @@ def predict(
         raise DataInvalid(f"batch_size={batch_size}; expected 1 or more faces per forward pass.")
     mine = range(part[0], len(dataset), part[1])
     device = next(model.parameters()).device
-    loader = DataLoader(Subset(dataset, mine), batch_size, num_workers=workers, collate_fn=collate)
+    loader = DataLoader(
+        Subset(dataset, mine),
+        batch_size,
+        num_workers=workers,
+        collate_fn=collate,
+        worker_init_fn=leave_to_the_main_process,
+    )
     was_training = model.training
     model.eval()
     outputs, told = [], []
@@ -227,9 +234,16 @@ def record(
 
 
 def drop_records(folder: Path) -> None:
-    """Remove what ``record`` wrote, because the weights of the folder are being replaced."""
+    """Remove what ``record`` wrote, because its weights or their calibration are being replaced."""
     for file in (folder / METRICS, *folder.glob("predictions-*.npz")):
         file.unlink(missing_ok=True)
+
+
+def _differ(before: Mapping, now: Mapping) -> bool:
+    """Whether two cards calibrate otherwise, by more than two computers round."""
+    return abs(before.get("temperature", 1.0) - now["temperature"]) > 0.001 or before.get(
+        "prior_strength", 0.0
+    ) != now.get("prior_strength", 0.0)
 
 
 def chosen_on(card: Mapping) -> str:
@@ -262,7 +276,8 @@ def main(config: EvaluateConfig) -> None:
     model, card = checkpoint.load(config.model, config.arch)
     if config.untrained:
         torch.manual_seed(0)
-        model = build(card["arch"], preprocess=model.preprocess, **card.get("options", {})).eval()
+        options = {"num_classes": model.num_classes} | card.get("options", {})
+        model = build(card["arch"], preprocess=model.preprocess, **options).eval()
         card = {}
     flip = card.get("flip", False) if config.flip is None else config.flip
     voted = config.data == "ferplus"
@@ -275,8 +290,15 @@ def main(config: EvaluateConfig) -> None:
         dataset = open_split(config.data, config.root, split, limit=config.limit, **kind, **lenient)
     predictions = predict(model, dataset, config.batch_size, flip)
     if config.calibrate:
-        card = calibrate(card, predictions)
+        before, card = card, calibrate(card, predictions)
         checkpoint.write_card(config.model, card)
+        if (config.model / METRICS).exists() and _differ(before, card):
+            drop_records(config.model)
+            print(
+                f"The records in {config.model} were made with another calibration and have been removed: "
+                "score each split again with --record.",
+                file=sys.stderr,
+            )
         print(f"temperature {card['temperature']}, prior strength {card.get('prior_strength', 0.0)}")
 
     name = f"{dataset.name}-{dataset.split}" + ("-argmax" if kind.get("labels") == "argmax" else "")

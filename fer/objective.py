@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from fer import optim, valence_arousal
+from fer import optim, preprocess, valence_arousal
 from fer.augment import STRENGTHS, to_grey
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ class Objective:
             pairs: valence and arousal, float32 (N, 2), where they are learned, too.
         """
         config = self.config
+        preprocess.check(images)  # before they are changed: what is no uint8 would become noise
         if self.augment is not None:
             images = self.augment(to_grey(images) if self.preprocess.channels == 1 else images)
         x, side = self.preprocess(images), self.side(epoch)

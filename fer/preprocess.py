@@ -61,11 +61,7 @@ class Preprocess:
 
     def __call__(self, image: Tensor) -> Tensor:
         """Return the network input."""
-        if image.dtype != torch.uint8 or image.ndim < 3 or image.shape[-3] not in (1, 3):
-            raise DataInvalid(
-                f"Found an image of {image.dtype} {tuple(image.shape)}; expected uint8 (..., 1 or 3, H, W). "
-                "Scale and reorder nowhere else: give Preprocess the pixels as they were read."
-            )
+        check(image)
         x = grey(image) if self.channels == 1 and image.shape[-3] == 3 else image
         x = self._scale(self._resize(x))
         # Last, because scaling one grey channel is a third of the work and gives the same numbers.
@@ -96,6 +92,15 @@ class Preprocess:
     def to_dict(self) -> dict:
         """Return the fields as JSON-ready values; ``Preprocess(**fields)`` makes it again."""
         return asdict(self)
+
+
+def check(image: Tensor) -> None:
+    """Raise DataInvalid for what is no uint8 image or images (..., 1 or 3, H, W)."""
+    if image.dtype != torch.uint8 or image.ndim < 3 or image.shape[-3] not in (1, 3):
+        raise DataInvalid(
+            f"Found an image of {image.dtype} {tuple(image.shape)}; expected uint8 (..., 1 or 3, H, W). "
+            "Scale and reorder nowhere else: give Preprocess the pixels as they were read."
+        )
 
 
 def _standardize(images: Tensor) -> Tensor:

@@ -118,7 +118,8 @@ class TrainConfig:
                 raise DataInvalid(f"{name}={getattr(self, name)!r}: expected one of {get_args(kind)}.")
         ranges = {"ema": (0, 0.99999)}
         ranges |= dict.fromkeys(("warmup", "label_smoothing", "teachers_weight"), (0, 1))
-        ranges |= dict.fromkeys(("lr", "workers", "clip", "weight_decay", "drawn", "seed"), (0, math.inf))
+        ranges |= {"seed": (0, 2**63 - 1)}
+        ranges |= dict.fromkeys(("lr", "workers", "clip", "weight_decay", "drawn"), (0, math.inf))
         ranges |= dict.fromkeys(("epochs", "batch_size", "accumulate", "save_steps"), (1, math.inf))
         ranges |= dict.fromkeys(("size", "start_size", "patience", "limit"), (1, math.inf))
         for name, (low, high) in ranges.items():
@@ -128,6 +129,12 @@ class TrainConfig:
                 raise DataInvalid(f"--{name.replace('_', '-')} {value}: expected {limits}.")
         if self.out is not None:
             check_output_folder("--out", self.out)
+            for name, models in (("--init", [self.init] if self.init else []), ("--teachers", self.teachers)):
+                if self.out.resolve() in (Path(model).resolve() for model in models):
+                    raise DataInvalid(
+                        f"{name} {self.out} is --out, too: the run would replace what it learns from. "
+                        "Choose another --out."
+                    )
 
     def build_options(self) -> dict:
         """Return what ``fer.model.build`` needs beside the name to make this network again, without a download."""
@@ -234,6 +241,10 @@ def new_model(config: TrainConfig) -> nn.Module:
             raise DataInvalid(
                 f"--init {config.init} holds {card['arch']} with the options {_layers(trained)}; expected "
                 f"{config.model} with {_layers(model)}, as the other options say."
+            )
+        if trained.num_classes != model.num_classes:
+            raise DataInvalid(
+                f"--init {config.init} tells {trained.num_classes} emotions apart; expected {model.num_classes}."
             )
         model.load_state_dict(trained.state_dict())
         model.started_from = card

@@ -28,7 +28,7 @@ from fer.errors import DataInvalid, DataMissing, UserError
 from fer.evaluate import Predictions, drop_records, predict
 from fer.files import replacing
 from fer.history import History
-from fer.interrupt import stop_signals
+from fer.interrupt import leave_to_the_main_process, stop_signals
 from fer.labels import EMOTIONS
 from fer.objective import Objective
 from fer.processes import noticing_losses
@@ -80,23 +80,36 @@ class Trainer:
                 f"Batches of {min(config.batch_size, len(train))} faces cannot be shared by {world} processes: "
                 "raise --batch-size, or start fewer."
             )
+        if (most := max(train.labels.max(), valid.labels.max())) >= self.classes:
+            raise DataInvalid(
+                f"Found faces of class {most} ({EMOTIONS[most]}); expected 0 to {self.classes - 1}, which the network "
+                "tells apart. Leave them out (classes=7), or take a network of more classes."
+            )
+        if config.targets != "expression" and config.batch_size < 2 * world * config.accumulate:
+            raise DataInvalid(
+                f"Batches of {config.batch_size} faces in {world * config.accumulate} parts teach no valence and "
+                "arousal: their loss compares the faces of a part, two or more. Raise --batch-size, or lower "
+                "--accumulate."
+            )
         self.shares = np.bincount(train.labels, minlength=self.classes) / len(train)
         self.history, self.provenance = History(), checkpoint.provenance()
         self.epoch, self.seen, self.totals = 0, 0, torch.zeros(2, dtype=torch.float64)
         self.best_score, self.best_weights = -math.inf, None
+        self.earlier = 0.0  # seconds that this epoch took before the run was stopped in it
 
         self.optimizer = optim.optimizer(model, config)
         self.spans = list(cut(len(train), config.batch_size))
         self.steps_per_epoch = len(self.spans)
         self.scheduler = optim.schedule(self.optimizer, config, self.steps_per_epoch * config.epochs)
         self.ema = optim.running_mean(self.model, config.ema) if config.ema else None
-        # Only network and optimizer are prepared: batches are cut below, alike for any number of processes.
-        self.network, self.optimizer = self.accelerator.prepare(self.model, self.optimizer)
         self.pairs = valence_arousal.to_learn(model, train, config.targets)
         self.opinions = self._opinions() if config.teachers else None
         self.loss = Objective(
             model, self.shares, len(train), config, self.accelerator, paired=self.pairs is not None
         )
+        # Only network and optimizer are prepared: batches are cut below, alike for any number of processes.
+        # Last, because ``run`` undoes it, whatever happens there.
+        self.network, self.optimizer = self.accelerator.prepare(self.model, self.optimizer)
 
     def _opinions(self) -> Tensor:
         config, here = self.config, (self.accelerator.process_index, self.accelerator.num_processes)
@@ -110,13 +123,17 @@ class Trainer:
         The state stays until ``finish``: what the caller does with the network may be stopped, too.
         """
         config, first = self.config, self.accelerator.is_main_process
-        if config.out and config.resume:
-            self._restore()
-            if first and self.history.rows:  # the stop may have come after the state, but before the curves
-                self.history.save(config.out / HISTORY)
-        elif config.out and not config.overwrite:
-            self._refuse_to_overwrite()
         try:
+            if config.out and config.resume:
+                self._restore()
+                if (
+                    first and self.history.rows
+                ):  # the stop may have come after the state, but before the curves
+                    self.history.save(config.out / HISTORY)
+            elif config.out and not config.overwrite:
+                self._refuse_to_overwrite()
+            elif config.out and first:  # or --resume would go on with the run that is replaced
+                (config.out / STATE).unlink(missing_ok=True)
             with noticing_losses(self._how_to_go_on()), stop_signals() as self.stop:
                 while self.epoch < config.epochs and not self._out_of_patience():
                     self._epoch()
@@ -144,7 +161,7 @@ class Trainer:
                 )
 
     def _epoch(self) -> None:
-        began, resumed_at = time.perf_counter(), self.seen
+        self.began, resumed_at = time.perf_counter(), self.seen
         batches = self._batches()
         total = self.steps_per_epoch
         done = total - len(batches)
@@ -166,9 +183,10 @@ class Trainer:
             if (step + 1) % self.config.save_steps == 0 and step + 1 < total:
                 self._save_state()
         train_loss, train_accuracy = (self._all_totals() / len(self.train)).tolist()
-        seconds = time.perf_counter() - began
+        seconds = time.perf_counter() - self.began
+        spent = self.earlier + seconds
         predictions = self._validate()
-        self.epoch, self.seen = self.epoch + 1, 0
+        self.epoch, self.seen, self.earlier = self.epoch + 1, 0, 0.0
         self.totals.zero_()
         scores = predictions.score(resamples=0)
         row = {
@@ -180,7 +198,7 @@ class Trainer:
             "valid_accuracy": scores.accuracy,
             "valid_balanced_accuracy": scores.balanced_accuracy,
             "valid_macro_f1": scores.macro_f1,
-            "seconds": seconds,
+            "seconds": spent,
             "images_per_second": (len(self.train) - resumed_at) / seconds,
             "chosen": 0,
         }
@@ -194,7 +212,7 @@ class Trainer:
                 f"accuracy {scores.accuracy:.3f}  balanced {scores.balanced_accuracy:.3f}  "
                 f"macro-F1 {scores.macro_f1:.3f}  "
                 + (f"CCC {told.valence.ccc:.3f} {told.arousal.ccc:.3f}  " if told else "")
-                + f"{seconds:.0f} s{'  best' if row['chosen'] else ''}"
+                + f"{spent:.0f} s{'  best' if row['chosen'] else ''}"
             )
         self._save_state()
 
@@ -242,7 +260,13 @@ class Trainer:
 
     def _loader(self, batches: list[list[int]]) -> DataLoader:
         workers = self.config.workers
-        return DataLoader(self.train, batch_sampler=batches, num_workers=workers, collate_fn=collate)
+        return DataLoader(
+            self.train,
+            batch_sampler=batches,
+            num_workers=workers,
+            collate_fn=collate,
+            worker_init_fn=leave_to_the_main_process,
+        )
 
     # Validation and choice.
 
@@ -313,7 +337,7 @@ class Trainer:
         return json.loads(json.dumps(asdict(self.config), default=str))
 
     def _learned_shares(self) -> list[float]:
-        shares = self.shares ** (1 - EVENNESS[self.config.imbalance])
+        shares = np.where(self.shares > 0, self.shares ** (1 - EVENNESS[self.config.imbalance]), 0)
         return [round(float(share), 6) for share in shares / shares.sum()]
 
     # State: enough to go on to the same weights.
@@ -338,6 +362,7 @@ class Trainer:
             "epoch": self.epoch,
             "seen": self.seen,
             "totals": totals,
+            "earlier": self.earlier + time.perf_counter() - self.began if self.seen else 0.0,
             "rows": self.history.rows,
             "best_epoch": self.history.best_epoch,
             "best_score": self.best_score,
@@ -372,7 +397,7 @@ class Trainer:
         self.scheduler.load_state_dict(state["scheduler"])
         if self.accelerator.scaler:
             self.accelerator.scaler.load_state_dict(state["scaler"])
-        self.epoch, self.seen = state["epoch"], state["seen"]
+        self.epoch, self.seen, self.earlier = state["epoch"], state["seen"], state.get("earlier", 0.0)
         # The totals of all processes so far are carried by the first one.
         self.totals = state["totals"] * self.accelerator.is_main_process
         self.history = History(state["rows"], state["best_epoch"])

@@ -249,6 +249,23 @@ def test_untrained_network_is_another_one(world, capsys):
     assert "anger                  0.125     1.000" not in untrained
 
 
+def test_an_untrained_network_has_as_many_classes(world):
+    save(world / "model", build("emotion_net", num_classes=7), {"flip": False})
+    with pytest.raises(DataInvalid, match="labels 0 to 7; expected 0 to 6"):
+        evaluate.main(config(world, untrained=True))
+
+
+def test_records_of_another_calibration_are_removed(world, capsys):
+    """Their probabilities were made with a temperature that the card no longer tells."""
+    evaluate.main(config(world, record=True))
+    evaluate.main(config(world, calibrate=True, split="valid"))
+    assert "have been removed: score each split again" in capsys.readouterr().err
+    assert not list((world / "model").glob("predictions-*")) and not (world / "model/metrics.json").exists()
+    evaluate.main(config(world, record=True))
+    evaluate.main(config(world, calibrate=True, split="valid"))  # to the same temperature
+    assert list((world / "model").glob("predictions-*")) and (world / "model/metrics.json").exists()
+
+
 @pytest.mark.parametrize("split", ["valid", "val"])
 def test_calibrating_anew_writes_the_card_and_uses_it(world, capsys, split):
     before = read_card(world / "model")

@@ -13,6 +13,7 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -552,6 +553,119 @@ def test_stopped_without_a_folder_the_network_is_still_usable():
         run(model, train=Interrupting(5, signal.SIGINT), precision="bf16")
     assert model(model.preprocess(Spots(4).images)).dtype == torch.float32
     assert not model.training
+
+
+class Told(Spots):
+    """Sends SIGTERM to all that take part, as torchrun does: this process reads for its parent."""
+
+    def __getitem__(self, i):
+        if i == 20:
+            for process in (os.getppid(), os.getpid()):
+                os.kill(process, signal.SIGTERM)
+        return super().__getitem__(i)
+
+
+def test_processes_that_read_leave_signals_to_the_one_that_trains(tmp_path):
+    """A worker that ended would leave the main process without its batch: nothing would be saved."""
+    options = FULL | {"augment": "none", "workers": 1, "save_steps": 1000}
+    with pytest.raises(Stopped, match=r"epoch 1 after \d+ of 48"):
+        run(small_net(), train=Told(48), out=tmp_path, **options)
+    model, unbroken = small_net(), small_net()
+    run(model, out=tmp_path, resume=True, **options)
+    run(unbroken, **options)
+    assert same(model.state_dict(), unbroken.state_dict())
+
+
+def test_sigterm_may_come_twice_at_once(tmp_path):
+    """From the system and from torchrun: the state must be saved all the same."""
+
+    class Both(Interrupting):
+        def __getitem__(self, i):
+            item = super().__getitem__(i)
+            if len(self.seen) == self.after:
+                os.kill(os.getpid(), self.number)
+            return item
+
+    with pytest.raises(Stopped, match="epoch 1 after 16 of 48"):
+        run(small_net(), train=Both(5, signal.SIGTERM), out=tmp_path)
+    assert (tmp_path / "state.pt").is_file()
+
+
+def test_seconds_of_an_epoch_count_from_its_beginning(tmp_path, monkeypatch):
+    now = itertools.count()
+    monkeypatch.setattr(trainer, "time", SimpleNamespace(perf_counter=lambda: 10 * next(now)))
+    with pytest.raises(Stopped):
+        run(small_net(), train=Interrupting(20, signal.SIGINT), out=tmp_path, epochs=1)
+    history = run(small_net(), out=tmp_path, epochs=1, resume=True)
+    # Began at 0, saved at 10; began again at 20, ended at 30.
+    assert history.rows[0]["seconds"] == 20
+    assert history.rows[0]["images_per_second"] == 16 / 10
+
+
+def test_what_is_overwritten_is_not_resumed(stopped):
+    """A run that dies before its first saving must leave nothing that looks like its own state."""
+
+    class Killed(Spots):
+        def __getitem__(self, i):
+            raise MemoryError
+
+    with pytest.raises(MemoryError):
+        run(small_net(), train=Killed(48), out=stopped, overwrite=True)
+    with pytest.raises(DataMissing, match="Nothing to resume"):
+        run(small_net(), out=stopped, resume=True)
+
+
+@pytest.mark.parametrize("name", ["init", "teachers"])
+def test_a_run_does_not_replace_what_it_learns_from(tmp_path, name):
+    save(tmp_path, small_net(), {})
+    wanted = {"init": tmp_path, "teachers": (tmp_path / ".." / tmp_path.name,)}[name]
+    with pytest.raises(DataInvalid, match=f"--{name} .* is --out, too"):
+        run(small_net(), out=tmp_path, overwrite=True, **{name: wanted})
+
+
+def test_a_refused_run_leaves_the_network_as_it_was(tmp_path):
+    save(tmp_path, small_net(), {})
+    model, x = small_net().eval(), torch.randn(4, 1, SIZE, SIZE)
+    before = model(x)
+    for options, error in (
+        ({"out": tmp_path}, DataInvalid),
+        ({"out": tmp_path / "new", "resume": True}, DataMissing),
+        ({"teachers": (tmp_path / "nobody",)}, DataMissing),
+    ):
+        with pytest.raises(error):
+            run(model, precision="bf16", **options)
+        torch.testing.assert_close(model(x), before, atol=1e-6, rtol=1e-6)
+        assert not hasattr(model, "_is_accelerate_prepared")
+
+
+@pytest.mark.parametrize("wrong", ["float", "four channels"])
+@pytest.mark.parametrize("augment", ["none", "flip", "light"])
+def test_pixels_that_are_none_are_refused_before_they_are_changed(wrong, augment):
+    """OpenCV would write nothing for them, and memory as it was be learned from."""
+    train = Spots(48)
+    train.images = train.images.float() if wrong == "float" else train.images.repeat(1, 4, 1, 1)
+    with pytest.raises(DataInvalid, match="expected uint8"):
+        run(small_net(), train=train, augment=augment)
+    assert len(train.seen) <= 16
+
+
+def test_more_classes_than_the_network_has_are_named(tmp_path):
+    seven = small_net(num_classes=7)
+    with pytest.raises(DataInvalid, match=r"class 7 \(contempt\).*0 to 6"):
+        run(seven)
+    with pytest.raises(DataInvalid, match="class 7"):
+        run(seven, train=Spots(labels=np.arange(42) % 7))
+    save(tmp_path, build("emotion_net", num_classes=7), {})
+    with pytest.raises(DataInvalid, match="7 emotions apart; expected 8"):
+        training.new_model(TrainConfig(model="emotion_net", init=tmp_path))
+
+
+def test_a_class_that_was_never_seen_has_no_share(tmp_path):
+    for imbalance in ("none", "class_weights", "square_root_sampling"):
+        labels = np.arange(42) % 7
+        run(small_net(), train=Spots(labels=labels), out=tmp_path / imbalance, imbalance=imbalance)
+        shares = load(tmp_path / imbalance)[1]["class_shares"]
+        assert shares[7] == 0 and sum(shares) == pytest.approx(1, abs=1e-5)
 
 
 def test_a_second_signal_acts_as_usual():

@@ -228,6 +228,13 @@ def test_blending_treats_labels_and_scores_alike(kind):
     ]  # it and the one that got part of it
 
 
+def test_parts_of_one_face_are_refused():
+    """The loss of valence and arousal compares faces: it would be silently 0."""
+    for options in ({"batch_size": 16, "accumulate": 16}, {"batch_size": 1}):
+        with pytest.raises(DataInvalid, match="two or more"):
+            run(small_net(valence_arousal=True), **options)
+
+
 def test_unfitting_targets_are_refused():
     with pytest.raises(DataInvalid, match="does not fit this network"):
         run(small_net())
