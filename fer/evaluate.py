@@ -241,9 +241,8 @@ def drop_records(folder: Path) -> None:
 
 def _differ(before: Mapping, now: Mapping) -> bool:
     """Whether two cards calibrate otherwise, by more than two computers round."""
-    return abs(before.get("temperature", 1.0) - now["temperature"]) > 0.001 or before.get(
-        "prior_strength", 0.0
-    ) != now.get("prior_strength", 0.0)
+    warmer = abs(before.get("temperature", 1.0) - now["temperature"]) > 0.001
+    return warmer or before.get("prior_strength", 0.0) != now.get("prior_strength", 0.0)
 
 
 def chosen_on(card: Mapping) -> str:

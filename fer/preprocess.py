@@ -125,7 +125,5 @@ def _standardize(images: Tensor) -> Tensor:
 
 def grey(image: Tensor) -> Tensor:
     """Return RGB uint8 (..., 3, H, W) as float32 (..., 1, H, W), by ITU-R BT.601, as in PIL and OpenCV."""
-    red, green, blue = image.unbind(
-        -3
-    )  # plane by plane: a sum over the channels takes up to three times as long
+    red, green, blue = image.unbind(-3)  # a sum over the channels takes up to three times as long
     return (red * 0.299).add_(green, alpha=0.587).add_(blue, alpha=0.114).unsqueeze(-3)

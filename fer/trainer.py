@@ -126,9 +126,8 @@ class Trainer:
         try:
             if config.out and config.resume:
                 self._restore()
-                if (
-                    first and self.history.rows
-                ):  # the stop may have come after the state, but before the curves
+                # The stop may have come after the state, but before the curves.
+                if first and self.history.rows:
                     self.history.save(config.out / HISTORY)
             elif config.out and not config.overwrite:
                 self._refuse_to_overwrite()
