@@ -39,7 +39,7 @@ from torch import nn
 from fer import checkpoint
 from fer.errors import DataInvalid
 from fer.evaluate import chosen_on, drop_records
-from fer.trainer import HISTORY, STATE
+from fer.trainer import HISTORY, STATE, held
 
 OF_THE_WHOLE = ("arch", "emotions", "preprocess", "options", "crop_margin", "flip", "train_data")
 """What must be alike in all cards."""
@@ -124,11 +124,8 @@ def _mean(tensors: list[torch.Tensor]) -> torch.Tensor:
 
 def main(options: SoupOptions) -> None:
     """Write the mean of the models, and say how to fit and record it."""
-    for name, what in ((STATE, "an unfinished run"), (checkpoint.WEIGHTS, "a trained model")):
-        if (options.out / name).exists() and not options.overwrite:
-            raise DataInvalid(
-                f"{options.out} already holds {what} ({name}). Choose another --out, or add --overwrite."
-            )
+    if not options.overwrite and (there := held(options.out)):
+        raise DataInvalid(f"{options.out} already holds {there}. Choose another --out, or add --overwrite.")
     model, card = soup(options.models)
     drop_records(options.out)
     for name in (STATE, HISTORY):  # of the network that is replaced

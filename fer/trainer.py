@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -46,6 +47,12 @@ EVENNESS = {
     **{"balanced_sampling": 1.0, "class_weights": 1.0, "logit_adjustment": 1.0},
 }
 """How even each ``imbalance`` makes the classes: N faces count as N ** (1 - evenness)."""
+
+
+def held(out: Path) -> str:
+    """Say what a folder holds that must not be replaced unasked; empty where there is nothing."""
+    kinds = {STATE: "an unfinished run", checkpoint.WEIGHTS: "a trained model"}
+    return next((f"{what} ({name})" for name, what in kinds.items() if (out / name).exists()), "")
 
 
 class Stopped(UserError):
@@ -152,12 +159,11 @@ class Trainer:
             (self.config.out / STATE).unlink(missing_ok=True)
 
     def _refuse_to_overwrite(self) -> None:
-        for name, what in ((STATE, "an unfinished run"), (checkpoint.WEIGHTS, "a trained model")):
-            if (self.config.out / name).exists():
-                raise DataInvalid(
-                    f"{self.config.out} already holds {what} ({name}). Choose another --out, add --overwrite to "
-                    "replace it, or --resume to go on with an unfinished run."
-                )
+        if there := held(self.config.out):
+            raise DataInvalid(
+                f"{self.config.out} already holds {there}. Choose another --out, add --overwrite to "
+                "replace it, or --resume to go on with an unfinished run."
+            )
 
     def _epoch(self) -> None:
         self.began, resumed_at = time.perf_counter(), self.seen

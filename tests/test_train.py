@@ -576,18 +576,20 @@ def test_processes_that_read_leave_signals_to_the_one_that_trains(tmp_path):
     assert same(model.state_dict(), unbroken.state_dict())
 
 
-def test_sigterm_may_come_twice_at_once(tmp_path):
+class Impatient(Interrupting):
+    """Sends its signal a second time, in the same step."""
+
+    def __getitem__(self, i):
+        item = super().__getitem__(i)
+        if len(self.seen) == self.after + 1:
+            os.kill(os.getpid(), self.number)
+        return item
+
+
+def test_sigterm_may_come_twice(tmp_path):
     """From the system and from torchrun: the state must be saved all the same."""
-
-    class Both(Interrupting):
-        def __getitem__(self, i):
-            item = super().__getitem__(i)
-            if len(self.seen) == self.after:
-                os.kill(os.getpid(), self.number)
-            return item
-
     with pytest.raises(Stopped, match="epoch 1 after 16 of 48"):
-        run(small_net(), train=Both(5, signal.SIGTERM), out=tmp_path)
+        run(small_net(), train=Impatient(5, signal.SIGTERM), out=tmp_path)
     assert (tmp_path / "state.pt").is_file()
 
 
@@ -668,14 +670,7 @@ def test_a_class_that_was_never_seen_has_no_share(tmp_path):
         assert shares[7] == 0 and sum(shares) == pytest.approx(1, abs=1e-5)
 
 
-def test_a_second_signal_acts_as_usual():
-    class Impatient(Interrupting):
-        def __getitem__(self, i):
-            item = super().__getitem__(i)
-            if len(self.seen) == self.after + 1:
-                os.kill(os.getpid(), self.number)
-            return item
-
+def test_a_second_ctrl_c_acts_as_usual():
     with pytest.raises(KeyboardInterrupt):
         run(plain_network(), train=Impatient(5, signal.SIGINT))
 

@@ -218,7 +218,7 @@ def write_tree(out: str | Path, per_class: int = 100, seed: int = 0) -> Path:
             shutil.rmtree(out)
         try:
             os.replace(fresh, out)
-        except OSError:
+        except OSError:  # or another process came first in this very moment
             if read_settings(out) != settings(per_class, seed):
                 raise
     finally:
