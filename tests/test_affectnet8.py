@@ -10,6 +10,8 @@ import re
 import subprocess
 import sys
 import tarfile
+import threading
+import time
 from pathlib import Path
 
 import cv2
@@ -21,7 +23,7 @@ from torch.utils.data import DataLoader
 
 from fer import evaluate, halve, train
 from fer.checkpoint import save, write_card
-from fer.datasets import AffectNet8, affectnet8_index, npy, tarball
+from fer.datasets import AffectNet8, affectnet8_index, affectnet8_source, npy, tarball
 from fer.datasets.affectnet8 import main
 from fer.datasets.affectnet8_tools import Extract, Index, Verify
 from fer.errors import DataInvalid, DataMissing
@@ -601,6 +603,27 @@ def test_the_index_is_built_once(root, monkeypatch, packed):
     assert len(scans) == 1
     assert first.keys == second.keys and first.labels.tolist() == second.labels.tolist()
     assert (first[3][0] == second[3][0]).all()
+
+
+def test_labels_that_are_slow_to_come_are_read_by_threads_and_stay_with_their_faces(tmp_path, monkeypatch):
+    for number in range(60):
+        write_face(tmp_path / "train_set", number, number % 8)
+    write_npy(tmp_path / "train_set", 41, "exp", np.array("9"))
+    original, readers = affectnet8_source.Folder._label, set()
+
+    def slow(self, path):
+        readers.add(threading.current_thread().name)
+        time.sleep(0.001)
+        return original(self, path)
+
+    monkeypatch.setattr(affectnet8_source.Folder, "_label", slow)
+    monkeypatch.setattr(
+        affectnet8_source, "_PART", 2
+    )  # 16 parts a round: the first round finds that they are slow
+    faces = AffectNet8(tmp_path, on_error="skip")
+    assert faces.labels.tolist() == [number % 8 for number in range(60) if number != 41]
+    assert [problem.file for problem in faces.problems] == ["annotations/41_exp.npy"]
+    assert len(readers) > 2 and threading.current_thread().name in readers
 
 
 def test_the_index_holds_no_absolute_path_and_survives_a_move(root, monkeypatch):

@@ -174,34 +174,31 @@ def label(data: bytes) -> int | Fault:
 def assemble(
     images: Set[str],
     labels: Mapping[str, int | Fault],
-    annotated: Mapping[str, str],
+    strays: Mapping[str, str],
     label_file: Callable[[str], str],
 ) -> Index:
     """Pair images and labels by id.
 
     Args:
         images: ids that have an image.
-        labels: what the label file of each id holds.
-        annotated: ids that have an annotation of any kind, and the file of one.
+        labels: what the label file holds, of those that have one.
+        strays: ids that have an annotation of any kind but no image, and the file of one.
         label_file: from an id to the file that should hold its label.
     """
-    good, problems = [], []
-    for one in sorted(images | annotated.keys(), key=_by_number):
-        found = labels.get(one)
-        if one not in images:
-            problems.append(Problem(NO_IMAGE, annotated[one]))
-        elif found is None:
-            problems.append(Problem(NO_LABEL, f"images/{one}.jpg"))
-        elif isinstance(found, Fault):
-            problems.append(Problem(found.kind, label_file(one), found.detail))
+    problems = {one: Problem(NO_IMAGE, file) for one, file in strays.items()}
+    problems |= {one: Problem(NO_LABEL, f"images/{one}.jpg") for one in images - labels.keys()}
+    good = []
+    for one, found in labels.items():
+        if isinstance(found, Fault):
+            problems[one] = Problem(found.kind, label_file(one), found.detail)
         else:
             good.append(one)
-    plain = all(one.isascii() and one.isdecimal() and str(int(one)) == one and len(one) < 19 for one in good)
-    ids = np.array(good, np.str_)
+    plain = _are_plain_numbers(good)
+    good.sort(key=int if plain else _by_number)
     return Index(
-        ids.astype(np.int64) if plain else ids,
+        np.array(list(map(int, good)), np.int64) if plain else np.array(good, np.str_),
         np.array([labels[one] for one in good], np.int8),
-        problems=tuple(problems),
+        problems=tuple(problems[one] for one in sorted(problems, key=_by_number)),
     )
 
 
@@ -223,6 +220,15 @@ def count_others(labels: np.ndarray) -> dict[str, int]:
 def count_by_kind(problems: Iterable[Problem]) -> str:
     """Return for example "2 label outside 0-7, 1 unreadable label file"."""
     return ", ".join(f"{n:,} {kind}" for kind, n in Counter(p.kind for p in problems).most_common())
+
+
+def _are_plain_numbers(ids: list[str]) -> bool:
+    """Tell whether int64 holds all these ids and gives them back as they were written."""
+    try:
+        numbers = list(map(int, ids))
+    except ValueError:
+        return False
+    return list(map(str, numbers)) == ids and all(0 <= number < 10**18 for number in numbers)
 
 
 def _by_number(one: str) -> tuple[int, int, str]:

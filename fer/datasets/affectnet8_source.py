@@ -28,6 +28,8 @@ _WATCHED_PROBLEMS = 20_000
 _TICK = 20_000_000  # ns; file systems' clocks move in steps of up to 10 ms
 _KINDS = {f"{kind}.npy": kind for kind in ANNOTATIONS}
 _AT_ONCE = 1 << 17  # bytes; a face has some ten thousand
+_THREADS, _PART = 8, 250  # that read labels, and how many at a time
+_SLOW = 2e-5  # seconds for a label: those in memory take a fifth, where threads are in each other's way
 _BINARY = getattr(os, "O_BINARY", 0)  # Windows
 _UNREADABLE = {errno.EACCES, errno.EPERM, errno.EISDIR, errno.EIO, errno.ELOOP}
 """What is wrong with one file; other errors, such as too many open ones, would be met with the next file, too."""
@@ -120,6 +122,8 @@ class Source:
 class Folder(Source):
     """``images/<id>.jpg`` and ``annotations/<id>_{exp,val,aro,lnd}.npy`` below ``path``."""
 
+    _separator, _kinds = "_", _KINDS  # between an id and the rest of an annotation's name, and what that says
+
     def __init__(self, path: Path, split: str, index: str = "affectnet8.index") -> None:
         super().__init__(path, split, path / index)
         self._images, self._annotations = os.path.join(path, "images"), os.path.join(path, "annotations")
@@ -141,34 +145,36 @@ class Folder(Source):
         return {**times, "watched": hashlib.sha256(seen.encode()).hexdigest()}
 
     def scan(self) -> Index:
-        """List both folders and read every ``_exp.npy``, in threads, with a progress bar."""
+        """List both folders and read every ``_exp.npy``, with a progress bar."""
         settle(self.stamp(None).values())
         images = {name[:-4] for name in listing(self._images) if name.endswith(".jpg")}
-        annotated, labelled = {}, []
+        labelled, strays = [], {}
+        separator, kinds = self._separator, self._kinds
         for name in listing(self._annotations):
-            one, kind = self._annotated(name)
-            if kind is None:
-                continue
-            annotated.setdefault(one, self.annotation_file(one, kind))
-            if kind == "exp" and one in images:
-                labelled.append(one)
-        parts = [labelled[start : start + 1000] for start in range(0, len(labelled), 1000)]
-        labels: dict[str, int | Fault] = {}
-        bar = tqdm(
-            total=len(labelled), desc="reading labels", unit="file", delay=1, leave=False, disable=None
-        )
-        with ThreadPoolExecutor(8) as pool, bar:
-            for part, found in zip(parts, pool.map(self._labels, parts), strict=True):
-                labels.update(zip(part, found, strict=True))
-                bar.update(len(part))
-        return assemble(images, labels, annotated, lambda one: self.annotation_file(one, "exp"))
+            one, _, end = name.rpartition(separator)
+            if one in images:
+                if kinds.get(end) == "exp":
+                    labelled.append(one)
+            elif end in kinds:
+                strays.setdefault(one, f"annotations/{name}")
+        labels = dict(zip(labelled, self._labels(labelled), strict=True))
+        return assemble(images, labels, strays, lambda one: self.annotation_file(one, "exp"))
 
-    def _annotated(self, name: str) -> tuple[str, str | None]:
-        """Return whose annotation a file is, by its name, and of which kind; None: of no kind known here."""
-        one, _, end = name.rpartition("_")
-        return one, _KINDS.get(end)
+    def _labels(self, ids: list[str]) -> Iterator[int | Fault]:
+        """Yield what the label files of these ids hold; read by threads where the files are slow to come."""
+        parts = [ids[start : start + _PART] for start in range(0, len(ids), _PART)]
+        bar = tqdm(total=len(ids), desc="reading labels", unit="file", delay=1, leave=False, disable=None)
+        slow = False
+        with ThreadPoolExecutor(_THREADS) as pool, bar:
+            for start in range(0, len(parts), 2 * _THREADS):
+                some = parts[start : start + 2 * _THREADS]
+                began = time.perf_counter()
+                for found in pool.map(self._part, some) if slow else map(self._part, some):
+                    yield from found
+                    bar.update(len(found))
+                slow = (time.perf_counter() - began) / sum(map(len, some)) > _SLOW
 
-    def _labels(self, ids: list[str]) -> list[int | Fault]:
+    def _part(self, ids: list[str]) -> list[int | Fault]:
         return [self._label(f"{self.path}/{self.annotation_file(one, 'exp')}") for one in ids]
 
     def _label(self, path: str) -> int | Fault:
@@ -233,13 +239,17 @@ class Tar(Source):
             raise DataInvalid(
                 f"{self.path} holds no {self.split}_set/images/<id>.jpg: is it AffectNet8's {self.split}_set.tar?"
             )
-        annotated = {
-            one: self.annotation_file(one, kind) for kind in reversed(ANNOTATIONS) for one in found[kind].ids
+        images = set(found["image"].ids)
+        strays = {
+            one: self.annotation_file(one, kind)
+            for kind in reversed(ANNOTATIONS)
+            for one in found[kind].ids
+            if one not in images
         }
-        index = assemble(
-            set(found["image"].ids), labels, annotated, lambda one: self.annotation_file(one, "exp")
-        )
-        places = [found[column].of(index.ids) for column in COLUMNS]
+        labels = {one: value for one, value in labels.items() if one in images}
+        index = assemble(images, labels, strays, lambda one: self.annotation_file(one, "exp"))
+        names = list(map(str, index.ids.tolist()))
+        places = [found[column].of(names) for column in COLUMNS]
         offsets, sizes = (np.stack([place[k] for place in places], 1) for k in (0, 1))
         return Index(index.ids, index.labels, offsets, sizes, problems=index.problems)
 
@@ -296,10 +306,10 @@ class _Places:
         self._offsets.append(member.offset)
         self._sizes.append(member.size)
 
-    def of(self, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def of(self, ids: list[str]) -> tuple[np.ndarray, np.ndarray]:
         """Return offset and size for each id, -1 where there is none; of two members the later one counts."""
-        row = {one: k for k, one in enumerate(self.ids)}
-        rows = np.array([row.get(str(one), -1) for one in ids.tolist()], np.int64)
+        row = dict(zip(self.ids, range(len(self.ids)), strict=True))
+        rows = np.array([row.get(one, -1) for one in ids], np.int64)
         return tuple(
             np.append(np.array(values, np.int64), -1)[rows]  # row -1 is the last one
             for values in (self._offsets, self._sizes)
@@ -328,8 +338,8 @@ def listing(folder: str | Path) -> Iterator[str]:
     """Yield the names in a folder, without hidden ones (macOS leaves ``._*`` and ``.DS_Store``)."""
     with os.scandir(folder) as entries:
         for entry in entries:
-            if not entry.name.startswith("."):
-                yield entry.name
+            if (name := entry.name)[0] != ".":
+                yield name
 
 
 def size_and_time(path: str | Path) -> list[int] | None:

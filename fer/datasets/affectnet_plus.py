@@ -58,14 +58,11 @@ class JsonFolder(Folder):
     """``images/<id>.jpg`` and ``annotations/<id>.json`` below ``path``."""
 
     name, title = "affectnet-plus", TITLE
+    _separator, _kinds = ".", {"json": "exp"}
 
     def annotation_file(self, one: str | int, kind: str) -> str:
         """Return the name of the one file that holds all annotations."""
         return f"annotations/{one}.json"
-
-    def _annotated(self, name: str) -> tuple[str, str | None]:
-        one, _, end = name.rpartition(".")
-        return one, "exp" if end == "json" else None
 
     def _label(self, path: str) -> int | Fault:
         try:

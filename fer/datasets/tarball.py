@@ -18,6 +18,7 @@ from tqdm.auto import tqdm
 from fer.errors import DataInvalid, DataMissing
 
 BLOCK = 512
+_END = bytes(BLOCK)
 _REFUSED = {b"1": "a hard link", b"2": "a symbolic link", b"3": "a device", b"4": "a device", b"6": "a pipe"}
 
 
@@ -45,7 +46,7 @@ def walk(file: BinaryIO) -> Iterator[Member]:
         block = file.read(BLOCK)
         if len(block) < BLOCK:
             raise _truncated(file, "no end mark", total)
-        if block.count(0) == BLOCK:
+        if block == _END:
             return
         if not _intact(block):
             raise _damaged(file, block, place)
