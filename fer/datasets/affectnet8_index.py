@@ -144,7 +144,7 @@ def read(path: Path) -> tuple[Index, dict[str, object]] | None:
     if hashlib.sha256(data[32:]).digest() != data[:32]:
         raise DataInvalid(
             f"{path} is damaged: its check sum is not that of its contents. "
-            "Delete it; it is built anew at the next start (a minute for the full set)."
+            "Delete it; it is built anew at the next start (some seconds for the full set)."
         )
     with np.load(io.BytesIO(data[32:]), allow_pickle=False) as arrays:
         about = json.loads(arrays["about"].tobytes())
