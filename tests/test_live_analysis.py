@@ -59,6 +59,16 @@ def test_photos_that_have_nothing_to_do_with_each_other_share_no_smoothing():
     assert [faces[0].track for faces in results] == [1, 2, 3]
 
 
+@pytest.mark.parametrize("fps", [0.5, 2])
+def test_photos_with_a_face_at_the_same_place_show_two_people(fps):
+    analyser = Analyser(ColourPredictor(), stills=True)
+    images = [picture(("anger", 100, 100)), picture(("happiness", 100, 100)), picture()]
+    first, second, third = (analyser(frame) for frame in frames(images, fps=fps))
+    assert (first.faces[0].track, second.faces[0].track) == (1, 2)
+    assert second.faces[0].emotion == "happiness" and second.faces[0].confidence == first.faces[0].confidence
+    assert not third.faces and not len(third.hide)
+
+
 def test_after_forget_a_face_at_the_same_place_is_somebody_else():
     analyser = Analyser(ColourPredictor(), stills=True)
     first, second = frames(film(2))

@@ -4,6 +4,7 @@ import csv
 import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -63,6 +64,14 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(DataInvalid, match="cannot be written"):
         CsvWriter(tmp_path / "file" / "out.csv")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a full disk as Linux has it")
+def test_a_disk_that_is_full_is_named_and_closing_the_table_says_no_more():
+    table = CsvWriter(Path("/dev/full"))
+    with pytest.raises(DataInvalid, match="/dev/full cannot be written any further"):
+        table.write(analysis(0.0, (1, "anger", True)))
+    table.close()
 
 
 def test_seconds_and_shares_per_face():

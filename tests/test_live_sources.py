@@ -174,7 +174,7 @@ def test_no_source_and_no_size_are_refused(spec, size, told):
         sources.open_source(spec, size)
 
 
-@pytest.mark.parametrize("fps", [0, -1.0])
+@pytest.mark.parametrize("fps", [0, -1.0, float("nan"), float("inf")])
 def test_a_rate_is_more_than_nothing(tmp_path, fps):
     for spec in (str(tmp_path), "sample"):
         with pytest.raises(DataInvalid, match="--fps"):

@@ -36,6 +36,13 @@ def test_a_face_survives_misses_shorter_than_the_gap_and_not_longer():
     assert list(identities(tracker, [(50, 50, 80, 80)], 1.1)) == [2]
 
 
+def test_a_face_is_followed_where_frames_are_further_apart_than_the_gap():
+    tracker = Tracker(gap_s=0.5)
+    seen = [list(identities(tracker, [(50 + step, 50, 80, 80)] if step else [], step)) for step in range(4)]
+    assert seen == [[], [], [1], [1]]  # believed when it was found twice
+    assert identities(tracker, [(50, 50, 80, 80)], 60) == {}  # a minute later it may be anybody
+
+
 def test_a_false_alarm_of_one_frame_is_never_believed():
     tracker = Tracker()
     face, alarm = (50, 50, 80, 80), (300, 200, 60, 60)

@@ -103,7 +103,7 @@ class Analyser:
     ) -> None:
         self.predictor, self.detection_size = predictor, detection_size
         self.threshold, self.smoothing = threshold, smoothing
-        self.tracker = Tracker(confirm=1 if stills else 2)
+        self._stills, self.tracker = stills, Tracker(confirm=1 if stills else 2)
         self._smoothers: dict[int, Smoother] = {}
         self._places: dict[int, tuple[np.ndarray, float]] = {}  # last box and when it was found
         self._hidden_s = 0.0 if stills else HIDDEN_S
@@ -117,7 +117,7 @@ class Analyser:
     def __call__(self, frame: Frame) -> Analysis:
         """Analyse one frame."""
         start = time.perf_counter()
-        if self._forget:
+        if self._forget or self._stills:
             self._forget, self._last, self.tracker.tracks = False, None, []
             self._places.clear()
         small, scale = small_grey(frame.image)

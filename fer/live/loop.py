@@ -19,6 +19,7 @@ import numpy as np
 from tqdm import tqdm
 
 from fer.errors import DeviceError, UserError
+from fer.files import replacing
 from fer.live import overlay
 from fer.live.analysis import DETECTION_SIZES, Analyser, Analysis, Worker
 from fer.live.capture import Capture, Frame
@@ -314,7 +315,8 @@ class Player:
         path = self._new_path("snapshot", ".png")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(cv2.imencode(".png", picture)[1].tobytes())
+            with replacing(path) as temporary:  # half a picture on a full disk is none
+                temporary.write_bytes(cv2.imencode(".png", picture)[1].tobytes())
         except OSError as error:
             self._say(f"{path} cannot be written: {error.strerror}", 4.0)
             return

@@ -126,7 +126,8 @@ class VideoFile(Source):
                     f"`ffmpeg -i {self.path.name} fixed.mp4` may repair it."
                 )
             promised = video.get(cv2.CAP_PROP_FRAME_COUNT)
-            if count + 1 < 0.9 * promised:
+            # By time: where frames come unevenly, as in Matroska, their number is only guessed from it.
+            if last_s + step_s < 0.9 * promised * step_s and count + 1 < promised:
                 print(
                     f"note: {self.path.name} ended after {count + 1} of {promised:.0f} frames: cut off?",
                     file=sys.stderr,

@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -40,6 +41,15 @@ class CsvWriter:
 
     def write(self, analysis: Analysis) -> None:
         """Append the faces of one frame; faces only remembered from the frames before have no row."""
+        try:
+            self._write(analysis)
+        except OSError as error:
+            raise DataInvalid(
+                f"{self._path} cannot be written any further ({error.strerror}): its last rows are missing. "
+                "Make room, or choose another place."
+            ) from error
+
+    def _write(self, analysis: Analysis) -> None:
         if not self.written:
             if self._path.is_file():  # no pipe
                 self._file.truncate(0)
@@ -62,7 +72,8 @@ class CsvWriter:
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        with suppress(OSError):  # rows that ``write`` could not write, and said so
+            self._file.close()
         if self._new and not self.written:
             self._path.unlink()
 

@@ -5,6 +5,7 @@ iteration ends, however it ends. It yields ``(image, time_s)``: BGR uint8
 (H, W, 3), and the media time of a file or None where only the clock can tell.
 """
 
+import math
 import re
 import sys
 import time
@@ -102,8 +103,8 @@ class Screen(Source):
     live = True
 
     def __init__(self, monitor: int = 1, region: Rectangle | None = None, fps: float = 30.0) -> None:
-        if fps <= 0:
-            raise DataInvalid(f"--fps {fps}: more than 0 is expected.")
+        if not 0 < fps < math.inf:
+            raise DataInvalid(f"--fps {fps}: a number above 0 is expected.")
         self.monitor, self.region, self.fps = monitor, region, fps
         self.name = f"region {region}" if region else f"monitor {monitor}"
         self.hidden: Rectangle | None = None
@@ -199,8 +200,8 @@ def open_source(
         )
     if size and min(size) <= 0:
         raise DataInvalid(f"--width {size[0]} --height {size[1]}: more than 0 is expected.")
-    if fps is not None and fps <= 0:
-        raise DataInvalid(f"--fps {fps}: more than 0 is expected.")
+    if fps is not None and not 0 < fps < math.inf:
+        raise DataInvalid(f"--fps {fps}: a number above 0 is expected.")
     if spec == "sample":
         return Sample(endless=watched)
     if re.match(r"(https?|rtsps?|rtmps?|udp|tcp)://", spec):

@@ -11,6 +11,9 @@ from fer.faces import share_a_middle
 GRID = np.stack(np.meshgrid(np.linspace(0.2, 0.8, 6), np.linspace(0.2, 0.8, 6)), -1).reshape(-1, 2)
 """Where in a box its movement is measured, (36, 2) in shares of width and height."""
 
+SLOWEST_S = 3.0
+"""Frames further apart than this tell nothing about who is still there."""
+
 JITTER = 0.1
 """Haar's boxes of a still face vary by less than this share of its width."""
 
@@ -34,7 +37,8 @@ class Tracker:
     assignment over all pairs, by the Hungarian method.
 
     Args:
-        gap_s: a face that was not found for so long is gone; when it comes back it is a new one.
+        gap_s: a face that was not found for so long is gone; when it comes back it is a new one. Where frames are
+            further apart, up to SLOWEST_S, it may be missing in none.
         overlap: smallest intersection over union of the same face.
         confirm: detections before a face is believed. Haar's false alarms are seldom found twice.
         settle_s: seconds in which a box follows its detections, which jitter by some pixels.
@@ -61,12 +65,14 @@ class Tracker:
         """
         boxes = np.asarray(boxes, float).reshape(-1, 4)
         first = self._last_s is None
-        share = 1.0 if first else 1 - np.exp(-max(time_s - self._last_s, 0.0) / self.settle_s)
+        step_s = 0.0 if first else time_s - self._last_s
+        share = 1.0 if first else 1 - np.exp(-max(step_s, 0.0) / self.settle_s)
         self._last_s = time_s
         if moved is not None:
             for track, box in zip(self.tracks, moved, strict=True):
                 track.box = box
-        self.tracks = [track for track in self.tracks if time_s - track.seen_s <= self.gap_s]
+        gap_s = max(self.gap_s, min(step_s, SLOWEST_S))
+        self.tracks = [track for track in self.tracks if time_s - track.seen_s <= gap_s]
         free = set(range(len(boxes)))
         for row, column in self._pairs(boxes):
             track, found = self.tracks[row], boxes[column]
