@@ -100,12 +100,11 @@ def main(options: IndexOptions) -> None:
 def measure(name: str, place: Path, cold: bool, repeats: int) -> dict:
     """Return seconds and bytes of the first opening and of later ones."""
     index = locate(place, "train").index_path
-    first, later = [], []
+    first = []
     for _ in range(repeats):
         index.unlink(missing_ok=True)
         first.append(opening(place, cold))
-    for _ in range(repeats):
-        later.append(opening(place, cold))
+    later = [opening(place, cold) for _ in range(repeats)]
     return {
         "source": name,
         "in_memory": not cold,

@@ -617,9 +617,7 @@ def test_labels_that_are_slow_to_come_are_read_by_threads_and_stay_with_their_fa
         return original(self, path)
 
     monkeypatch.setattr(affectnet8_source.Folder, "_label", slow)
-    monkeypatch.setattr(
-        affectnet8_source, "_PART", 2
-    )  # 16 parts a round: the first round finds that they are slow
+    monkeypatch.setattr(affectnet8_source, "_PART", 2)  # 16 parts a round, and the first one finds out
     faces = AffectNet8(tmp_path, on_error="skip")
     assert faces.labels.tolist() == [number % 8 for number in range(60) if number != 41]
     assert [problem.file for problem in faces.problems] == ["annotations/41_exp.npy"]

@@ -67,11 +67,14 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a full disk as Linux has it")
-def test_a_disk_that_is_full_is_named_and_closing_the_table_says_no_more():
+def test_a_disk_that_is_full_is_named():
     table = CsvWriter(Path("/dev/full"))
-    with pytest.raises(DataInvalid, match="/dev/full cannot be written any further"):
-        table.write(analysis(0.0, (1, "anger", True)))
-    table.close()
+    for step in (
+        lambda: table.write(analysis(0.0, (1, "anger", True))),
+        table.close,
+    ):  # some disks tell at the end
+        with pytest.raises(DataInvalid, match="/dev/full cannot be written any further"):
+            step()
 
 
 def test_seconds_and_shares_per_face():

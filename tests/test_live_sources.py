@@ -5,7 +5,9 @@ import http.server
 import struct
 import threading
 import zlib
+from fractions import Fraction
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -73,6 +75,19 @@ def test_a_video_cut_off_says_so(tmp_path, capfd):
     cut.write_bytes(whole[: len(whole) // 2])
     assert 0 < len(list(media.VideoFile(cut))) < 40
     assert "cut.avi ended after" in capfd.readouterr().err
+
+
+def test_a_film_whose_frames_come_unevenly_is_not_called_cut_off(tmp_path, capfd):
+    with av.open(str(tmp_path / "uneven.mkv"), "w") as container:
+        stream = container.add_stream("libx264", rate=60)
+        stream.width, stream.height, stream.pix_fmt = 64, 32, "yuv420p"
+        for number in range(30):
+            frame = av.VideoFrame.from_ndarray(np.full((32, 64, 3), 8 * number, np.uint8), format="bgr24")
+            frame.pts, frame.time_base = 6 * number, Fraction(1, 60)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    assert len(list(media.VideoFile(tmp_path / "uneven.mkv"))) == 30
+    assert not capfd.readouterr().err
 
 
 def test_a_folder_is_read_in_the_order_of_its_numbers_and_names_what_it_leaves_out(tmp_path, capsys):

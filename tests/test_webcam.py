@@ -107,6 +107,32 @@ cli.run("fer.webcam", __import__("fer.webcam").webcam.WebcamOptions)
 """
 
 
+FULL = """
+import errno
+from fer.live import records
+write = records.CsvWriter._write
+def _write(self, analysis):
+    if analysis.frame.index == 10:
+        raise OSError(errno.ENOSPC, "No space left on device")
+    write(self, analysis)
+records.CsvWriter._write = _write
+"""
+
+
+def test_a_disk_that_fills_up_takes_neither_summary_nor_timeline(tmp_path):
+    write_video(tmp_path / "talk.avi", film(25, "surprise"))
+    status, printed, errors = run(
+        *("--source", "talk.avi", "--no-window", "--csv", "out.csv", "--timeline", "out.png", "--summary"),
+        cwd=tmp_path,
+        code=FULL + STUB,
+    )
+    assert status == 1 and "out.csv cannot be written any further (No space left on device)" in errors
+    assert "Traceback" not in errors
+    assert "wrote out.csv" in printed and "wrote out.png" in printed and "surprise" in printed
+    assert len((tmp_path / "out.csv").read_text().splitlines()) == 11
+    assert cv2.imread(str(tmp_path / "out.png")) is not None
+
+
 def test_a_video_goes_through_the_same_code_as_a_camera(tmp_path):
     write_video(tmp_path / "talk.avi", film(25, "surprise"))
     status, printed, errors = run(

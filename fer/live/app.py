@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 from fer.errors import DataInvalid
@@ -63,18 +64,14 @@ def show(
     player = Player(source, analyser, display, view, options.save, keep, options.max_frames)
     if not display.visible:  # elsewhere it is written on the picture
         print(overlay.NOTICE, file=sys.stderr)
-    with _stop_on_terminate(player) as stop:
+    with _stop_on_terminate(player) as stop, ExitStack() as files:
         try:
-            table = CsvWriter(options.csv) if options.csv else None
+            table = files.enter_context(closing(CsvWriter(options.csv))) if options.csv else None
             player.run()
         finally:
             stop.finishing = True
             player.close()
-            written = list(player.written)
-            if table:
-                table.close()
-                written += [options.csv] * table.written
-            for path in written:
+            for path in [*player.written, *[options.csv] * bool(table and table.written)]:
                 print(f"wrote {path}")
             if options.summary and tally.frames:
                 print(tally.table())

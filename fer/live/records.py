@@ -1,8 +1,8 @@
 """What a run leaves behind when asked: a table as it goes, and at its end a summary and the data of a timeline."""
 
 import csv
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -41,13 +41,8 @@ class CsvWriter:
 
     def write(self, analysis: Analysis) -> None:
         """Append the faces of one frame; faces only remembered from the frames before have no row."""
-        try:
+        with self._told():
             self._write(analysis)
-        except OSError as error:
-            raise DataInvalid(
-                f"{self._path} cannot be written any further ({error.strerror}): its last rows are missing. "
-                "Make room, or choose another place."
-            ) from error
 
     def _write(self, analysis: Analysis) -> None:
         if not self.written:
@@ -72,10 +67,20 @@ class CsvWriter:
 
     def close(self) -> None:
         """Close the file."""
-        with suppress(OSError):  # rows that ``write`` could not write, and said so
+        with self._told():
             self._file.close()
         if self._new and not self.written:
             self._path.unlink()
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise DataInvalid(
+                f"{self._path} cannot be written any further ({error.strerror}): its last rows are missing. "
+                "Make room, or choose another place."
+            ) from error
 
 
 @dataclass
