@@ -45,8 +45,8 @@ from tqdm import tqdm
 from benchmarks import record
 from fer.errors import DataInvalid
 from fer.faces import FaceDetector, load_cascade, to_grey
-from fer.images import read_image
-from fer.listing import Listing
+from fer.photos.listing import Listing
+from fer.photos.reading import read_image
 
 Detector = Callable[[np.ndarray], np.ndarray]
 WALLS = (0, 30, 128, 200, 255)

@@ -43,7 +43,6 @@ import numpy as np
 from tqdm import tqdm
 
 from benchmarks import record
-from fer.datasets.actor import Actor
 from fer.faces import FaceDetector
 from fer.labels import EMOTIONS, UNCERTAIN
 from fer.live.analysis import Analyser
@@ -51,6 +50,7 @@ from fer.live.app import load_predictor
 from fer.live.capture import Frame
 from fer.live.options import LiveOptions
 from fer.predictor import EmotionPredictor, FaceEmotion
+from synthetic_faces.actor import Actor
 
 SMOOTHING = (0.0, 0.1, 0.25, 0.5)
 FPS = 25

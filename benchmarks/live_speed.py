@@ -43,7 +43,6 @@ import cv2
 import numpy as np
 
 from benchmarks import record
-from fer.datasets.actor import Actor
 from fer.live import overlay
 from fer.live.analysis import Analyser, LiveFace
 from fer.live.app import load_predictor
@@ -53,6 +52,7 @@ from fer.live.loop import Player
 from fer.live.media import Picture, Source
 from fer.live.options import LiveOptions
 from fer.predictor import EmotionPredictor
+from synthetic_faces.actor import Actor
 
 SIZES = ((640, 480), (1280, 720), (1920, 1080))
 FACES = (1, 3, 8)

@@ -61,7 +61,7 @@ from fer.datasets import AffectNet8
 from fer.datasets.affectnet8 import decode
 from fer.datasets.batch import collate, resized
 from fer.datasets.pack import pack
-from fer.memory import keep_freed_memory
+from fer.training.memory import keep_freed_memory
 
 BATCH = 128
 

@@ -50,11 +50,11 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from fer.datasets.affectnet8_index import PUBLISHED
-from fer.datasets.drawing.tree import SIZE, Sample, draw_person
+from fer.datasets.affectnet8.index import PUBLISHED
 from fer.errors import DataInvalid
 from fer.files import replacing
 from fer.labels import EMOTIONS
+from synthetic_faces.tree import SIZE, Sample, draw_person
 
 SETTINGS = "made.json"
 _CHUNK = 64

@@ -92,7 +92,7 @@ from fer import train
 from fer.errors import DataInvalid
 from fer.evaluate import METRICS
 from fer.files import replacing
-from fer.trainer import STATE
+from fer.training.loop import STATE
 
 SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "ece")
 

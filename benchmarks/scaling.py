@@ -53,9 +53,9 @@ import cv2
 
 from benchmarks import record
 from fer.datasets import open_split
-from fer.datasets.actor import Actor
 from fer.errors import UserError
-from fer.history import History
+from fer.training.history import History
+from synthetic_faces.actor import Actor
 
 
 def main(options: ScalingOptions) -> None:

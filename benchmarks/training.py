@@ -38,7 +38,7 @@ class TrainingOptions:
     workers: int = 0
     """Processes that read images, of fer.train and of the naive loop alike."""
     augment: Literal["none", "flip", "light", "strong"] = "light"
-    """Of the end-to-end run; see fer/augment.py."""
+    """Of the end-to-end run; see fer/training/augment.py."""
     seconds: float = 20.0
     """How long the limit and the naive loop are each measured, at least; end to end it is at least two epochs."""
     out: Path = Path(__file__).parent / "results" / "training.json"
@@ -63,13 +63,13 @@ from torch.utils.data import DataLoader, Dataset
 
 from benchmarks import record
 from benchmarks.record import DEVICE
-from fer import optim
 from fer.datasets import open_split
 from fer.datasets.pack import pack
 from fer.errors import DataInvalid
-from fer.memory import keep_freed_memory
 from fer.preprocess import Preprocess
 from fer.train import TrainConfig, fit, new_model
+from fer.training import optim
+from fer.training.memory import keep_freed_memory
 
 PIXELS = 224
 """Side of AffectNet8's faces, and of those in the pack."""

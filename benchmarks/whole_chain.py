@@ -42,12 +42,12 @@ import json
 import numpy as np
 from tqdm import tqdm
 
-from fer.bulk import analyse
 from fer.errors import DataInvalid, DataMissing
 from fer.faces import FaceDetector
 from fer.files import replacing
 from fer.labels import EMOTIONS, index
-from fer.listing import File
+from fer.photos.bulk import analyse
+from fer.photos.listing import File
 from fer.predictor import EmotionPredictor, default_model
 
 FREQUENT = ("neutral", "happiness", "sadness", "surprise", "anger")

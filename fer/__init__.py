@@ -1,6 +1,28 @@
 """Facial-emotion classification: data, models, training, scoring and live demos.
 
-Importing this package does nothing but name its version; each module is imported by name.
+Importing this package has no side effect: no download, no window, no heavy
+library. The names below are imported when they are first used.
 """
 
+from typing import TYPE_CHECKING
+
+from fer.lazy import exports
+
+if TYPE_CHECKING:
+    from fer.datasets.affectnet8.dataset import AffectNet8
+    from fer.datasets.ferplus import FERPlus
+    from fer.labels import EMOTIONS
+    from fer.predictor import EmotionPredictor
+
 __version__ = "0.1.0"
+__all__ = ["EMOTIONS", "AffectNet8", "EmotionPredictor", "FERPlus"]
+
+__getattr__, __dir__ = exports(
+    __name__,
+    {
+        "EMOTIONS": "labels",
+        "AffectNet8": "datasets.affectnet8.dataset",
+        "EmotionPredictor": "predictor",
+        "FERPlus": "datasets.ferplus",
+    },
+)

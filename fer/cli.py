@@ -12,7 +12,7 @@ import importlib
 import importlib.metadata
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 import tyro
@@ -20,19 +20,19 @@ import tyro
 from fer.errors import UserError
 
 
-def run(module: str, options: type, arguments: Sequence[str] | None = None) -> NoReturn:
-    """Parse ``arguments`` (the command line) into ``options`` and exit with what ``module.main`` returns."""
+def run(main: Callable | str, options: type, arguments: Sequence[str] | None = None) -> NoReturn:
+    """Parse ``arguments`` (the command line) into ``options`` and exit with what ``main(options)`` returns."""
     parsed = tyro.cli(
         options,
-        prog=f"python -m {module}",
+        prog=_program() if callable(main) else f"python -m {main}",
         args=arguments,
         config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
     )
     _warn_of_namesake()
     code = 1
     try:
-        script = importlib.import_module(module)
-        code = script.main(parsed) or 0
+        main = main if callable(main) else importlib.import_module(main).main
+        code = main(parsed) or 0
     except BrokenPipeError:  # the reader, `head` say, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
@@ -44,8 +44,14 @@ def run(module: str, options: type, arguments: Sequence[str] | None = None) -> N
         code = 130
     finally:
         if "torch.distributed" in sys.modules:  # otherwise nobody was met
-            importlib.import_module("fer.processes").leave(done=code in (0, 130))
+            importlib.import_module("fer.training.distributed").leave(done=code in (0, 130))
     sys.exit(code)
+
+
+def _program() -> str | None:
+    """Return how the script that runs was called; None, for tyro's own answer, where that was not with ``-m``."""
+    spec = sys.modules["__main__"].__spec__
+    return f"python -m {spec.name.removesuffix('.__main__')}" if spec else None
 
 
 def _warn_of_namesake() -> None:

@@ -60,16 +60,17 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset, Subset
 from tqdm import tqdm
 
-from fer import checkpoint, valence_arousal
+from fer import checkpoint
 from fer.datasets.batch import collate
 from fer.errors import DataInvalid
+from fer.evaluation import valence_arousal
+from fer.evaluation.scores import RESAMPLES, Scores, fit_temperature, score
+from fer.evaluation.valence_arousal import ValenceArousalScores
 from fer.files import check_output_folder, replacing
 from fer.interrupt import leave_to_the_main_process
 from fer.labels import EMOTIONS
 from fer.model import WithValenceArousal, build
 from fer.probabilities import class_shift, outputs_of, to_probabilities
-from fer.scores import RESAMPLES, Scores, fit_temperature, score
-from fer.valence_arousal import ValenceArousalScores
 
 METRICS = "metrics.json"
 STRENGTHS = sorted((round(0.05 * step, 2) for step in range(-20, 21)), key=abs)

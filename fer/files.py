@@ -3,7 +3,7 @@
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
@@ -82,6 +82,25 @@ def replacing(path: str | Path) -> Iterator[Path]:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def check_same_options(record: Path, then: Mapping, now: Mapping, option: str) -> None:
+    """Refuse to go on with a run that was begun with other options; one that is new since then is not compared.
+
+    Args:
+        record: file or folder of the run.
+        then, now: JSON-ready options by name.
+        option: the one that names the place of the run, e.g. ``"--out"``.
+
+    Raises:
+        DataInvalid: they differ.
+    """
+    changed = [f"{k} was {then[k]}, is {v}" for k, v in now.items() if k in then and then[k] != v]
+    if changed:
+        raise DataInvalid(
+            f"{record} was written with other options: {'; '.join(changed)}. "
+            f"Resume with the same ones, or choose another {option}."
+        )
 
 
 def _target(path: Path) -> Path:

@@ -25,7 +25,7 @@ if __name__ == "__main__":
 from fer import checkpoint
 from fer.errors import DataInvalid
 from fer.evaluate import chosen_on, drop_records
-from fer.trainer import STATE
+from fer.training.loop import STATE
 
 
 def main(options: HalveOptions) -> None:

@@ -1,46 +1,54 @@
-"""Being asked to stop (Ctrl-C, kill) without being cut off in the middle of a step."""
+"""Being asked to stop (Ctrl-C, kill, a closed terminal) without being cut off in the middle of a step."""
 
 import contextlib
 import signal
+import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from types import FrameType
+
+SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+PATIENCE = 2
+"""Signals that are noted; one more raises. torchrun and the system may each send SIGTERM."""
+
+
+class Stop:
+    """Whether the program was asked to stop: true from the first signal on.
+
+    Attributes:
+        at_once: raise KeyboardInterrupt where the program is, at the first signal, too.
+    """
+
+    def __init__(self, at_once: bool) -> None:
+        self.at_once, self._signals = at_once, 0
+
+    def __bool__(self) -> bool:
+        return self._signals > 0
+
+    def note(self, number: int, frame: FrameType | None) -> None:
+        """Handle a signal."""
+        self._signals += 1
+        if self.at_once or self._signals > PATIENCE:
+            raise KeyboardInterrupt
+        if self._signals == PATIENCE:
+            print("Finishing what is being written; once more ends it at once.", file=sys.stderr)
 
 
 @contextlib.contextmanager
-def stop_signals() -> Iterator[Callable[[], bool]]:
-    """Give a function that tells whether SIGINT or SIGTERM came; a second SIGINT acts as usual.
+def stop_signals(at_once: bool = False) -> Iterator[Stop]:
+    """Note SIGINT, SIGTERM and SIGHUP in the ``Stop`` that is given, for the work to look at between two steps.
 
-    SIGTERM may come twice at once, from the system and from torchrun; who means it sends SIGKILL next.
+    Args:
+        at_once: let each of them raise KeyboardInterrupt instead, as SIGINT does without this.
     """
-    came: list[int] = []
-
-    def remember(number: int, frame: object) -> None:
-        came.append(number)
-        if number == signal.SIGINT:
-            signal.signal(number, before[number])
-
-    before = {}
-    with contextlib.suppress(ValueError):  # not the main thread: leave signals alone
-        for number in (signal.SIGINT, signal.SIGTERM):
-            before[number] = signal.signal(number, remember)
+    stop, before = Stop(at_once), {}
+    if threading.current_thread() is threading.main_thread():  # other threads get no signals
+        before = {number: signal.signal(number, stop.note) for number in SIGNALS}
     try:
-        yield lambda: bool(came)
+        yield stop
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-@contextlib.contextmanager
-def terminated_like_interrupted() -> Iterator[None]:
-    """Let SIGTERM, which clusters and torchrun send, end the work as Ctrl-C does."""
-    if threading.current_thread() is not threading.main_thread():  # signals are not this thread's
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def leave_to_the_main_process(worker: int) -> None:
@@ -49,5 +57,5 @@ def leave_to_the_main_process(worker: int) -> None:
     Both get the signals of a terminal, and those that torchrun and SLURM send to a whole group: the main
     process must still be given the batch that it waits for.
     """
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)

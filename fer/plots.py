@@ -13,8 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from fer.history import History
 from fer.labels import COLOURS, EMOTIONS
+from fer.training.history import History
 
 INK, FAINT = "#222222", "#c8c8c8"
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#999999")
@@ -327,7 +327,7 @@ def grouped(
 def reliability(
     bins: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]], ax: Axes | None = None
 ) -> Axes:
-    """Accuracy against confidence, a line for each of what ``fer.scores.calibration`` returned.
+    """Accuracy against confidence, a line for each of what ``fer.evaluation.scores.calibration`` returned.
 
     On the diagonal a network is right as often as it says; below it, it is too
     sure. The size of a mark grows with the number of faces in its bin.

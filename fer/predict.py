@@ -70,16 +70,16 @@ import cv2
 import torch
 from tqdm import tqdm
 
-from fer.annotate import Annotator
-from fer.bulk import Picture, Sampling, analyse
 from fer.errors import DataInvalid, DataMissing
 from fer.faces import FaceDetector
 from fer.files import check_output
-from fer.interrupt import terminated_like_interrupted
-from fer.listing import KNOWN, Listing
-from fer.parts import Parts, write_row
+from fer.interrupt import stop_signals
+from fer.photos.annotate import Annotator
+from fer.photos.bulk import Picture, Sampling, analyse
+from fer.photos.listing import KNOWN, Listing
+from fer.photos.parts import Parts, write_row
 from fer.predictor import EmotionPredictor
-from fer.processes import Processes, noticing_losses
+from fer.training.distributed import Processes, noticing_losses
 
 FREE_TO_CHANGE = {"csv", "resume", "batch_size", "model"}
 """Options that may differ between the first run and its resumption (the model's weights may not)."""
@@ -209,7 +209,7 @@ def write(
     done, latest = False, None
     try:
         with (
-            terminated_like_interrupted(),
+            stop_signals(at_once=True),
             parts.open() as table,
             tqdm(total=total, unit="file", disable=None if first else True) as bar,
         ):

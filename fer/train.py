@@ -71,7 +71,7 @@ class TrainConfig:
     ] = "none"
     """What is done about rare emotions."""
     augment: Literal["none", "flip", "light", "strong"] = "light"
-    """Random changes to training faces; see fer/augment.py."""
+    """Random changes to training faces; see fer/training/augment.py."""
     mix: Literal["none", "mixup", "cutmix", "both"] = "none"
     """Blend pairs of faces on half of the batches."""
     size: int | None = None
@@ -156,13 +156,13 @@ from torch.utils.data import Dataset
 
 from fer import checkpoint
 from fer.evaluate import calibrate, predict, record
-from fer.history import History
-from fer.interrupt import terminated_like_interrupted
-from fer.memory import keep_freed_memory
+from fer.evaluation.valence_arousal import known
+from fer.interrupt import stop_signals
 from fer.model import ARCHITECTURES, build, check_size
 from fer.preprocess import Preprocess
-from fer.trainer import Stopped, Trainer, processes
-from fer.valence_arousal import known
+from fer.training.history import History
+from fer.training.loop import Stopped, Trainer, processes
+from fer.training.memory import keep_freed_memory
 
 __all__ = ["History", "Stopped", "TrainConfig", "fit", "main", "new_model", "training_splits"]
 
@@ -177,7 +177,7 @@ def fit(
     """Train ``model`` in place and leave it with the weights of its best epoch.
 
     A script of one's own that torchrun starts several times calls
-    ``fer.processes.leave(done=True)`` as its last line.
+    ``fer.training.distributed.leave(done=True)`` as its last line.
 
     Args:
         model: from ``fer.model.build``.
@@ -212,9 +212,9 @@ def training_splits(config: TrainConfig) -> tuple[Dataset, Dataset]:
     if config.data == "ferplus":
         train = open_split("ferplus", config.root, "train", labels=config.labels, limit=config.limit)
         if config.drawn:
-            from fer.datasets.with_drawn import WithDrawn
+            from fer.datasets.with_synthetic import WithSynthetic
 
-            train = WithDrawn(train, config.drawn)
+            train = WithSynthetic(train, config.drawn)
         return train, open_split("ferplus", config.root, "valid", limit=config.limit)
     lenient = {"on_error": config.on_error} if config.data == "affectnet8" else {}
     return cut_train(config.data, config.root, limit=config.limit, **lenient)
@@ -282,7 +282,7 @@ def main(config: TrainConfig) -> None:
     history = trainer.run()
     if processes().is_main_process:
         try:
-            with terminated_like_interrupted():
+            with stop_signals(at_once=True):
                 _calibrate_and_record(model, valid, config, history)
                 trainer.finish()
         except KeyboardInterrupt:

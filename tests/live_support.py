@@ -5,6 +5,7 @@ import os
 import struct
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import cv2
 import numpy as np
 
 from fer.labels import COLOURS, EMOTIONS
+from fer.live.media import Source
 
 ROOT = Path(__file__).parent.parent
 PALETTE = np.array([COLOURS[name][::-1] for name in EMOTIONS], float)  # BGR
@@ -177,3 +179,22 @@ def screenshot(display):
 
     with mss.MSS(display=display) as screen:
         return np.asarray(screen.grab(screen.monitors[0]))[..., :3].copy()
+
+
+class Live(Source):
+    """A camera that sends ``images`` over and over, and raises ``error`` after ``count`` of them."""
+
+    live, name = True, "camera 0"
+
+    def __init__(self, images, count=10**9, error=None, fps=100):
+        self.images, self.count, self.error, self.rate, self.released = images, count, error, fps, False
+
+    def __iter__(self):
+        try:
+            for index in range(self.count):
+                yield self.images[index % len(self.images)], None
+                time.sleep(1 / self.rate)
+            if self.error:
+                raise self.error
+        finally:
+            self.released = True

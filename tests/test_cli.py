@@ -11,7 +11,7 @@ import pytest
 import fer
 from fer import cli
 from fer.errors import DataInvalid, DataMissing, DeviceError, UserError
-from fer.trainer import Stopped
+from fer.training.loop import Stopped
 
 HEAVY = ("torch", "torchvision", "cv2", "sklearn", "scipy", "matplotlib", "pandas", "accelerate", "av", "mss")
 
@@ -60,7 +60,7 @@ def test_help_answers_without_heavy_imports(script):
             1,
             "--threshold 40.0: expected 0 to 1",
         ),
-        ("fer.results", ["--models", "emtpy"], 1, "No results in emtpy"),
+        ("fer.evaluation.results", ["--models", "emtpy"], 1, "No results in emtpy"),
         ("fer.webcam", ["--width", "640", "--no-window"], 1, "--width and --height go together"),
     ],
 )

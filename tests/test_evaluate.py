@@ -12,9 +12,9 @@ from fer import evaluate
 from fer.checkpoint import read_card, save
 from fer.errors import DataInvalid
 from fer.evaluate import EvaluateConfig, Predictions, calibrate, predict, record
+from fer.evaluation.scores import score
 from fer.labels import EMOTIONS
 from fer.model import build
-from fer.scores import score
 
 
 def test_predictions_are_in_the_order_of_the_data_set():

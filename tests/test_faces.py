@@ -4,9 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
-from fer.datasets.actor import Actor
 from fer.errors import DataInvalid, DataMissing
 from fer.faces import FaceDetector, clip, crop, load_cascade
+from synthetic_faces.actor import Actor
 
 
 @pytest.fixture(scope="module")

@@ -14,11 +14,11 @@ import torch
 from PIL import Image
 
 from fer import checkpoint
-from fer.datasets.drawn import write_tree
+from fer.datasets.synthetic import write_tree
 from fer.evaluate import Predictions, record
-from fer.history import History
 from fer.labels import EMOTIONS
 from fer.model import build
+from fer.training.history import History
 
 FOLDER = Path(__file__).parent.parent / "notebooks"
 sys.path.insert(0, str(FOLDER))

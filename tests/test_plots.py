@@ -13,9 +13,9 @@ import torch
 from matplotlib.axes import Axes
 
 from fer import plots
-from fer.history import History
+from fer.evaluation.scores import calibration, score
 from fer.labels import EMOTIONS
-from fer.scores import calibration, score
+from fer.training.history import History
 
 matplotlib.use("Agg")
 

@@ -18,14 +18,15 @@ from helpers import ended, launch
 from PIL import Image
 from video_support import write_video
 
-from fer import bulk, checkpoint
-from fer.datasets.actor import Actor
+from fer import checkpoint
 from fer.errors import DataInvalid, DataMissing
 from fer.faces import FaceDetector, crop
 from fer.labels import EMOTIONS
 from fer.model import build
+from fer.photos import bulk
 from fer.predict import COLUMNS, PredictOptions, main
 from fer.predictor import EmotionPredictor
+from synthetic_faces.actor import Actor
 
 HEADER = "path,frame,face,x,y,w,h,emotion,confidence,neutral,happiness,sadness,surprise,fear,disgust,anger,contempt"
 

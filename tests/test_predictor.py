@@ -10,12 +10,12 @@ from helpers import SIZE, small_net
 from torch import nn
 
 from fer.checkpoint import save
-from fer.datasets.actor import Actor
 from fer.errors import DataInvalid, DataMissing
 from fer.labels import EMOTIONS
 from fer.model import ARCHITECTURES, build
 from fer.predictor import EmotionPredictor, FaceEmotion
 from fer.preprocess import Preprocess
+from synthetic_faces.actor import Actor
 
 BOXES = np.array([[10, 10, 40, 40], [60, 20, 30, 30], [5, 60, 20, 20]])
 CARD = {"flip": False, "crop_margin": 0.0, "temperature": 1.0, "class_shares": [0.65] + [0.05] * 7}

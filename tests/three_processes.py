@@ -10,8 +10,8 @@ from accelerate import PartialState
 from helpers import Interrupting, Spots, plain_network
 from two_processes import PLAIN, data
 
-from fer.processes import ProcessLost, leave
 from fer.train import Stopped, TrainConfig, fit
+from fer.training.distributed import ProcessLost, leave
 
 
 class Killed(Spots):

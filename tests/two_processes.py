@@ -9,8 +9,8 @@ from accelerate import PartialState
 from helpers import Interrupting, Spots, plain_network, small_net
 
 from fer.checkpoint import save
-from fer.processes import leave
 from fer.train import Stopped, TrainConfig, fit
+from fer.training.distributed import leave
 
 PLAIN = {"epochs": 2, "batch_size": 8, "augment": "none", "ema": 0.9, "lr": 0.01, "metric": "loss"}
 # Long enough that no two classes are equally likely: a tie would fall differently on different machines.

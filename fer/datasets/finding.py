@@ -5,19 +5,20 @@ from pathlib import Path
 
 from torch.utils.data import Dataset
 
-from fer.datasets import affectnet8_index, ferplus, packed
-from fer.datasets.affectnet8 import AffectNet8
-from fer.datasets.affectnet8_locate import Incomplete, locate, splits
-from fer.datasets.drawing.tree import read_settings
-from fer.datasets.drawn import DrawnFaces
+from fer.datasets import ferplus, packed
+from fer.datasets.affectnet8 import index as affectnet8_index
+from fer.datasets.affectnet8.dataset import AffectNet8
+from fer.datasets.affectnet8.locate import Incomplete, locate, splits
 from fer.datasets.ferplus import FERPlus
 from fer.datasets.splits import Subset, hold_out, representative, subset
+from fer.datasets.synthetic import SyntheticFaces
 from fer.errors import DataInvalid, DataMissing
+from synthetic_faces.tree import read_settings
 
 _OPEN: dict[str, Callable[..., Dataset]] = {
     "affectnet8": AffectNet8,
     "ferplus": FERPlus,
-    "sample": lambda root, split, **options: DrawnFaces(_drawn(root), split, **options),
+    "sample": lambda root, split, **options: SyntheticFaces(_drawn(root), split, **options),
 }
 DATA = tuple(_OPEN)
 """The names of the data sets."""
@@ -45,7 +46,7 @@ _OWN = {
 def find(root: str | Path = "dataset", split: str = "train", **options: object) -> Dataset:
     """Open AffectNet8 if it is in ``root``, else FER+ if it is, else the sample, drawn now in ``root/drawn``.
 
-    AffectNet8 stands for every release of AffectNet: see ``affectnet8_locate``.
+    AffectNet8 stands for every release of AffectNet: see ``fer.datasets.affectnet8.locate``.
     A pack (``fer.datasets.pack``) is opened as the data set that it was made from.
 
     One printed line says which. When a split of AffectNet8 is there but not the

@@ -56,10 +56,8 @@ from contextlib import suppress
 import numpy as np
 from tqdm.auto import tqdm
 
-from fer.datasets.affectnet8 import AffectNet8
+from fer.datasets.affectnet8.dataset import AffectNet8
 from fer.datasets.batch import resized
-from fer.datasets.drawing.tree import read_settings
-from fer.datasets.drawn import DrawnFaces
 from fer.datasets.packed import (
     FACES,
     FORMAT,
@@ -72,9 +70,11 @@ from fer.datasets.packed import (
     sha256_of,
     write_json,
 )
+from fer.datasets.synthetic import SyntheticFaces
 from fer.errors import DataInvalid
-from fer.files import replacing
+from fer.files import check_same_options, replacing
 from fer.labels import EMOTIONS
+from synthetic_faces.tree import read_settings
 
 SHARD_ROWS = 2048
 _SCORES = {"valence": "val", "arousal": "aro"}
@@ -154,12 +154,7 @@ def _begin(folder: Path, plan: dict) -> None:
     """Make the folder of a split, or see that the one that is there is of the same plan."""
     names = {path.name for path in folder.glob("*") if path.name[0] != "."}
     if (folder / PLAN).is_file():
-        found = read_json(folder / PLAN)
-        other = [f"{k} {found.get(k)!r}, expected {v!r}" for k, v in plan.items() if found.get(k) != v]
-        if other:
-            raise DataInvalid(
-                f"{folder} holds another pack: {'; '.join(other)}. Choose another folder, or remove this one."
-            )
+        check_same_options(folder, read_json(folder / PLAN), plan, "folder")
     elif names:
         raise DataInvalid(f"{folder} holds {min(names)}, but no pack. Choose another folder.")
     else:
@@ -294,7 +289,9 @@ def main(options: Options, shard_rows: int = SHARD_ROWS) -> None:
         raise DataInvalid(f"--part {options.part}: expected K/N, for example 1/4.")
     drawn = read_settings(options.source) is not None
     own = {} if drawn else {"on_error": options.on_error}
-    source = (DrawnFaces if drawn else AffectNet8)(options.source, options.split, limit=options.limit, **own)
+    source = (SyntheticFaces if drawn else AffectNet8)(
+        options.source, options.split, limit=options.limit, **own
+    )
     began = time.perf_counter()
     made = pack(
         source,

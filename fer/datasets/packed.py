@@ -47,7 +47,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
-from fer.datasets.affectnet8 import Annotations
+from fer.datasets.affectnet8.dataset import Annotations
 from fer.datasets.batch import Batch, block, position
 from fer.datasets.splits import representative, requested
 from fer.errors import DataInvalid, DataMissing

@@ -2,15 +2,14 @@
 
 import math
 import os
-import signal
 import sys
-import threading
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from pathlib import Path
 
 from fer.errors import DataInvalid
 from fer.files import check_output, replacing
+from fer.interrupt import stop_signals
 from fer.live import overlay
 from fer.live.analysis import Analyser, Analysis, Predictor
 from fer.live.display import Display, NoDisplay, Window
@@ -64,12 +63,14 @@ def show(
     player = Player(source, analyser, display, view, options.save, keep, options.max_frames)
     if not display.visible:  # elsewhere it is written on the picture
         print(overlay.NOTICE, file=sys.stderr)
-    with _stop_on_terminate(player) as stop, ExitStack() as files:
+    # Until a frame was shown, which may take long, a signal ends it at once. Later it is noted and seen at the next
+    # frame: an exception could come between the taking of a lock and what lets go of it.
+    with stop_signals(at_once=True) as player.stop, ExitStack() as files:
         try:
             table = files.enter_context(closing(CsvWriter(options.csv))) if options.csv else None
             player.run()
         finally:
-            stop.finishing = True
+            player.stop.at_once = False
             player.close()
             for path in [*player.written, *[options.csv] * bool(table and table.written)]:
                 print(f"wrote {path}")
@@ -135,37 +136,3 @@ def _draw_timeline(tally: Tally, path: Path) -> None:
             figure.savefig(temporary)
     except OSError as error:
         raise DataInvalid(f"--timeline {path} cannot be written: {error.strerror}.") from error
-
-
-class _stop_on_terminate:
-    """While it lasts, `kill` and a closed terminal end the program as Ctrl-C does: with its files closed.
-
-    The first is a mark that is seen at the next frame: an exception could come between the taking of a lock and
-    what lets go of it. Only before the first frame, which may take long, it is one. The second is answered, and the
-    third is obeyed.
-    """
-
-    def __init__(self, player: Player) -> None:
-        self.player, self.finishing, self.answered = player, False, False
-
-    def __enter__(self) -> "_stop_on_terminate":
-        self.before = {}
-        if threading.current_thread() is threading.main_thread():
-            for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-                if hasattr(signal, name):
-                    number = getattr(signal, name)
-                    self.before[number] = signal.signal(number, self._stop)
-        return self
-
-    def _stop(self, number: int, frame: object) -> None:
-        first = not self.player.stopped and not self.finishing
-        self.player.stopped = True
-        if self.answered or (first and not self.player.shown):
-            raise KeyboardInterrupt
-        if not first:
-            self.answered = True
-            print("The files are being finished; once more ends it at once.", file=sys.stderr)
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self.before.items():
-            signal.signal(number, handler)

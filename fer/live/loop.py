@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from fer.errors import DeviceError, UserError
 from fer.files import replacing
+from fer.interrupt import Stop
 from fer.live import overlay
 from fer.live.analysis import DETECTION_SIZES, Analyser, Analysis, Worker
 from fer.live.capture import Capture, Frame
@@ -98,7 +99,7 @@ class Player:
         self._frame: Frame | None = None
         self._analysis: Analysis | None = None  # the newest that was drawn
         self._first = 0  # number of the first frame of this source
-        self.stopped = False  # set from outside, e.g. by a signal: end at the next frame
+        self.stop = Stop(at_once=True)  # noted, it ends the play at the next frame
         self._fallback: Source | None = None
         self._capture: Capture | None = None
         self._worker: Worker | None = None
@@ -366,10 +367,11 @@ class Player:
 
     def _count(self) -> None:
         self.shown += 1
+        self.stop.at_once = False
         self._times.append(time.monotonic())
 
     def _enough(self) -> bool:
-        return self.stopped or (self.max_frames is not None and self.shown >= self.max_frames)
+        return bool(self.stop) or (self.max_frames is not None and self.shown >= self.max_frames)
 
     def close(self) -> None:
         """Close everything, each even if another fails; again it does nothing."""

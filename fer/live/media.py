@@ -72,7 +72,7 @@ class Sample(Source):
         self.live = endless
 
     def __iter__(self) -> Iterator[Picture]:
-        from fer.datasets.actor import Actor
+        from synthetic_faces.actor import Actor
 
         if not self.live:
             for image, time_s, _, _ in Actor(size=(1280, 720), fps=self.fps):

@@ -1,0 +1,363 @@
+"""AffectNet8: a quarter of a million photos of faces, labelled with eight expressions.
+
+Source: Mollahosseini et al. 2017, arXiv:1708.03985 (the release of 2021 with
+eight labels). Faces are not shipped: dataset/README.md says how to get them.
+"""
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+from tqdm.auto import tqdm
+
+from fer.datasets.affectnet8 import broken as affectnet8_broken
+from fer.datasets.affectnet8.affect import scores
+from fer.datasets.affectnet8.index import (
+    BROKEN,
+    NO_IMAGE,
+    NO_LABEL,
+    PUBLISHED,
+    Problem,
+    count_by_kind,
+    count_others,
+    open_index,
+)
+from fer.datasets.affectnet8.locate import locate, splits
+from fer.datasets.affectnet8.source import BrokenImage
+from fer.datasets.batch import Batch, block, position, resized
+from fer.datasets.splits import representative, requested
+from fer.errors import DataInvalid, DataMissing
+from fer.threads import for_each
+
+# The stored pixels, without turning them as EXIF may ask: landmarks refer to these.
+_DECODE = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+_LOOKED_AT = 9  # images that tell the size of all
+
+
+@dataclass(frozen=True, eq=False)
+class Annotations:
+    """What AffectNet8 says about one face.
+
+    Attributes:
+        expression: index into ``EMOTIONS``.
+        valence: unpleasant -1 to pleasant 1; None where absent (also written as -2).
+        arousal: calm -1 to excited 1; None where absent (also written as -2).
+        landmarks: float32 (68, 2), x and y in pixels of the image, in the order of iBUG 68; None where absent.
+    """
+
+    expression: int
+    valence: float | None
+    arousal: float | None
+    landmarks: np.ndarray | None
+
+
+class AffectNet8(Dataset):
+    """Faces labelled with one of AffectNet's eight expressions.
+
+    An item is ``(image, label)``: a uint8 RGB tensor (3, H, W), before
+    ``transform``, and an int indexing ``fer.labels.EMOTIONS``. All images have
+    one size, so that they fit into one batch: 224x224 as released; where a copy
+    holds a few of another size, they are brought to that of the others. Files
+    pair by id, never by place in a listing: ``images/42.jpg`` goes with
+    ``annotations/42_exp.npy``. The same id occurs in both splits, so a face is
+    named by both: ``"train/42"``.
+
+    The first opening lists the files and reads the labels; what was found is
+    kept in ``affectnet8.index`` beside ``images/`` (``train_set.tar.index``
+    beside a tar, which is read in place) and made anew when files were added
+    or removed, or watched ones changed.
+
+    Other releases of AffectNet open the same way: class folders
+    (``class_folders``), the tables of 2017 (``affectnet2017``), AffectNet+
+    (``affectnet_plus``). ``name`` and ``title`` say which one it is. Their
+    codes 8 to 10 are no emotions: such faces are left out, and counted in a
+    printed line.
+
+    Args:
+        root: the folder that holds ``train_set/`` and ``val_set/``, one of
+            these, ``extracted_train_tar/`` or the folder that holds it, a
+            folder with ``images/`` and ``annotations/``, ``train_set.tar``, or
+            the folder that holds it; or another release.
+        split: ``"train"`` or ``"val"`` (``"valid"`` is the same); class folders may have ``"test"``.
+        transform: applied to the image, e.g. ``Preprocess()``.
+        limit: keep so many faces: one of each class first, then in proportion
+            to the classes, chosen by a hash of the key. The same copy gives the
+            same faces every time, and a smaller limit gives some of those of a larger one.
+        classes: 8, or 7 to leave out contempt (labels 0-6).
+        on_error: ``"raise"``: faces that cannot be used (an image or label is
+            missing, a label is unreadable or outside 0-7, ``verify`` found the
+            image broken) are an error. ``"skip"``: they are left out, and
+            counted by kind in a printed line.
+
+    Attributes:
+        labels: int64 (N,), known without opening an image.
+        valence, arousal: float32 (N,), -1 to 1; NaN where not known. Read when first asked for.
+        ids: int64 (N,), the numbers in the file names.
+        keys: N names such as ``"train/42"``.
+        problems: what was wrong with the faces that were left out.
+        excluded: how many more were left out because their label is no emotion, by its name.
+
+    Raises:
+        DataMissing: there is no such split under ``root``, or faces lack their label or image.
+        DataInvalid: a wrong argument, faces that cannot be used for other
+            reasons, a damaged index or tar; from an item: a broken image.
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        split: str = "train",
+        transform: Callable[[Tensor], Tensor] | None = None,
+        limit: int | None = None,
+        classes: int = 8,
+        on_error: str = "raise",
+    ) -> None:
+        split = requested(split, classes, limit)
+        if split not in splits(root):
+            raise DataInvalid(
+                f"AffectNet8 has no split {split!r}; expected one of {', '.join(splits(root))}."
+            )
+        if on_error not in ("raise", "skip"):
+            raise DataInvalid(f"on_error={on_error!r}; expected 'raise' or 'skip'.")
+        self._source, self.transform = locate(root, split), transform
+        self.name, self.title, self.split = self._source.name, self._source.title, self._source.split
+        index, seconds = open_index(self._source)
+        if seconds and type(self) is AffectNet8:  # not the sample in the same layout
+            published = f" of {sum(PUBLISHED[split]):,}" if self.name == "affectnet8" else ""
+            print(f"{self.title} {self.split}: {len(index):,}{published} faces indexed in {seconds:.1f} s")
+        self.excluded = count_others(index.labels)
+        if self.excluded:
+            kinds = ", ".join(f"{n:,} {name}" for name, n in self.excluded.items())
+            print(
+                f"{self.title} {self.split}: left out {sum(self.excluded.values()):,} faces, no emotions: {kinds}"
+            )
+
+        broken = affectnet8_broken.known(self._source)
+        self.problems = [
+            *index.problems,
+            *(Problem(BROKEN, self._source.image_file(one), broken[one]) for one in broken),
+        ]
+        if self.problems:
+            self._report(on_error, len(index))
+        kept = index.labels < classes
+        if broken:
+            kept &= ~np.isin(index.ids.astype(np.str_), list(broken))
+        self._on_error, self._whole = on_error, limit is None
+        self._index = index if kept.all() else index.take(kept)
+        if limit is not None and limit < len(self._index):
+            self._index = self._index.take(representative(self._index.labels, self.keys, limit))
+            del self.keys  # of the larger set
+        if not len(self._index):
+            raise DataInvalid(
+                f"{self._source.path} has no usable face: {count_by_kind(self.problems) or 'it is empty'}. "
+                "dataset/README.md shows what is expected."
+            )
+
+    @cached_property
+    def labels(self) -> np.ndarray:
+        """Class indices, int64 (N,)."""
+        return self._index.labels.astype(np.int64)
+
+    @property
+    def valence(self) -> np.ndarray:  # noqa: D102
+        return self._scores[:, 0]
+
+    @property
+    def arousal(self) -> np.ndarray:  # noqa: D102
+        return self._scores[:, 1]
+
+    @cached_property
+    def _scores(self) -> np.ndarray:
+        return scores(self._source, self._index, self._on_error, keep=self._whole)
+
+    @property
+    def ids(self) -> np.ndarray:
+        """The numbers in the file names, int64 (N,); text where one is no plain number, or a file has a folder."""
+        return self._index.ids
+
+    @cached_property
+    def keys(self) -> list[str]:
+        """A name for each face, unique over both splits."""
+        return [f"{self.split}/{one}" for one in self.ids.tolist()]
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    def __getitem__(self, i: int) -> tuple[Tensor, int]:
+        i = position(i)
+        image = resized(self.image(i), self._size)
+        if self.transform is not None:
+            image = self.transform(image)
+        return image, int(self._index.labels[i])
+
+    def __getitems__(self, rows: Sequence[int]) -> list[tuple[Tensor, int]]:
+        """Return ``[self[i] for i in rows]``, decoded into the memory of the batch, in threads."""
+        if self.transform is not None or not len(rows):
+            return [self[i] for i in rows]
+        images = block((len(rows), 3, *self._size))
+        planes = images.numpy()
+
+        def read(k: int) -> None:
+            pixels = self._pixels(rows[k])
+            if pixels.shape[:2] == self._size:
+                cv2.split(pixels, planes[k, ::-1])
+            else:
+                images[k] = resized(_planes(pixels), self._size)
+
+        for_each(len(rows), read)
+        return Batch(images, self.labels[rows])
+
+    @cached_property
+    def _size(self) -> tuple[int, int]:
+        """Height and width of most of a few images, spread over the set."""
+        sizes = Counter()
+        for i in np.linspace(0, len(self) - 1, min(len(self), _LOOKED_AT)).astype(int):
+            with suppress(BrokenImage, DataMissing):  # an item that is asked for says so
+                sizes[self._face(i).shape[:2]] += 1
+        return sizes.most_common(1)[0][0] if sizes else self._pixels(0).shape[:2]
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self._source.path)!r}, split={self.split!r}): {len(self):,} faces"
+
+    def image(self, i: int) -> Tensor:
+        """Return an image as it is stored, uint8 RGB (3, H, W); of a release with whole photos, the face in it.
+
+        Raises:
+            DataInvalid: it cannot be read or decoded.
+        """
+        return _planes(self._pixels(i))
+
+    def jpeg(self, i: int) -> bytes:
+        """Return an image's file as it is stored.
+
+        Raises:
+            DataInvalid: it cannot be read.
+        """
+        with self._named(i):
+            return self._source.image(self._index, i)
+
+    def _pixels(self, i: int) -> np.ndarray:
+        with self._named(i):
+            return self._face(i)
+
+    def _face(self, i: int) -> np.ndarray:
+        data = self._source.image(self._index, i)
+        if (pixels := decode(data)) is None:
+            raise BrokenImage(f"{len(data):,} bytes, not a whole image" if data else "an empty file")
+        return self._source.face(pixels, self._index, i)
+
+    @contextmanager
+    def _named(self, i: int) -> Iterator[None]:
+        """Say of an error with an image which one it is, and the way out."""
+        try:
+            yield
+        except BrokenImage as error:
+            raise DataInvalid(
+                f"{self._source.where(self._source.image_file(self.ids[i]))} is broken: {error}. "
+                f'verify() lists all broken images; opened again with on_error="skip" '
+                "(--on-error skip), the set leaves them out."
+            ) from error
+
+    def annotations(self, i: int) -> Annotations:
+        """Return all that is known about a face; valence, arousal and landmarks are read now.
+
+        Raises:
+            DataInvalid: an annotation cannot be read, or is not the right number of values.
+        """
+        landmarks = self._values(i, "lnd", 136)
+        return Annotations(
+            expression=int(self._index.labels[i]),
+            valence=self.score(i, "val"),
+            arousal=self.score(i, "aro"),
+            landmarks=None if landmarks is None else landmarks.astype(np.float32).reshape(68, 2),
+        )
+
+    def score(self, i: int, kind: str) -> float | None:
+        """Return valence (``"val"``) or arousal (``"aro"``), read now; None where absent or beyond -1 to 1."""
+        values = self._values(i, kind, 1)
+        # -2 is what the release of 2017 writes for a face without a score.
+        return float(values[0]) if values is not None and abs(values[0]) <= 1 else None
+
+    def _values(self, i: int, kind: str, expected: int) -> np.ndarray | None:
+        try:
+            values = self._source.values(self._index, i, kind)
+            if values is not None and values.size != expected:
+                raise ValueError(f"{values.size} values, expected {expected}")
+        except ValueError as error:
+            path = self._source.where(self._source.annotation_file(self.ids[i], kind))
+            raise DataInvalid(
+                f"{path} cannot be read: {error}. Restore it from the archive; without the file the value is None."
+            ) from error
+        return values
+
+    def verify(self, workers: int | None = None) -> list[Problem]:
+        """Decode every image, in threads, with a progress bar; return those without a face that can be used.
+
+        They are also noted in a file beside the index, so that the set, opened
+        again, counts them among its problems and ``on_error="skip"`` leaves
+        them out. An image that is replaced is taken back by itself.
+        """
+        parts = [range(start, min(start + 256, len(self))) for start in range(0, len(self), 256)]
+        reasons: dict[str, str] = {}
+        bar = tqdm(total=len(self), desc=f"verifying {self.split}", unit="image", delay=1, disable=None)
+        with ThreadPoolExecutor(workers or os.cpu_count()) as pool, bar:
+            for part, found in zip(parts, pool.map(self._reasons, parts), strict=True):
+                reasons.update(found)
+                bar.update(len(part))
+        checked = set(map(str, self.ids.tolist()))
+        before = affectnet8_broken.known(self._source)
+        affectnet8_broken.note(self._source, {k: v for k, v in before.items() if k not in checked} | reasons)
+        return [Problem(BROKEN, self._source.image_file(one), reason) for one, reason in reasons.items()]
+
+    def _reasons(self, part: range) -> dict[str, str]:
+        """Return why images are broken, by id, for those that are."""
+        reasons = {}
+        for i in part:
+            try:
+                self._face(i)
+            except BrokenImage as error:
+                reasons[str(self.ids[i])] = str(error)
+        return reasons
+
+    def _report(self, on_error: str, usable: int) -> None:
+        """Raise, or print how many faces are left out."""
+        counts = count_by_kind(self.problems)
+        if on_error == "skip":
+            print(f"{self.title} {self.split}: left out {len(self.problems):,} faces: {counts}")
+            return
+        first = "\n".join(f"  {problem}" for problem in self.problems[:5])
+        more = f"\n  and {len(self.problems) - 5:,} more" if len(self.problems) > 5 else ""
+        missing = {problem.kind for problem in self.problems} <= {NO_IMAGE, NO_LABEL}
+        raise (DataMissing if missing else DataInvalid)(
+            f"{self._source.path}: {len(self.problems):,} faces cannot be used, beside {usable:,} that can: "
+            f"{counts}.\n{first}{more}\n"
+            'Restore the files (dataset/README.md), or leave these faces out with on_error="skip" '
+            "(of fer.train, fer.evaluate and fer.datasets.pack: --on-error skip)."
+        )
+
+
+def _planes(pixels: np.ndarray) -> Tensor:
+    """Return BGR uint8 (H, W, 3) as RGB (3, H, W)."""
+    # One copy turns BGR, interleaved, into RGB, plane after plane: a batch is then stacked three
+    # times faster than from permuted views.
+    planes = np.empty((3, *pixels.shape[:2]), np.uint8)
+    cv2.split(pixels, planes[::-1])
+    return torch.from_numpy(planes)
+
+
+def decode(data: bytes) -> np.ndarray | None:
+    """Return BGR uint8 (H, W, 3), or None for what is no whole image (OpenCV 4.14 refuses truncated ones)."""
+    try:
+        return cv2.imdecode(np.frombuffer(data, np.uint8), _DECODE) if data else None
+    except cv2.error:  # a damaged header claims more pixels than OpenCV reads
+        return None

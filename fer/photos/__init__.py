@@ -1,0 +1,1 @@
+"""Many photos and videos to one table."""

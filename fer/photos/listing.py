@@ -1,0 +1,135 @@
+"""Photos and videos below files and folders, however many, in an order that a path alone tells."""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fer.errors import DataMissing
+from fer.photos.reading import PHOTOS, UNSUPPORTED, VIDEOS
+
+KNOWN = PHOTOS | UNSUPPORTED | VIDEOS
+
+
+@dataclass(frozen=True)
+class File:
+    """A photo or video to work on.
+
+    Attributes:
+        path: as the user gave it, or below a folder that the user gave.
+        inner: its place below that folder; the bare name of a file given itself.
+    """
+
+    path: Path
+    inner: Path
+
+    @property
+    def is_video(self) -> bool:
+        """Whether the name says so."""
+        return self.path.suffix.lower() in VIDEOS
+
+
+class Listing:
+    """The photos and videos of files and folders: iterate for a ``File`` each, none twice.
+
+    In the order given; within a folder its files come first, then its
+    subfolders, by name. One directory at a time is held in memory, and no file
+    is looked at: its name decides. Links to folders are followed, but not to
+    one that holds the link. However a path is spelled, it is the same path.
+
+    Args:
+        paths: a file given itself is taken whatever its name, at its own place.
+        leave_out: a folder not to look into.
+
+    Raises:
+        DataMissing: a path does not exist; when iterated: a folder cannot be read.
+    """
+
+    def __init__(self, paths: Sequence[Path], leave_out: Path | None = None) -> None:
+        for path in paths:
+            if not path.exists():
+                raise DataMissing(
+                    f"There is no file or folder {path}. Check the spelling, or quote names with spaces."
+                )
+        self._leave_out = leave_out.resolve() if leave_out else None
+        # By absolute path, which has one spelling; the files bear the one that was given.
+        self._place = {_absolute(path): number for number, path in reversed(list(enumerate(paths)))}
+        self._given = list(paths)
+        self._folders = {path for path in self._place if path.is_dir()}
+
+    def __iter__(self) -> Iterator[File]:
+        for file in self._all():
+            if file is not None:
+                yield file
+
+    def count(self) -> tuple[int, int]:
+        """Return how many photos and videos there are, and how many other files were passed over."""
+        files = others = 0
+        for file in self._all():
+            files += file is not None
+            others += file is None
+        return files, others
+
+    def key(self, path: Path) -> tuple:
+        """Return what sorts the paths of this listing into its order.
+
+        Raises:
+            KeyError: the path is not below what was given.
+        """
+        path = _absolute(path)
+        place, start = self._root(path)
+        inner = path.relative_to(start).parts
+        return place, *((number < len(inner), part) for number, part in enumerate(inner, 1))
+
+    def _root(self, path: Path) -> tuple[int, Path]:
+        """Return which of the given paths an absolute one belongs to: itself, else the first folder around it."""
+        if path in self._place and path not in self._folders:
+            return self._place[path], path
+        found = [(self._place[folder], folder) for folder in path.parents if folder in self._folders]
+        if not found:
+            raise KeyError(path)
+        return min(found)
+
+    def _all(self) -> Iterator[File | None]:
+        """Yield the files, and None for each that is no photo or video."""
+        for path, place in sorted(self._place.items(), key=lambda item: item[1]):
+            if path in self._folders:
+                if all(self._place.get(parent, place) >= place for parent in path.parents):
+                    yield from self._below(path, place)
+            else:
+                yield File(self._given[place], Path(path.name))
+
+    def _below(self, root: Path, place: int) -> Iterator[File | None]:
+        given = self._given[place]
+
+        def stop(error: OSError) -> None:
+            raise DataMissing(f"The folder {error.filename} cannot be read: {error.strerror}.") from error
+
+        def mine(folder: Path) -> bool:
+            earlier = self._place.get(folder, place) < place
+            left_out = self._leave_out is not None and folder.resolve() == self._leave_out
+            return not (earlier or left_out or (folder.is_symlink() and _around(root, folder)))
+
+        for folder, subfolders, names in os.walk(root, onerror=stop, followlinks=True):
+            here = Path(folder)
+            subfolders[:] = sorted(name for name in subfolders if mine(here / name))
+            for name in sorted(names):
+                path = here / name
+                if name.startswith(".") or path.suffix.lower() not in KNOWN:
+                    yield None
+                elif path not in self._place:  # else it has a place of its own
+                    inner = path.relative_to(root)
+                    yield File(given / inner, inner)
+
+
+def _absolute(path: Path) -> Path:
+    return Path(os.path.abspath(path))  # Path.absolute keeps "..", resolve leaves the place that a link has
+
+
+def _around(root: Path, link: Path) -> bool:
+    """Whether a link below ``root`` leads to a folder that the walk came through, or one around it: a loop."""
+    target = link.resolve()
+    on_the_way = [link.parent, *link.parent.parents]
+    return any(
+        folder.resolve().is_relative_to(target) for folder in on_the_way if folder.is_relative_to(root)
+    )

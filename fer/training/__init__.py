@@ -1,0 +1,1 @@
+"""Training: one configuration, one loop, and what a run leaves behind."""

@@ -1,0 +1,975 @@
+"""AffectNet8: pairing, every form of root, every fault, the index, the archive."""
+
+import hashlib
+import io
+import json
+import multiprocessing
+import os
+import pickle
+import re
+import subprocess
+import sys
+import tarfile
+import threading
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from helpers import small_net
+from torch.utils.data import DataLoader
+
+from fer import evaluate, halve, train
+from fer.checkpoint import save, write_card
+from fer.datasets import AffectNet8
+from fer.datasets.affectnet8 import index as affectnet8_index
+from fer.datasets.affectnet8 import npy, tarball
+from fer.datasets.affectnet8 import source as affectnet8_source
+from fer.datasets.affectnet8.__main__ import Extract, Index, Verify, main
+from fer.errors import DataInvalid, DataMissing
+from fer.labels import EMOTIONS
+from fer.train import TrainConfig, training_splits
+
+IDS = (0, 1, 2, 10, 7, 13, 100, 366705)  # gaps, and an order that differs between numbers and names
+LABELS = dict(zip(IDS, range(8), strict=True))
+
+
+def write_face(folder: Path, number: int | str, label: object, shade: int | None = None) -> None:
+    """Write one face as AffectNet8 has it: a flat grey image, and text in the four npy files."""
+    for name in ("images", "annotations"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    shade = 20 * int(label) if shade is None else shade
+    cv2.imwrite(str(folder / f"images/{number}.jpg"), np.full((24, 24, 3), shade, np.uint8))
+    write_npy(folder, number, "exp", np.array(str(label)))
+    write_npy(folder, number, "val", np.array("-0.392238"))
+    write_npy(folder, number, "aro", np.array("0.5"))
+    write_npy(folder, number, "lnd", np.arange(136) * 1.5)
+
+
+def write_npy(folder: Path, number: int | str, kind: str, values: np.ndarray) -> None:
+    np.save(folder / f"annotations/{number}_{kind}.npy", values)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A folder with both splits; the same ids occur in both."""
+    for number, label in LABELS.items():
+        write_face(tmp_path / "train_set", number, label)
+    for number in IDS[:3]:
+        write_face(tmp_path / "val_set", number, 7 - LABELS[number])
+    return tmp_path
+
+
+def pack(root: Path, split: str = "train", format: int = tarfile.GNU_FORMAT) -> Path:
+    """Make train_set.tar in a folder of its own."""
+    tar = root / "packed" / f"{split}_set.tar"
+    tar.parent.mkdir(exist_ok=True)
+    with tarfile.open(tar, "w", format=format) as archive:
+        archive.add(root / f"{split}_set", f"{split}_set")
+    return tar
+
+
+def indices_of(root: Path) -> list[Path]:
+    return [path for path in root.rglob("*.index") if path.is_file()]
+
+
+# --- items
+
+
+def test_images_pair_with_labels_by_number(root):
+    """Sorted as text, 10.jpg comes before 2.jpg, but 10_exp.npy after 1_exp.npy."""
+    faces = AffectNet8(root)
+    assert faces.ids.tolist() == sorted(IDS)
+    assert faces.labels.dtype == np.int64
+    assert faces.labels.tolist() == [LABELS[one] for one in sorted(IDS)]
+    assert faces.keys == [f"train/{one}" for one in sorted(IDS)]
+    assert (faces.name, faces.split, len(faces)) == ("affectnet8", "train", 8)
+    seen = 0
+    for image, label in faces:  # iteration ends by IndexError
+        assert image.dtype == torch.uint8 and image.shape == (3, 24, 24) and image.is_contiguous()
+        assert isinstance(label, int)
+        assert abs(int(image.float().mean()) - 20 * label) <= 1
+        seen += 1
+    assert seen == 8
+
+
+def test_the_two_splits_are_apart(root):
+    train, val = AffectNet8(root), AffectNet8(root, "val")
+    assert train.labels[0] == 0 and val.labels[0] == 7
+    assert not set(train.keys) & set(val.keys)
+    assert AffectNet8(root, "valid").keys == val.keys
+
+
+def test_channels_are_red_green_blue(root):
+    picture = np.zeros((24, 24, 3), np.uint8)
+    picture[:, :12] = (0, 0, 255)  # OpenCV writes blue, green, red: the left half is red
+    cv2.imwrite(str(root / "train_set/images/0.jpg"), picture, [cv2.IMWRITE_JPEG_QUALITY, 100])
+    image = AffectNet8(root)[0][0]
+    red = image[:, 12, 3].tolist()
+    assert red[0] > 240 and max(red[1:]) < 15
+    assert image[:, 12, 20].max() < 15
+
+
+def test_a_grey_image_gets_three_channels(root):
+    cv2.imwrite(str(root / "train_set/images/0.jpg"), np.full((24, 30), 77, np.uint8))
+    assert AffectNet8(root).image(0).shape == (3, 24, 30)
+
+
+def test_transform_is_applied_to_the_image(root):
+    image, label = AffectNet8(root, transform=lambda image: image.float() / 255)[7]
+    assert image.dtype == torch.float32 and label == 7
+
+
+def test_seven_classes_leave_out_contempt(root):
+    faces = AffectNet8(root, classes=7)
+    assert sorted(faces.labels) == list(range(7))
+    assert 366705 not in faces.ids
+
+
+def test_limit_takes_every_class_first_and_is_nested(tmp_path):
+    for number in range(60):
+        write_face(tmp_path / "train_set", number, 1 if number < 48 else 2 + number % 2)
+    few, more = AffectNet8(tmp_path, limit=3), AffectNet8(tmp_path, limit=20)
+    assert sorted(few.labels) == [1, 2, 3]
+    assert np.bincount(more.labels).tolist() == [0, 16, 2, 2]
+    assert set(few.keys) < set(more.keys)
+    assert few.keys == AffectNet8(tmp_path, limit=3).keys
+    assert few[2][1] == few.labels[2]
+    assert len(AffectNet8(tmp_path, limit=1000)) == 60
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"split": "test"}, "train, val"),
+        ({"classes": 6}, "8, or 7"),
+        ({"on_error": "ignore"}, "'raise' or 'skip'"),
+        ({"limit": 0}, "limit=0"),
+    ],
+)
+def test_wrong_arguments_are_named(root, wrong, words):
+    with pytest.raises(DataInvalid, match=words):
+        AffectNet8(root, **wrong)
+
+
+# --- annotations
+
+
+@pytest.mark.parametrize(
+    "label", ["6", 6, 6.0, "6.0", [6], ["6"], [[6.0]], b"6", np.int8(6), np.float32(6)], ids=repr
+)
+def test_a_label_may_be_written_in_many_ways(root, label):
+    write_npy(root / "train_set", 0, "exp", np.array(label))
+    assert AffectNet8(root).labels[0] == 6
+
+
+@pytest.mark.parametrize(
+    "landmarks",
+    [
+        np.arange(136.0),
+        np.arange(136.0).reshape(68, 2),
+        np.asfortranarray(np.arange(136.0).reshape(68, 2)),
+        np.arange(136).astype(str),
+        np.arange(136, dtype=np.float32)[None],
+        np.array(";".join(map(str, range(136)))),
+    ],
+    ids=["flat", "pairs", "fortran", "text", "nested", "one text"],
+)
+def test_annotations_hold_what_the_files_hold(root, landmarks):
+    write_npy(root / "train_set", 1, "lnd", landmarks)
+    write_npy(root / "train_set", 1, "aro", np.array([0.25]))
+    found = AffectNet8(root).annotations(1)
+    assert found.expression == 1 and found.valence == -0.392238 and found.arousal == 0.25
+    assert found.landmarks.shape == (68, 2) and found.landmarks.dtype == np.float32
+    assert found.landmarks[1].tolist() == [2.0, 3.0]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_absent_annotations_are_none(root, packed):
+    folder = root / "train_set"
+    (folder / "annotations/1_lnd.npy").unlink()
+    (folder / "annotations/1_val.npy").unlink()
+    write_npy(folder, 1, "aro", np.array("-2"))  # what the release of 2017 writes
+    found = AffectNet8(pack(root) if packed else root).annotations(1)
+    assert (found.valence, found.arousal, found.landmarks) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "words"), [("lnd", np.arange(10), "10 values"), ("val", np.array("high"), "no number")]
+)
+def test_annotations_name_the_file_that_is_wrong(root, kind, values, words):
+    write_npy(root / "train_set", 1, kind, values)
+    with pytest.raises(DataInvalid, match=rf"1_{kind}\.npy.*{words}"):
+        AffectNet8(root).annotations(1)
+
+
+# --- roots
+
+
+def test_a_root_may_be_given_in_many_ways(root, tmp_path_factory):
+    student = tmp_path_factory.mktemp("student") / "dataset"
+    for split in ("train", "val"):
+        (student / f"extracted_{split}_tar").mkdir(parents=True)
+        (root / f"{split}_set").rename(student / f"extracted_{split}_tar/{split}_set")
+    ways = (student, student / "extracted_train_tar", student / "extracted_train_tar/train_set")
+    for way in ways:
+        assert len(AffectNet8(way, "train")) == 8
+    for way in (student, student / "extracted_val_tar", student / "extracted_train_tar"):
+        assert len(AffectNet8(way, "val")) == 3, way
+
+
+def test_a_folder_of_another_name_is_one_split_alone(root):
+    """Trained on and then scored, the same faces must not answer as both."""
+    (root / "train_set").rename(root / "faces")
+    assert len(AffectNet8(root / "faces", "train")) == 8
+    with pytest.raises(DataMissing, match="for val where its name says val"):
+        AffectNet8(root / "faces", "val")
+    (root / "val_set").rename(root / "My_Validation")
+    assert len(AffectNet8(root / "My_Validation", "val")) == 3
+    with pytest.raises(DataMissing):
+        AffectNet8(root / "My_Validation", "train")
+
+
+def test_this_folder_has_a_name_too(root, monkeypatch):
+    monkeypatch.chdir(root / "train_set")
+    assert len(AffectNet8(".", "train")) == 8
+    assert len(AffectNet8(".", "val")) == 3  # its sister
+    (root / "val_set").rename(root / "elsewhere")
+    with pytest.raises(DataMissing):
+        AffectNet8(".", "val")
+
+
+def test_either_split_is_found_from_the_other(root):
+    assert len(AffectNet8(root / "train_set", "val")) == 3
+    train, val = pack(root, "train"), pack(root, "val")
+    assert len(AffectNet8(train, "val")) == 3
+    assert len(AffectNet8(val.parent, "val")) == 3 and len(AffectNet8(str(train))) == 8
+
+
+def test_a_tar_that_is_named_is_read_though_its_folder_lies_beside(root):
+    tar = pack(root).rename(root / "train_set.tar")
+    (root / "train_set/images/0.jpg").unlink()
+    assert len(AffectNet8(tar)) == 8 and AffectNet8(tar)._source.path == tar
+
+
+def test_what_is_missing_is_said_with_what_was_found(tmp_path):
+    (tmp_path / "holiday").mkdir()
+    with pytest.raises(FileNotFoundError) as caught:
+        AffectNet8(tmp_path)
+    message = str(caught.value)
+    for words in ("holiday", "extracted_train_tar", "train_set.tar", "dataset/README.md", "sample"):
+        assert words in message
+    with pytest.raises(DataMissing, match="no such folder"):
+        AffectNet8(tmp_path / "nowhere")
+
+
+def test_images_without_annotations_are_no_data_set(root):
+    (root / "train_set/annotations").rename(root / "train_set/notes")
+    with pytest.raises(DataMissing, match=r"no annotations/ \(it holds images, notes\)"):
+        AffectNet8(root)
+
+
+# --- faults
+
+
+def spoil(root: Path) -> None:
+    """Give the train split one fault of each kind, and two labels that are no emotions."""
+    folder = root / "train_set"
+    (folder / "annotations/0_exp.npy").unlink()
+    (folder / "images/1.jpg").unlink()
+    (folder / "annotations/2_exp.npy").write_bytes(b"")
+    write_npy(folder, 10, "exp", np.array("8"))
+    write_npy(folder, 7, "exp", np.array("-1"))
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_faults_are_collected_counted_and_can_be_skipped(root, capsys, packed):
+    spoil(root)
+    place = pack(root) if packed else root
+    for _ in range(2):  # found while building the index, then kept in it
+        with pytest.raises(ValueError) as caught:
+            AffectNet8(place)
+        message = str(caught.value)
+        assert "2 label outside 0-7" in message and "1 unreadable label file" in message
+        assert "1 image without its label file" in message and "1 annotation without its image" in message
+        assert "annotations/10_exp.npy" in message and "found 8" in message and 'on_error="skip"' in message
+    capsys.readouterr()
+    faces = AffectNet8(place, on_error="skip")
+    assert faces.ids.tolist() == [13, 100, 366705]
+    assert [label for _, label in faces] == [5, 6, 7]
+    assert len(faces.problems) == 5
+    line = capsys.readouterr().out
+    assert "left out 5 faces" in line and "2 label outside 0-7" in line
+
+
+def test_the_scripts_can_leave_faults_out(root, tmp_path, capsys):
+    write_npy(root / "train_set", 10, "exp", np.array("8"))
+    write_npy(root / "val_set", 2, "exp", np.array("8"))
+    training = {"data": "affectnet8", "root": root}
+    with pytest.raises(DataInvalid, match="--on-error skip"):
+        training_splits(TrainConfig(**training))
+    kept, held_out = training_splits(TrainConfig(**training, on_error="skip"))
+    assert {*kept.keys, *held_out.keys} == {f"train/{one}" for one in IDS if one != 10}
+    save(tmp_path / "model", small_net(), {})
+    scoring = {**training, "model": tmp_path / "model"}
+    with pytest.raises(DataInvalid, match="--on-error skip"):
+        evaluate.main(evaluate.EvaluateConfig(**scoring))
+    capsys.readouterr()
+    evaluate.main(evaluate.EvaluateConfig(**scoring, on_error="skip"))
+    assert "left out 1 faces" in capsys.readouterr().out
+
+
+@pytest.fixture
+def trained(root):
+    """A model trained on four faces of each emotion, in ``model``."""
+    for number in range(1000, 1032):
+        write_face(root / "train_set", number, number % 8)
+    options = {"model": "emotion_net", "size": 16, "epochs": 1, "batch_size": 8, "out": root / "model"}
+    train.main(TrainConfig(data="affectnet8", root=root, **options))
+    return root / "model"
+
+
+def test_calibrated_anew_on_the_faces_that_chose_the_epoch(root, trained):
+    """fer.training.averaging and fer.halve take temperature and scores away; the same come back."""
+    card, metrics = ((trained / name).read_text() for name in ("card.json", "metrics.json"))
+    assert set(json.loads(metrics)) == {"affectnet8-train-held-out"}
+    assert json.loads(metrics)["affectnet8-train-held-out"]["n"] == 8
+    changed = {
+        key: value for key, value in json.loads(card).items() if key not in ("temperature", "prior_strength")
+    }
+    write_card(trained, changed)
+    evaluate.drop_records(trained)
+    scoring = {"model": trained, "data": "affectnet8", "root": root, "calibrate": True, "record": True}
+    with pytest.raises(DataInvalid, match="--split held-out"):
+        evaluate.main(evaluate.EvaluateConfig(**scoring, split="val"))
+    evaluate.main(evaluate.EvaluateConfig(**scoring, split="held-out"))
+    assert json.loads((trained / "card.json").read_text()) == json.loads(card)
+    assert (trained / "metrics.json").read_text() == metrics
+
+
+def test_halving_says_which_faces_to_calibrate_on(trained, capsys):
+    halve.main(halve.HalveOptions(trained))
+    assert "--split held-out --calibrate" in capsys.readouterr().out
+
+
+def test_some_of_the_faces_that_chose_the_epoch(root, trained, capsys):
+    scoring = {"model": trained, "data": "affectnet8", "root": root, "limit": 3}
+    evaluate.main(evaluate.EvaluateConfig(**scoring, split="held-out"))
+    assert re.search(r"on affectnet8-train-held-out.*\nn +3\b", capsys.readouterr().out)
+
+
+def test_too_few_faces_to_hold_one_out(root):
+    """Eight faces, one of each emotion."""
+    with pytest.raises(DataInvalid, match=r"8 training and 0 validation faces.*Raise --limit"):
+        train.main(TrainConfig(data="affectnet8", root=root, model="emotion_net", out=root / "model"))
+
+
+def test_only_five_faults_are_shown(root):
+    for one in IDS[:7]:
+        write_npy(root / "train_set", one, "exp", np.array(9))
+    with pytest.raises(DataInvalid, match="7 label outside 0-7") as caught:
+        AffectNet8(root)
+    assert str(caught.value).count("_exp.npy") == 5 and "and 2 more" in str(caught.value)
+
+
+def test_partners_that_are_merely_missing_are_a_file_error(root):
+    (root / "train_set/annotations/13_exp.npy").unlink()
+    with pytest.raises(FileNotFoundError, match=r"images/13\.jpg"):
+        AffectNet8(root)
+
+
+def test_a_set_without_a_usable_face_is_refused(root):
+    for one in IDS:
+        write_npy(root / "train_set", one, "exp", np.array("10"))
+    with pytest.raises(DataInvalid, match="no usable face: 8 label outside 0-7"):
+        AffectNet8(root, on_error="skip")
+
+
+class Bomb:
+    """Unpickling it leaves a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+def test_objects_are_never_unpickled(root):
+    trap = root / "unpickled"
+    bomb = np.empty((), object)
+    bomb[()] = Bomb(trap)
+    for kind in ("exp", "lnd"):
+        np.save(root / f"train_set/annotations/0_{kind}.npy", bomb, allow_pickle=True)
+    with pytest.raises(DataInvalid, match="1 unreadable label file"):
+        AffectNet8(root)
+    with pytest.raises(npy.NpyError, match="never loaded"):
+        npy.numbers((root / "train_set/annotations/0_lnd.npy").read_bytes())
+    assert not trap.exists()
+
+
+def as_npy(values: object) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, np.array(values))
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"", "empty"),
+        (b"hello world, hello", "not an npy"),
+        (b"\x93NUMPY\x01\x00", "not an npy"),
+        (b"\x93NUMPY\x01\x00\x10\x00" + b"{'descr': ((((((", "not an npy"),
+        (b"\x93NUMPY\x09\x00" + bytes(120), "npy format 9"),
+        (as_npy("3")[:-2], "truncated"),
+        (as_npy(1 + 2j), "not numbers"),
+        (as_npy(""), "0 values|empty"),
+        (as_npy("neutral"), "no number"),
+        (as_npy([1, 2]), "2 values"),
+        (as_npy(1.5), "whole number"),
+        (as_npy(np.nan), "whole number"),
+        (as_npy(np.inf), "whole number"),
+    ],
+)
+def test_what_is_no_number_is_said(data, words):
+    with pytest.raises(npy.NpyError, match=words):
+        npy.whole_number(data)
+
+
+def test_version_two_headers_are_read():
+    buffer = io.BytesIO()
+    np.lib.format.write_array(buffer, np.array([7]), version=(2, 0))
+    assert npy.whole_number(buffer.getvalue()) == 7
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_files_of_macos_are_ignored(root, packed):
+    for name in ("images/._13.jpg", "images/.DS_Store", "annotations/._13_exp.npy", "annotations/.DS_Store"):
+        (root / "train_set" / name).write_bytes(b"Mac OS X")
+    assert len(AffectNet8(pack(root) if packed else root)) == 8
+
+
+# --- broken images
+
+
+def cut(path: Path) -> None:
+    """Cut the end of a JPEG of some size off."""
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    path.write_bytes(cv2.imencode(".jpg", noise)[1].tobytes()[:-400])
+
+
+def test_a_broken_image_names_itself_and_the_way_out(root):
+    cut(root / "train_set/images/10.jpg")
+    faces = AffectNet8(root)
+    with pytest.raises(DataInvalid, match=r"images.10\.jpg.*verify\(\).*on_error=.skip"):
+        faces[list(faces.ids).index(10)]
+
+
+@pytest.mark.parametrize("end", [3, 100, 1000, 3000, -400, -20, -3, -2, -1])
+@pytest.mark.parametrize("progressive", [0, 1])
+def test_truncation_is_noticed_wherever_it_happens(root, end, progressive):
+    """Some decoders return what is missing as grey, without a word."""
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    whole = cv2.imencode(".jpg", noise, [cv2.IMWRITE_JPEG_PROGRESSIVE, progressive])[1].tobytes()
+    (root / "train_set/images/0.jpg").write_bytes(whole[:end])
+    with pytest.raises(DataInvalid, match="broken"):
+        AffectNet8(root)[0]
+
+
+def test_an_image_whose_header_claims_too_much_is_broken(root):
+    """OpenCV raises an error of its own for more than 2**30 pixels."""
+    path = root / "train_set/images/10.jpg"
+    data = bytearray(path.read_bytes())
+    size = data.index(b"\xff\xc0") + 5
+    data[size : size + 4] = (60_000).to_bytes(2) * 2
+    path.write_bytes(data)
+    assert [problem.file for problem in AffectNet8(root).verify()] == ["images/10.jpg"]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_set_of_which_hardly_an_image_is_whole_names_one(root, packed):
+    """Whatever images are looked at to learn their size."""
+    for one in IDS:
+        cut(root / f"train_set/images/{one}.jpg")
+    faces = AffectNet8(pack(root) if packed else root)
+    for read in (faces.__getitem__, lambda i: faces.__getitems__([i])):
+        with pytest.raises(DataInvalid, match=r"images/\d+\.jpg is broken"):
+            read(5)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_verify_lists_broken_images_and_skip_leaves_them_out(root, packed):
+    cut(root / "train_set/images/10.jpg")
+    (root / "train_set/images/13.jpg").write_bytes(b"")
+    place = pack(root) if packed else root
+    broken = AffectNet8(place).verify()
+    assert [problem.file for problem in broken] == ["images/10.jpg", "images/13.jpg"]
+    assert "an empty file" in str(broken[1])
+    with pytest.raises(DataInvalid, match="2 broken image"):
+        AffectNet8(place)
+    rest = AffectNet8(place, on_error="skip")
+    assert len(rest) == 6 and not {10, 13} & set(rest.ids)
+    assert rest.verify() == []
+    assert len(AffectNet8(place, on_error="skip")) == 6  # verifying the rest forgets nothing
+
+
+def test_an_image_that_was_mended_is_taken_back(root):
+    cut(root / "train_set/images/10.jpg")
+    AffectNet8(root).verify()
+    write_face(root / "train_set", 10, LABELS[10])
+    assert len(AffectNet8(root)) == 8
+
+
+def test_images_that_cannot_be_read_are_broken_ones(root):
+    """A link of a copy that is not whole, a folder, and a file that others may not read."""
+    images = root / "train_set/images"
+    (images / "2.jpg").rename(root / "elsewhere.jpg")
+    (images / "2.jpg").symlink_to(root / "elsewhere.jpg")
+    faces = AffectNet8(root)
+    (root / "elsewhere.jpg").rename(root / "moved.jpg")
+    (images / "10.jpg").unlink()
+    (images / "10.jpg").mkdir()
+    for one, words in (
+        (2, r"2\.jpg is broken: a link to .*elsewhere\.jpg"),
+        (10, r"10\.jpg is broken: it cannot"),
+    ):
+        for read in (faces.__getitem__, faces.jpeg):
+            with pytest.raises(DataInvalid, match=words):
+                read(faces.ids.tolist().index(one))
+    assert [problem.file for problem in faces.verify()] == ["images/2.jpg", "images/10.jpg"]
+    assert not {2, 10} & set(AffectNet8(root, on_error="skip").ids)
+    (root / "moved.jpg").rename(root / "elsewhere.jpg")
+    assert 2 in AffectNet8(root, on_error="skip").ids
+
+
+def test_a_file_that_may_be_read_again_is_taken_back(root, monkeypatch):
+    """Permission changes neither a file's size nor its time."""
+    forbidden, path = {"0.jpg"}, os.path
+
+    def may(file, how):
+        return path.basename(file) not in forbidden
+
+    def read(file, flags, _open=os.open):
+        if not may(file, os.R_OK):
+            raise PermissionError(13, "Permission denied", file)
+        return _open(file, flags)
+
+    monkeypatch.setattr("fer.datasets.affectnet8.source.os.access", may)
+    monkeypatch.setattr("fer.datasets.affectnet8.source.os.open", read)
+    (problem,) = AffectNet8(root).verify()
+    assert str(problem) == "images/0.jpg: broken image (it cannot be read: Permission denied)"
+    assert len(AffectNet8(root, on_error="skip")) == 7
+    forbidden.clear()
+    assert len(AffectNet8(root)) == 8
+
+
+def test_verify_of_a_good_set_writes_nothing(root):
+    assert AffectNet8(root).verify() == []
+    assert not list(root.rglob("*broken*"))
+
+
+def test_an_image_that_vanishes_is_named(root):
+    faces = AffectNet8(root)
+    (root / "train_set/images/0.jpg").unlink()
+    with pytest.raises(DataMissing, match=r"images.0\.jpg"):
+        faces[0]
+
+
+# --- the index
+
+
+def count_scans(monkeypatch) -> list[str]:
+    """Record every scan of a folder from now on."""
+    from fer.datasets.affectnet8.source import Folder, Tar
+
+    scans = []
+    for source in (Folder, Tar):
+        original = source.scan
+
+        def scan(self, original=original):
+            scans.append(str(self.path))
+            return original(self)
+
+        monkeypatch.setattr(source, "scan", scan)
+    return scans
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_the_index_is_built_once(root, monkeypatch, packed):
+    place = pack(root) if packed else root
+    scans = count_scans(monkeypatch)
+    first, second = AffectNet8(place), AffectNet8(place)
+    assert len(scans) == 1
+    assert first.keys == second.keys and first.labels.tolist() == second.labels.tolist()
+    assert (first[3][0] == second[3][0]).all()
+
+
+def test_labels_that_are_slow_to_come_are_read_by_threads_and_stay_with_their_faces(tmp_path, monkeypatch):
+    for number in range(60):
+        write_face(tmp_path / "train_set", number, number % 8)
+    write_npy(tmp_path / "train_set", 41, "exp", np.array("9"))
+    original, readers = affectnet8_source.Folder._label, set()
+
+    def slow(self, path):
+        readers.add(threading.current_thread().name)
+        time.sleep(0.001)
+        return original(self, path)
+
+    monkeypatch.setattr(affectnet8_source.Folder, "_label", slow)
+    monkeypatch.setattr(affectnet8_source, "_PART", 2)  # 16 parts a round, and the first one finds out
+    faces = AffectNet8(tmp_path, on_error="skip")
+    assert faces.labels.tolist() == [number % 8 for number in range(60) if number != 41]
+    assert [problem.file for problem in faces.problems] == ["annotations/41_exp.npy"]
+    assert len(readers) > 2 and threading.current_thread().name in readers
+
+
+def test_the_index_holds_no_absolute_path_and_survives_a_move(root, monkeypatch):
+    AffectNet8(root)
+    assert str(root).encode() not in indices_of(root)[0].read_bytes()
+    (root / "elsewhere").mkdir()
+    (root / "train_set").rename(root / "elsewhere/train_set")
+    scans = count_scans(monkeypatch)
+    assert AffectNet8(root / "elsewhere")[5][1] == AffectNet8(root / "elsewhere").labels[5]
+    assert scans == []
+
+
+def change_add(folder: Path) -> None:
+    write_face(folder, 4, 4)
+
+
+def change_remove(folder: Path) -> None:
+    for path in [folder / "images/13.jpg", *folder.glob("annotations/13_*")]:
+        path.unlink()
+
+
+def change_label(folder: Path) -> None:
+    path = folder / "annotations/13_exp.npy"
+    stat = path.stat()
+    write_npy(folder, 13, "exp", np.array("0"))  # in place: no folder's time changes
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns + 20_000_000))
+
+
+@pytest.mark.parametrize("change", [change_add, change_remove, change_label])
+def test_a_tree_that_changed_is_indexed_anew(root, change):
+    before = AffectNet8(root)
+    change(root / "train_set")
+    after = AffectNet8(root)
+    assert dict(zip(after.keys, after.labels, strict=True)) != dict(
+        zip(before.keys, before.labels, strict=True)
+    )
+
+
+def test_a_fault_that_was_mended_is_seen(root):
+    (root / "train_set/annotations/13_exp.npy").write_bytes(b"")
+    with pytest.raises(DataInvalid):
+        AffectNet8(root)
+    write_npy(root / "train_set", 13, "exp", np.array("5"))
+    assert len(AffectNet8(root)) == 8
+
+
+def test_a_tar_that_changed_is_indexed_anew(root):
+    assert len(AffectNet8(pack(root))) == 8
+    change_remove(root / "train_set")
+    assert len(AffectNet8(pack(root))) == 7
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("damage", ["flip", "cut", "empty", "text"])
+def test_a_damaged_index_is_refused(root, packed, damage):
+    place = pack(root) if packed else root
+    AffectNet8(place)
+    path = indices_of(root)[0]
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes({"flip": bytes(data), "cut": data[:-40], "empty": b"", "text": b"hello"}[damage])
+    with pytest.raises(DataInvalid, match=r"is damaged.*Delete it"):
+        AffectNet8(place)
+    path.unlink()
+    assert len(AffectNet8(place)) == 8
+
+
+def test_an_index_of_another_version_or_class_order_is_rebuilt(root, monkeypatch):
+    AffectNet8(root)
+    scans = count_scans(monkeypatch)
+    monkeypatch.setattr(affectnet8_index, "FORMAT", 99)
+    AffectNet8(root)
+    monkeypatch.setattr(affectnet8_index, "EMOTIONS", EMOTIONS[::-1])
+    AffectNet8(root)
+    assert len(scans) == 2
+
+
+def test_an_index_that_cannot_be_written_stays_in_memory(root, capsys):
+    (root / "train_set/affectnet8.index").mkdir()  # root may write anywhere, but not a file over a folder
+    assert len(AffectNet8(root)) == 8
+    out = capsys.readouterr().out
+    assert "cannot be written" in out and "rebuilt" in out
+    assert not list(root.rglob("*.tmp*"))
+
+
+def test_ids_that_are_no_numbers_pair_too(tmp_path):
+    for number, label in {"007": 1, "7": 2, "img_3": 3}.items():
+        write_face(tmp_path / "train_set", number, label)
+    faces = AffectNet8(tmp_path)
+    assert dict(zip(faces.keys, faces.labels, strict=True)) == {
+        "train/007": 1,
+        "train/7": 2,
+        "train/img_3": 3,
+    }
+    assert [abs(int(image.float().mean()) - 20 * label) <= 1 for image, label in faces] == [True] * 3
+    assert len(AffectNet8(pack(tmp_path))) == 3
+
+
+# --- workers
+
+
+@pytest.mark.parametrize(
+    ("start", "packed", "workers"), [("fork", False, 2), ("fork", True, 2), ("spawn", True, 1)]
+)
+def test_workers_see_the_right_images(root, start, packed, workers):
+    if start not in multiprocessing.get_all_start_methods():
+        pytest.skip("Windows has no fork")
+    faces = AffectNet8(pack(root) if packed else root)
+    faces[0]  # a handle that is open before the workers start must not be shared with them
+    loader = DataLoader(faces, 2, num_workers=workers, multiprocessing_context=start)
+    images, labels = zip(*loader, strict=True)
+    images, labels = torch.cat(images), torch.cat(labels)
+    assert labels.tolist() == faces.labels.tolist()
+    assert (images == torch.stack([image for image, _ in faces])).all()
+
+
+def test_a_data_set_can_be_pickled(root):
+    faces = AffectNet8(pack(root))
+    faces[0]
+    again = pickle.loads(pickle.dumps(faces))
+    assert (again[6][0] == faces[6][0]).all()
+
+
+# --- the archive
+
+
+@pytest.mark.parametrize("format", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_a_tar_is_the_same_as_its_folder(root, format):
+    folder, tar = AffectNet8(root), AffectNet8(pack(root, format=format))
+    assert tar.keys == folder.keys and tar.labels.tolist() == folder.labels.tolist()
+    for i in range(len(folder)):
+        assert (tar[i][0] == folder[i][0]).all()
+        assert (tar.annotations(i).landmarks == folder.annotations(i).landmarks).all()
+        assert tar.annotations(i).valence == folder.annotations(i).valence
+
+
+@pytest.mark.parametrize("format", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_long_names_and_sizes_are_read(tmp_path, format):
+    tar, long = tmp_path / "x.tar", f"{'deep/' * 60}é.bin"
+    with tarfile.open(tar, "w", format=format) as archive:
+        info = tarfile.TarInfo(long)
+        info.size = 1025
+        archive.addfile(info, io.BytesIO(b"a" * 1025))
+        archive.addfile(tarfile.TarInfo("./last"))
+    with tar.open("rb") as file:
+        found = list(tarball.walk(file))
+        file.seek(found[0].offset)
+        assert file.read(1025) == b"a" * 1025
+    assert [(member.name, member.size) for member in found] == [(long, 1025), ("last", 0)]
+
+
+def test_a_tar_of_the_other_split_is_refused(root):
+    pack(root, "val").rename(root / "packed/train_set.tar")
+    with pytest.raises(DataInvalid, match=r"no train_set/images"):
+        AffectNet8(root / "packed")
+
+
+@pytest.mark.parametrize("format", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_a_truncated_tar_is_refused_wherever_it_ends(root, format):
+    tar = pack(root, format=format)
+    with tarfile.open(tar) as archive:
+        last = archive.getmembers()[-1]
+        end = last.offset_data + -(-last.size // 512) * 512
+    whole = tar.read_bytes()
+    for length in [*range(512, end, 5000), end - 1, end]:
+        tar.write_bytes(whole[:length])
+        with pytest.raises(DataInvalid, match="is truncated"):
+            AffectNet8(tar)
+
+
+def test_what_is_no_tar_is_said(tmp_path):
+    tar = tmp_path / "train_set.tar"
+    tar.write_bytes(b"\x1f\x8b" + bytes(2000))
+    with pytest.raises(DataInvalid, match=r"not a tar file.*compressed"):
+        AffectNet8(tar)
+
+
+def test_a_damaged_header_is_refused(root):
+    tar = pack(root)
+    data = bytearray(tar.read_bytes())
+    with tarfile.open(tar) as archive:
+        data[archive.getmembers()[4].offset + 3] ^= 1
+    tar.write_bytes(data)
+    with pytest.raises(DataInvalid, match="damaged at byte"):
+        AffectNet8(tar)
+
+
+def evil(tar: Path, name: str, type: bytes = tarfile.REGTYPE, link: str = "") -> None:
+    with tarfile.open(tar, "w") as archive:
+        info = tarfile.TarInfo(name)
+        info.type, info.linkname, info.size = type, link, 4 if type == tarfile.REGTYPE else 0
+        archive.addfile(info, io.BytesIO(b"evil"))
+
+
+@pytest.mark.parametrize(
+    ("name", "type"),
+    [
+        ("../evil", tarfile.REGTYPE),
+        ("train_set/../../evil", tarfile.REGTYPE),
+        ("/evil", tarfile.REGTYPE),
+        ("C:/evil", tarfile.REGTYPE),
+        ("train_set\\..\\..\\evil", tarfile.REGTYPE),
+        ("../evil/", tarfile.DIRTYPE),
+        ("train_set/images", tarfile.SYMTYPE),
+        ("train_set/images/1.jpg", tarfile.LNKTYPE),
+        ("train_set/pipe", tarfile.FIFOTYPE),
+        ("train_set/device", tarfile.CHRTYPE),
+    ],
+)
+def test_members_that_could_leave_the_folder_are_refused(tmp_path, name, type):
+    tar, out = tmp_path / "train_set.tar", tmp_path / "deep/out"
+    evil(tar, name, type, link="/etc")
+    with pytest.raises(DataInvalid, match="source again"):
+        list(tarball.extract(tar, out))
+    with pytest.raises(DataInvalid, match="source again"):
+        AffectNet8(tar)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file() and path != tar]
+    assert not [path for path in tmp_path.rglob("*") if path.is_symlink()]
+
+
+def digests(folder: Path) -> dict[str, str]:
+    files = [path for path in folder.rglob("*") if path.is_file() and path.suffix in (".jpg", ".npy")]
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files
+    }
+
+
+def test_extract_writes_every_file_and_goes_on_where_it_stopped(root):
+    tar, out = pack(root), root / "out"
+    written = list(tarball.extract(tar, out))
+    assert len(written) == 40 and all(new for _, new in written)
+    expected = {f"train_set/{name}": digest for name, digest in digests(root / "train_set").items()}
+    assert digests(out) == expected
+
+    (out / "train_set/images/10.jpg").write_bytes(b"half")
+    (out / "train_set/annotations/7_exp.npy").unlink()
+    again = [member.name for member, new in tarball.extract(tar, out) if new]
+    assert sorted(again) == ["train_set/annotations/7_exp.npy", "train_set/images/10.jpg"]
+    assert digests(out) == expected
+
+
+def test_extract_can_compare_contents_and_mend_them(root, capsys):
+    """A damaged file, and a label that was changed, may have the right size."""
+    tar, out = pack(root), root / "out"
+    list(tarball.extract(tar, out))
+    expected = digests(out)
+    write_npy(out / "train_set", 7, "exp", np.array("0"))
+    image = out / "train_set/images/10.jpg"
+    image.write_bytes(image.read_bytes()[:-9] + bytes(9))
+    capsys.readouterr()
+    assert main(Extract(tar, out)) == 0
+    assert "0 files written" in (said := capsys.readouterr().out) and "--check compares" in said
+    assert main(Extract(tar, out, check=True)) == 0
+    assert "2 files written" in (said := capsys.readouterr().out) and "--check" not in said
+    assert digests(out) == expected
+
+
+def test_of_two_members_of_one_name_the_later_one_counts(root):
+    """Extracted as well as in place, though both have the same size."""
+    tar, out = pack(root), root / "out"
+    write_npy(root / "train_set", 7, "exp", np.array("0"))
+    with tarfile.open(tar, "a") as archive:
+        archive.add(root / "train_set/annotations/7_exp.npy", "train_set/annotations/7_exp.npy")
+    for run, new in (("first", 41), ("again", 0)):
+        assert sum(new for _, new in tarball.extract(tar, out)) == new, run
+        for place in (tar, out):
+            faces = AffectNet8(place)
+            assert faces.labels[faces.ids.tolist().index(7)] == 0
+
+
+def test_an_extraction_that_was_killed_is_cleared_up_by_the_next(root):
+    """A process that is killed cannot remove what it was writing; here it never gets to."""
+    tar, out = pack(root), root / "out"
+    code = (
+        "import os, sys; from fer.datasets.affectnet8 import tarball\n"
+        "tarball.os.replace = lambda *names: os._exit(9)\n"
+        "list(tarball.extract(*sys.argv[1:]))"
+    )
+    killed = subprocess.run(
+        [sys.executable, "-c", code, str(tar), str(out)], check=False, capture_output=True
+    )
+    assert killed.returncode == 9
+    assert [path.name for path in out.rglob("*") if path.is_file()] == [".extracting.train_set.tar"]
+    assert len(list(tarball.extract(tar, out))) == 40
+    assert not list(out.glob(".extracting*"))
+
+
+def test_a_stopped_extraction_leaves_no_half_file(root):
+    run = tarball.extract(pack(root), root / "out")
+    for _ in range(5):
+        next(run)
+    run.close()
+    files = [path for path in (root / "out").rglob("*") if path.is_file()]
+    assert len(files) == 5
+    assert (
+        digests(root / "out").items()
+        <= {f"train_set/{k}": v for k, v in digests(root / "train_set").items()}.items()
+    )
+
+
+def test_extract_compares_with_the_published_counts(root, capsys):
+    tar = pack(root)
+    assert main(Extract(tar, root / "out")) == 0
+    out = capsys.readouterr().out
+    assert "40 files written" in out and "0 were there" in out
+    assert "train images: 8 (warning: 287,651 were published)" in out
+    assert "train annotations: 32 (warning: 1,150,604 were published)" in out
+    assert main(Extract(tar, root / "out")) == 0
+    assert "0 files written" in capsys.readouterr().out
+
+
+def test_a_truncated_archive_fails_on_the_command_line(root):
+    """One process: how the program starts, what it prints, and its exit code."""
+    tar = pack(root)
+    tar.write_bytes(tar.read_bytes()[:20000])
+    command = [sys.executable, "-m", "fer.datasets.affectnet8", "extract", str(tar), str(root / "out")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "truncated" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_verify_from_the_command_line(root, capsys):
+    assert main(Verify(root)) == 0
+    cut(root / "train_set/images/10.jpg")
+    assert main(Verify(root)) == 1
+    assert "images/10.jpg: broken image" in capsys.readouterr().out
+    assert main(Verify(root)) == 1 and "1 known before" in capsys.readouterr().out
+    assert main(Index(root)) == 0
+    assert "134,415" in capsys.readouterr().out
+
+
+def test_help_answers_without_torch():
+    code = (
+        "import sys; sys.argv = ['x', '--help']; import runpy\n"
+        "try: runpy.run_module('fer.datasets.affectnet8', run_name='__main__')\n"
+        "except SystemExit as stop: assert stop.code == 0\n"
+        "assert not {'torch', 'cv2'} & set(sys.modules), 'heavy imports'"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "extract" in done.stdout and "verify" in done.stdout
+
+
+def test_the_readme_has_the_published_counts():
+    text = (Path(__file__).parents[2] / "dataset/README.md").read_text("utf-8")
+    for code, emotion in enumerate(EMOTIONS):
+        train, val = (counts[code] for counts in affectnet8_index.PUBLISHED.values())
+        assert f"| {emotion} | {code} | {train:,} | {val:,} |" in text
+    assert [sum(counts) for counts in affectnet8_index.PUBLISHED.values()] == [287_651, 3_999]

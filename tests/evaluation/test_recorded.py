@@ -1,0 +1,76 @@
+import numpy as np
+import pytest
+
+from fer import checkpoint
+from fer.errors import DataInvalid, DataMissing
+from fer.evaluate import Predictions, record
+from fer.evaluation.recorded import preferred_set, recorded_models
+from fer.evaluation.scores import score
+from fer.model import build
+from fer.probabilities import to_probabilities
+from fer.training.history import History
+
+RNG = np.random.default_rng(0)
+LABELS = RNG.integers(0, 8, 60)
+LOGITS = RNG.normal(size=(60, 8)).astype(np.float32) * 3
+CARD = {"arch": "emotion_net", "options": {"widths": [8, 16]}, "temperature": 2.0}
+CARD |= {"class_shares": [0.3, *[0.1] * 7], "prior_strength": 0.6}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """models/ with one recorded model, and one that is still in training."""
+    for name in ("done", "unfinished"):
+        checkpoint.save(tmp_path / name, build("emotion_net", widths=(8, 16)), CARD)
+    predictions = Predictions([f"test/{i}" for i in range(60)], LOGITS, LABELS)
+    for name in ("ferplus-valid", "ferplus-test", "affectnet8-val"):
+        record(tmp_path / "done", name, predictions, CARD)
+    return tmp_path
+
+
+def test_only_recorded_models_are_listed(folder):
+    assert [model.name for model in recorded_models(folder)] == ["done"]
+    assert recorded_models(folder / "nowhere") == []
+
+
+def test_what_is_read_scores_as_the_record_says(folder):
+    (model,) = recorded_models(folder)
+    found = model.predictions("ferplus-test")
+    assert found.names[3] == "test/3" and found.labels.tolist() == LABELS.tolist()
+    assert score(found.probabilities, found.labels).to_dict()["ece"] == model.metrics["ferplus-test"]["ece"]
+    assert model.card["temperature"] == found.temperature == 2
+
+
+def test_temperature_and_prior_can_be_taken_back(folder):
+    found = recorded_models(folder)[0].predictions("ferplus-test")
+    assert np.allclose(found.uncalibrated, to_probabilities(LOGITS), atol=2e-3)
+    assert (found.uncalibrated.argmax(1) == LOGITS.argmax(1)).mean() > 0.98
+
+
+def test_test_faces_come_first(folder):
+    assert recorded_models(folder)[0].sets == ["ferplus-test", "affectnet8-val", "ferplus-valid"]
+
+
+def test_the_set_to_look_at_is_the_one_that_chose_nothing(folder):
+    models = recorded_models(folder)
+    assert preferred_set(models) == "ferplus-test"
+    (models[0].folder / "predictions-ferplus-test.npz").unlink()
+    assert preferred_set(models) == "affectnet8-val"
+    with pytest.raises(DataMissing, match=r"python -m fer\.train"):
+        preferred_set([])
+
+
+def test_missing_and_damaged_predictions_are_told(folder):
+    model = recorded_models(folder)[0]
+    with pytest.raises(DataMissing, match=r"done has recorded predictions on: ferplus-test.*\n?.*--record"):
+        model.predictions("nothing-test")
+    (model.folder / "predictions-ferplus-test.npz").write_bytes(b"PK\x03\x04 half")
+    with pytest.raises(DataInvalid, match="is damaged"):
+        model.predictions("ferplus-test")
+
+
+def test_a_history_is_read_where_there_is_one(folder):
+    model = recorded_models(folder)[0]
+    assert model.history is None
+    History([{"epoch": 1, "train_loss": 2.0, "chosen": 1}], 1).save(model.folder / "history.csv")
+    assert recorded_models(folder)[0].history.best_epoch == 1

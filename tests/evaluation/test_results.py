@@ -1,0 +1,94 @@
+"""README's table is made from the records, and the records from the weights."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fer.checkpoint import load
+from fer.datasets import FERPlus
+from fer.errors import DataInvalid, DataMissing
+from fer.evaluate import predict
+from fer.evaluation import results
+from fer.evaluation.scores import score
+from fer.labels import EMOTIONS
+
+ROOT = Path(__file__).parents[2]
+RECORDED = sorted(file.parent for file in (ROOT / "models").glob("*/metrics.json"))
+
+
+def write_record(models, name, accuracy):
+    scores = {"n": 10, "accuracy": accuracy, "balanced_accuracy": 0.5, "macro_f1": 0.25, "ece": 0.031}
+    scores["intervals"] = {key: [0.1, 0.9] for key in ("accuracy", "balanced_accuracy", "macro_f1", "ece")}
+    scores["per_class"] = {emotion: {"recall": 0.125} for emotion in EMOTIONS}
+    folder = models / name
+    folder.mkdir(parents=True)
+    (folder / "metrics.json").write_text(json.dumps({"ferplus-test": scores, "ferplus-valid": scores}))
+    (folder / "card.json").write_text(json.dumps({"parameters": 52316}))
+
+
+def test_table_has_one_row_for_each_model_and_reported_split(tmp_path):
+    write_record(tmp_path, "one", 0.8125)
+    write_record(tmp_path, "two", 0.5)
+    lines = results.table(tmp_path).splitlines()
+    assert sum("| `one` |" in line for line in lines) == 2  # scores, recall; validation is not reported
+    assert any(line.startswith("| POSTER++ | 92.3 |") for line in lines)
+    assert "| `one` | 52,316 | 10 | 81.2 (10.0–90.0) | 50.0 (10.0–90.0)" in "\n".join(lines)
+
+
+def test_only_the_table_of_the_readme_is_replaced(tmp_path):
+    write_record(tmp_path, "one", 0.8125)
+    text = f"before\n{results.BEGIN}\nold\n{results.END}\nafter\n"
+    new = results.replaced(text, tmp_path)
+    assert new.startswith("before\n") and new.endswith("\nafter\n") and "old" not in new and "`one`" in new
+    assert results.replaced(new, tmp_path) == new
+    with pytest.raises(DataInvalid, match="no table to replace"):
+        results.replaced("no marks", tmp_path)
+
+
+def test_readme_shows_what_is_recorded():
+    readme = (ROOT / "README.md").read_text("utf-8")
+    assert results.replaced(readme, ROOT / "models") == readme, (
+        "run: python -m fer.evaluation.results --write"
+    )
+
+
+@pytest.mark.parametrize("folder", RECORDED, ids=lambda folder: folder.name)
+def test_recorded_scores_follow_from_recorded_predictions(folder):
+    """Notebook 03 and README rest on these files, so they must agree with each other."""
+    metrics = json.loads((folder / "metrics.json").read_text("utf-8"))
+    assert metrics
+    for name, recorded in metrics.items():
+        with np.load(folder / f"predictions-{name}.npz", allow_pickle=False) as record:
+            again = score(record["probabilities"], record["labels"], resamples=0)
+            assert len(set(record["names"].tolist())) == recorded["n"]
+        assert recorded["confusion"] == again.confusion
+        for key in ("accuracy", "balanced_accuracy", "macro_f1", "ece"):
+            assert recorded[key] == pytest.approx(getattr(again, key), abs=1e-9), (name, key)
+
+
+@pytest.mark.parametrize("folder", RECORDED, ids=lambda folder: folder.name)
+def test_recorded_test_scores_follow_from_the_weights(folder):
+    """Needs the faces of FER+, which are not shipped; says so where they are not found."""
+    data = ferplus()
+    metrics = json.loads((folder / "metrics.json").read_text("utf-8"))
+    model, card = load(folder)
+    predictions = predict(model, data, flip=metrics["ferplus-test"]["flip"], progress=False)
+    again = score(predictions.probabilities(card).astype(np.float16), predictions.labels, resamples=0)
+    for key in ("n", "accuracy", "balanced_accuracy", "macro_f1"):
+        assert round(metrics["ferplus-test"][key], 3) == round(getattr(again, key), 3), key
+    assert again.ece == pytest.approx(metrics["ferplus-test"]["ece"], abs=1e-3)
+
+
+def ferplus():
+    places = [os.environ.get("FER_DATA"), ROOT / "dataset", ROOT.parent / "shared/data/ferplus.zip"]
+    for place in filter(None, places):
+        try:
+            return FERPlus(place, "test")
+        except DataMissing:
+            continue
+    pytest.skip(
+        "FER+ was not found, so the recorded scores were NOT computed again: set FER_DATA to its folder"
+    )

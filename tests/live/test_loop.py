@@ -1,0 +1,413 @@
+"""The player: every way it can go, every way it can end."""
+
+import contextlib
+import csv
+import signal
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from live_support import ColourPredictor, Live, Program, film, picture, write_video
+
+from fer.errors import DataInvalid, DeviceError
+from fer.labels import COLOURS
+from fer.live import app, loop
+from fer.live.analysis import Analyser
+from fer.live.media import PictureFolder, Pictures, VideoFile
+from fer.live.options import LiveOptions
+
+
+class Script:
+    """A display that somebody watches: ``keys`` are pressed, one every ``every`` pictures (or second, when paused)."""
+
+    visible = True
+
+    def __init__(self, keys="", every=3):
+        self.keys, self.every, self.shown, self.closed = list(keys), every, [], False
+        self.pressed, self.pressed_s = 0, time.monotonic()
+
+    def size(self, frame):
+        return frame
+
+    def show(self, image):
+        self.shown.append(image)
+
+    def key(self):
+        now = time.monotonic()
+        assert now - self.pressed_s < 60, "nothing is shown any more"
+        due = len(self.shown) >= self.pressed + self.every or (self.shown and now - self.pressed_s > 1)
+        if not self.keys or not due:
+            return ""
+        self.pressed, self.pressed_s = len(self.shown), now
+        return self.keys.pop(0)
+
+    def rectangle(self):
+        return None
+
+    def close(self):
+        self.closed = True
+
+
+def rows_of(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def play(source, display=None, **options):
+    options = LiveOptions(no_window=display is None, **options)
+    return app.show(source, options, load=ColourPredictor, display=display)
+
+
+def test_a_video_without_a_window_has_every_frame_in_its_records(tmp_path):
+    video = write_video(tmp_path / "in.avi", film(30), fps=10)
+    saved, table = tmp_path / "out.mp4", tmp_path / "out.csv"
+    player = play(VideoFile(video), save=saved, csv=table)
+    rows = rows_of(table)
+    assert player.shown == 30
+    assert [int(row["frame"]) for row in rows] == list(range(30))
+    assert np.allclose([float(row["time_s"]) for row in rows], np.arange(30) / 10, atol=0.002)
+    assert {row["emotion"] for row in rows} == {"happiness"}
+    assert all(abs(int(row["x"]) - 100 - 4 * int(row["frame"])) <= 8 for row in rows)
+    copy = cv2.VideoCapture(str(saved))
+    assert (copy.get(cv2.CAP_PROP_FRAME_COUNT), copy.get(cv2.CAP_PROP_FRAME_WIDTH)) == (30, 640)
+    assert copy.read()[0]
+
+
+def test_the_same_file_gives_the_same_records_twice(tmp_path):
+    for name in ("a.csv", "b.csv"):
+        play(Pictures(film(20)), csv=tmp_path / name)
+    assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
+
+
+def test_a_film_may_change_its_size_on_the_way(tmp_path):
+    images = [*film(10), *film(10, size=(800, 600))]
+    play(Pictures(images), save=tmp_path / "out.mp4", csv=tmp_path / "out.csv")
+    assert len(rows_of(tmp_path / "out.csv")) >= 19
+    assert cv2.VideoCapture(str(tmp_path / "out.mp4")).get(cv2.CAP_PROP_FRAME_WIDTH) == 640
+
+
+@pytest.mark.parametrize("watched", [False, True])
+def test_max_frames_are_shown_and_no_more_and_the_last_ones_are_in_the_table(tmp_path, watched):
+    display = Script() if watched else None  # made here: its clock starts now
+    camera = Live([picture(("fear", 200, 150))])
+    player = play(camera, display, max_frames=12, csv=tmp_path / "out.csv")
+    rows = rows_of(tmp_path / "out.csv")
+    assert player.shown == 12 and camera.released
+    assert rows and {row["emotion"] for row in rows} == {"fear"}
+    assert len({row["frame"] for row in rows}) == len(rows)  # what was analysed, nothing twice
+
+
+def test_a_camera_that_dies_ends_with_its_message_and_valid_files(tmp_path):
+    camera = Live([picture(("fear", 200, 150))], 60, DeviceError("camera 0 stopped: unplugged?"))
+    wanted = {"save": tmp_path / "a.mp4", "csv": tmp_path / "a.csv", "timeline": tmp_path / "a.png"}
+    with pytest.raises(DeviceError, match="unplugged"):
+        play(camera, Script(), **wanted)
+    assert camera.released
+    assert cv2.VideoCapture(str(wanted["save"])).read()[0]
+    assert rows_of(wanted["csv"])
+    assert cv2.imread(str(wanted["timeline"])) is not None
+
+
+def test_a_camera_that_freezes_is_not_waited_for_without_end(monkeypatch, tmp_path):
+    monkeypatch.setattr(loop, "SILENCE_S", 0.5)
+
+    class Frozen(Live):
+        def __iter__(self):
+            yield self.images[0], None
+            time.sleep(3)
+
+    display = Script()
+    with pytest.raises(DeviceError, match="No picture from camera 0"):
+        play(Frozen([picture()]), display)
+    assert display.closed
+
+
+def test_an_error_in_the_analysis_closes_everything(tmp_path):
+    class Broken(ColourPredictor):
+        def classify(self, frame, boxes):
+            raise DataInvalid("the model is broken")
+
+    camera, display = Live([picture(("fear", 200, 150))]), Script()
+    with pytest.raises(DataInvalid, match="broken"):
+        app.show(camera, LiveOptions(save=tmp_path / "a.mp4"), load=Broken, display=display)
+    assert camera.released and display.closed
+
+
+def test_q_quits():
+    camera, display = Live([picture()]), Script("q")
+    play(camera, display)
+    assert camera.released and display.closed and len(display.shown) >= 2
+
+
+def near(image, emotion):
+    return (np.abs(image.astype(int) - np.array(COLOURS[emotion][::-1])) < 12).all(-1)
+
+
+def labelled(image, emotion="fear"):
+    """Whether a label in the emotion's colour stands above the face at (200, 150)."""
+    return near(image[110:146, 200:320], emotion).mean() > 0.2
+
+
+def watch(keys, monkeypatch, tmp_path, images=None, every=40, **options):
+    """Play a camera until all ``keys`` and q are pressed; return the pictures, the player and the display."""
+    monkeypatch.chdir(tmp_path)
+    display = Script([*keys, "q"], every)
+    camera = Live(images or [picture(("fear", 200, 150))])
+    player = app.show(camera, LiveOptions(**options), load=ColourPredictor, display=display, mirror=False)
+    return display.shown, player
+
+
+def test_box_and_label_are_shown_on_the_newest_picture(monkeypatch, tmp_path):
+    shown, _ = watch("", monkeypatch, tmp_path)
+    assert labelled(shown[-1])
+
+
+def test_a_camera_that_sends_one_picture_in_a_long_time_is_drawn_again_when_its_face_is_found():
+    display = Script()
+    end_s = time.monotonic() + 30
+    display.key = lambda: "q" if time.monotonic() > end_s or any(map(labelled, display.shown)) else ""
+    play(Live([picture(("fear", 200, 150))], fps=1 / 5), display)
+    assert labelled(display.shown[-1])
+
+
+def test_mirror_bars_blur_and_help_change_what_is_shown(monkeypatch, tmp_path):
+    plain = watch("", monkeypatch, tmp_path)[0][-1]
+    mirrored = watch("m", monkeypatch, tmp_path)[0][-1]
+    assert near(mirrored[110:146, 320:440], "fear").mean() > 0.2 and not labelled(mirrored)
+    bare = watch("b", monkeypatch, tmp_path)[0][-1]
+    assert np.abs(plain[150:290, 330:480].astype(int) - bare[150:290, 330:480]).max() > 50
+    blurred = watch("l", monkeypatch, tmp_path)[0][-1]
+    eye = (slice(184, 192), slice(228, 236))
+    assert plain[eye].mean() < 40
+    assert blurred[eye].mean() > 80
+    helped = watch("h", monkeypatch, tmp_path)[0][-1]
+    assert near(helped[100:400, 150:490], "happiness").sum() > 50  # the names of the keys
+
+
+def test_blur_never_shows_a_face_before_it_is_found(monkeypatch, tmp_path):
+    shown, _ = watch("", monkeypatch, tmp_path, blur=True)
+    eye = (slice(184, 192), slice(228, 236))
+    assert all(image[eye].mean() > 60 for image in shown)
+
+
+def test_pause_stops_pictures_and_records_until_space_is_pressed_again(monkeypatch, tmp_path):
+    end_s = time.monotonic() + 0.5
+    display = Script()
+    display.key = lambda: "" if time.monotonic() < end_s else "q"
+    view = loop.View(paused=True)
+    player = loop.Player(Live([picture()]), lambda: Analyser(ColourPredictor()), display, view)
+    player.run()
+    assert player.shown == 0
+    _, player = watch("  ", monkeypatch, tmp_path)
+    assert player.shown > 40 and not player.view.paused
+
+
+def test_record_and_snapshot_write_only_when_asked(monkeypatch, tmp_path):
+    _, player = watch("", monkeypatch, tmp_path)
+    assert list(tmp_path.iterdir()) == [] and player.written == []
+    _, player = watch("rsr", monkeypatch, tmp_path)
+    video, snapshot = sorted(player.written)
+    assert (video.suffix, snapshot.suffix, video.parent.name) == (".mp4", ".png", "outputs")
+    assert cv2.VideoCapture(str(video)).read()[0]
+    assert labelled(cv2.imread(str(snapshot)))
+
+
+def test_plus_and_minus_change_the_size_faces_are_searched_in(monkeypatch, tmp_path):
+    _, player = watch("++-", monkeypatch, tmp_path)
+    assert player._worker.analyser.detection_size == 480
+
+
+def test_c_goes_to_the_next_camera_and_back_when_that_one_is_dead(monkeypatch, tmp_path):
+    other = Live([picture(("anger", 200, 150))])
+    first = Live([picture(("fear", 200, 150))])
+    first.next = lambda: other
+    display = Script(["c", "q"], every=40)
+    app.show(first, LiveOptions(), load=ColourPredictor, display=display)
+    assert labelled(display.shown[-1], "anger") and first.released and other.released
+
+    dead = Live([], 0, DeviceError("camera 1 did not open"))
+    first.next = lambda: dead
+    display = Script(["c", "q"], every=40)
+    app.show(first, LiveOptions(), load=ColourPredictor, display=display)
+    assert labelled(display.shown[-1], "fear")
+
+
+def test_a_file_in_a_window_ends_by_itself_and_waits_for_the_model():
+    def slow():
+        time.sleep(0.5)
+        return ColourPredictor()
+
+    display = Script()
+    app.show(Pictures(film(10)), LiveOptions(), load=slow, display=display)
+    assert any(near(image, "happiness").sum() > 2000 for image in display.shown)
+    assert display.closed
+
+
+CAMERA = """
+import sys
+from live_support import ColourPredictor, Live, picture
+from fer.live import app
+from fer.live.options import LiveOptions
+from pathlib import Path
+options = LiveOptions(no_window=True, save=Path("a.mp4"), csv=Path("a.csv"), timeline=Path("a.png"), summary=True)
+app.show(Live([picture(("fear", 200, 150))]), options, load=ColourPredictor)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_stopped_from_outside_it_closes_its_files(tmp_path, wait_until, number):
+    with Program(CAMERA, tmp_path) as program:
+        table = tmp_path / "a.csv"
+        wait_until(lambda: table.exists() and table.stat().st_size > 3000)
+        program.process.send_signal(number)
+        time.sleep(0.02)
+        program.process.send_signal(number)  # impatient
+        assert program.wait() == 0, program.printed
+    assert cv2.VideoCapture(str(tmp_path / "a.mp4")).read()[0]
+    assert cv2.imread(str(tmp_path / "a.png")) is not None
+    assert rows_of(table) and "fear" in program.printed
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "a.mp4", "a.png", "printed.txt"]
+
+
+def test_a_signal_while_the_files_are_finished_is_answered_and_the_next_obeyed(monkeypatch, tmp_path, capsys):
+    draw = app._draw_timeline
+
+    def disturbed(*arguments):
+        for _ in range(times):
+            signal.raise_signal(signal.SIGTERM)
+        draw(*arguments)
+
+    monkeypatch.setattr(app, "_draw_timeline", disturbed)
+    before = signal.signal(signal.SIGTERM, lambda *_: pytest.fail("the signal was not looked after"))
+    try:
+        for times, name in ((2, "twice.png"), (3, "thrice.png")):
+            options = LiveOptions(no_window=True, timeline=tmp_path / name)
+            with pytest.raises(KeyboardInterrupt) if times == 3 else contextlib.nullcontext():
+                app.show(Pictures(film(5)), options, load=ColourPredictor)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert [path.name for path in tmp_path.iterdir()] == ["twice.png"]
+    assert capsys.readouterr().err.count("once more ends it") == 2
+
+
+def test_killed_it_leaves_whole_rows_and_no_half_a_video(tmp_path, wait_until):
+    with Program(CAMERA, tmp_path) as program:
+        table = tmp_path / "a.csv"
+        wait_until(lambda: table.exists() and table.stat().st_size > 3000)
+        program.process.kill()
+        program.wait()
+    assert len(rows_of(table)) > 10
+    assert not (tmp_path / "a.mp4").exists()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"threshold": 1.5},
+        {"smoothing": -1.0},
+        {"smoothing": float("nan")},
+        {"detection_size": 10},
+        {"max_frames": 0},
+        {"timeline": "a.txt"},
+    ],
+)
+def test_options_that_cannot_work_are_refused_before_anything_opens(tmp_path, options):
+    if "timeline" in options:
+        options = {"timeline": tmp_path / options["timeline"]}
+    with pytest.raises(DataInvalid, match="expected"):
+        play(Pictures([]), **options)
+
+
+def test_a_file_is_not_replaced_by_what_is_made_of_it(tmp_path):
+    film_file = write_video(tmp_path / "talk.mp4", film(5))
+    (tmp_path / "photos").mkdir()
+    photo = tmp_path / "photos" / "1.png"
+    cv2.imwrite(str(photo), film(1)[0])
+    before = film_file.read_bytes(), photo.read_bytes()
+    (tmp_path / "link.mp4").symlink_to(film_file)
+    for source, options in (
+        (VideoFile(film_file), {"save": tmp_path / "talk.mp4"}),
+        (VideoFile(film_file), {"csv": tmp_path / "photos" / ".." / "talk.mp4"}),
+        (VideoFile(tmp_path / "link.mp4"), {"csv": film_file}),
+        (PictureFolder(tmp_path / "photos"), {"timeline": photo}),
+    ):
+        with pytest.raises(DataInvalid, match="would replace what is played"):
+            play(source, **options)
+    assert (film_file.read_bytes(), photo.read_bytes()) == before
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"save": "a.mp4", "csv": "./a.mp4"}, "expected a name for each"),
+        ({"save": "folder.mp4"}, "is a folder"),
+        ({"timeline": "folder.png"}, "is a folder"),
+        ({"timeline": "file/a.png"}, "file is no folder"),
+        ({"csv": "a.csv", "save": "a.avi"}, r"ends in \.mp4"),
+    ],
+)
+def test_files_that_cannot_be_written_are_known_before_the_run(tmp_path, monkeypatch, options, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder.mp4").mkdir()
+    (tmp_path / "folder.png").mkdir()
+    (tmp_path / "file").touch()
+    with pytest.raises(DataInvalid, match=message):
+        play(Pictures(film(3)), **{name: Path(path) for name, path in options.items()})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder.mp4", "folder.png"]
+
+
+def test_blur_hides_the_whole_picture_where_no_face_is_found(tmp_path):
+    stripes = np.zeros((480, 640, 3), np.uint8)
+    stripes[:, ::8] = 80  # too dark for the detector
+    saved = tmp_path / "out.mp4"
+    for blur, contrast in ((False, 20), (True, 0)):
+        play(Pictures([stripes] * 5), save=saved, blur=blur)
+        grey = cv2.VideoCapture(str(saved)).read()[1][240:400].astype(float)
+        assert (np.abs(np.diff(grey, axis=1)).mean() > 5) == bool(contrast)
+
+
+def test_the_own_window_is_left_out_from_the_first_analysed_frame_on():
+    class Desktop(Live):
+        hidden = None
+
+        def exclude(self, rectangle):
+            self.hidden = rectangle
+
+        def __iter__(self):
+            for image, time_s in super().__iter__():
+                yield image.copy() if self.hidden is None else picture(), time_s
+
+    display = Script()
+    display.rectangle = lambda: (0, 0, 640, 480) if display.shown else None
+    found = []
+
+    def load():
+        while len(display.shown) < 5:
+            time.sleep(0.01)
+        return Analyser(ColourPredictor())
+
+    source = Desktop([picture(("anger", 100, 100))])
+    loop.Player(source, load, display, on_analysis=found.append, max_frames=10).run()
+    assert found and not any(analysis.faces for analysis in found)
+
+
+def test_a_slow_source_is_waited_for_with_words():
+    class Slow(Live):
+        def __iter__(self):
+            time.sleep(1.0)
+            yield from super().__iter__()
+
+    display = Script()
+    loop.Player(Slow([picture()]), lambda: Analyser(ColourPredictor()), display, max_frames=3).run()
+    assert display.shown[0].shape == (540, 960, 3)
+    assert display.shown[0].max() > 200  # letters
+
+
+def test_the_notice_of_a_recording_follows_the_films_time(tmp_path):
+    saved = tmp_path / "out.mp4"
+    play(Pictures([picture()] * 20, fps=2), save=saved)
+    film = cv2.VideoCapture(str(saved))
+    told = [film.read()[1][440:].max() > 150 for _ in range(20)]
+    assert told == [True] * 12 + [False] * 8

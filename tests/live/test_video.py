@@ -1,0 +1,164 @@
+"""Recordings: valid whatever happens, or not there."""
+
+import contextlib
+import signal
+import time
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+from live_support import Program, film, picture
+
+from fer.errors import DataInvalid
+from fer.live import media
+from fer.live.video import Recorder, VideoWriter, fit
+from fer.photos.reading import read_video
+
+
+def probe(path):
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        times = [float(frame.pts * stream.time_base) for frame in container.decode(stream)]
+        return stream.codec_context.name, stream.pix_fmt, (stream.width, stream.height), times
+
+
+def test_a_recording_is_h264_that_starts_playing_before_it_is_loaded(tmp_path):
+    video = VideoWriter(tmp_path / "new" / "out.mp4")
+    for index, image in enumerate(film(15)):
+        video.write(image, 3.0 + index / 25)
+    assert not (tmp_path / "new" / "out.mp4").exists()
+    path = video.close()
+    codec, pixels, size, times = probe(path)
+    assert (codec, pixels, size) == ("h264", "yuv420p", (640, 480))
+    assert np.allclose(times, np.arange(15) / 25, atol=0.002)
+    content = path.read_bytes()
+    assert 0 < content.find(b"moov") < content.find(b"mdat")
+    assert [entry.name for entry in path.parent.iterdir()] == ["out.mp4"]
+
+
+def test_colours_survive(tmp_path):
+    video = VideoWriter(tmp_path / "out.mp4")
+    for step in range(5):
+        video.write(picture(("surprise", 200, 200)), step / 25)
+    frame = cv2.VideoCapture(str(video.close())).read()[1]
+    assert np.abs(frame[250, 230].astype(int) - picture(("surprise", 200, 200))[250, 230]).max() < 12
+
+
+def test_frames_of_other_and_odd_sizes_fit_into_the_first(tmp_path):
+    video = VideoWriter(tmp_path / "out.mp4")
+    for step, size in enumerate([(641, 481), (320, 240), (100, 700), (641, 481)]):
+        video.write(np.full((size[1], size[0], 3), 200, np.uint8), step / 10)
+    _, _, size, times = probe(video.close())
+    assert size == (640, 480) and len(times) == 4
+    narrow = fit(np.full((700, 100, 3), 200, np.uint8), (640, 480))
+    assert narrow.shape == (480, 640, 3) and (narrow[:, 320] == 200).all() and not narrow[:, :280].any()
+
+
+def test_times_that_stand_still_or_go_back_do_not_break_it(tmp_path):
+    video = VideoWriter(tmp_path / "out.mp4")
+    for time_s in (0.0, 0.0, 0.1, 0.05, 0.2):
+        video.write(film(1)[0], time_s)
+    _, _, _, times = probe(video.close())
+    assert len(times) == 5 and (np.diff(times) > 0).all()
+
+
+def test_a_recording_without_a_frame_leaves_nothing(tmp_path):
+    assert VideoWriter(tmp_path / "out.mp4").close() is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_names_that_cannot_be_recorded_to_are_refused(tmp_path):
+    with pytest.raises(DataInvalid, match=r"\.mp4"):
+        VideoWriter(tmp_path / "out.avi")
+    (tmp_path / "file").touch()
+    with pytest.raises(DataInvalid, match="cannot be written"):
+        VideoWriter(tmp_path / "file" / "out.mp4")
+
+
+def test_a_killed_program_leaves_no_half_a_file_under_the_final_name(tmp_path, wait_until):
+    code = """
+import numpy as np
+from fer.live.video import VideoWriter
+video = VideoWriter("out.mp4")
+for i in range(10_000_000):
+    video.write(np.random.default_rng(i).integers(0, 255, (240, 320, 3)).astype(np.uint8), i / 25)
+"""
+    with Program(code, tmp_path) as program:
+        wait_until(lambda: any(part.stat().st_size for part in tmp_path.glob("out.part-*.mp4")))
+        program.process.send_signal(signal.SIGKILL)
+        program.wait()
+    assert not (tmp_path / "out.mp4").exists()
+
+
+def test_a_live_recording_leaves_frames_out_rather_than_make_the_camera_wait(tmp_path):
+    video = VideoWriter(tmp_path / "out.mp4", drop=True)
+    image = np.random.default_rng(0).integers(0, 255, (1080, 1920, 3)).astype(np.uint8)
+    start_s = time.monotonic()
+    for step in range(60):
+        video.write(image, step / 1000)
+    asked_s = time.monotonic() - start_s
+    path = video.close()
+    assert video.frames + video.dropped == 60 and video.dropped > 0
+    assert asked_s < time.monotonic() - start_s
+    assert len(probe(path)[3]) == video.frames
+
+
+def test_a_recorder_makes_a_file_each_time_it_is_switched_on(tmp_path):
+    recorder = Recorder(drop=False)
+    for name in ("a.mp4", "b.mp4"):
+        recorder.start(tmp_path / name)
+        assert recorder.on and recorder.seconds(5.0) is None
+        recorder.write(film(1)[0], 5.0)
+        assert recorder.seconds(7.5) == 2.5
+        recorder.stop()
+    assert recorder.stop() is None
+    assert recorder.written == [tmp_path / "a.mp4", tmp_path / "b.mp4"]
+
+
+@pytest.mark.parametrize("when", ["while it runs", "at its end"])
+def test_whatever_breaks_the_encoder_is_said_and_nobody_waits_for_it(tmp_path, monkeypatch, when):
+    """Also when the last frame has been taken: the disk may be full only then."""
+
+    class Broken:
+        def __init__(self, stream):
+            self.stream = stream
+
+        def __getattr__(self, name):
+            return getattr(self.stream, name)
+
+        def encode(self, frame):
+            if when == "while it runs" or frame is None:
+                raise IndexError("out of range")
+            return self.stream.encode(frame)
+
+    keep = VideoWriter._open
+    monkeypatch.setattr(VideoWriter, "_open", lambda *arguments: Broken(keep(*arguments)))
+    video = VideoWriter(tmp_path / "out.mp4")
+    with contextlib.suppress(DataInvalid):
+        for step in range(20):
+            video.write(film(1)[0], step / 25)
+    with pytest.raises(DataInvalid, match="out of range"):
+        video.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 3), (40, 1, 3), (1, 40, 3)])
+def test_the_smallest_pictures_make_a_film_too(tmp_path, shape):
+    video = VideoWriter(tmp_path / "out.mp4")
+    for step in range(12):
+        video.write(np.zeros(shape, np.uint8), step / 25)
+    assert len(probe(video.close())[3]) == 12
+
+
+def test_a_name_may_have_a_colon_and_another_file_the_name_of_a_part(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "12:30.part.mp4").write_text("somebody's")
+    video = VideoWriter(Path("12:30.mp4"))
+    video.write(film(1)[0], 0.0)
+    video.close()
+    assert len(probe(tmp_path / "12:30.mp4")[3]) == 1
+    assert (tmp_path / "12:30.part.mp4").read_text() == "somebody's"
+    assert len(list(media.VideoFile(Path("12:30.mp4")))) == 1
+    assert [number for number, _, _ in read_video("12:30.mp4")] == [0]

@@ -1,0 +1,169 @@
+"""Every odd photo that people have becomes upright BGR uint8, or an error that says what is wrong."""
+
+import numpy as np
+import pytest
+from PIL import Image
+from video_support import write_video
+
+from fer.errors import DataInvalid
+from fer.photos.reading import read_image, read_video
+
+RED_BGR = (0, 0, 255)
+
+
+def halves(left=(255, 0, 0), right=(0, 0, 255)):
+    """An RGB image (16, 32), left red and right blue."""
+    pixels = np.zeros((16, 32, 3), np.uint8)
+    pixels[:, :16], pixels[:, 16:] = left, right
+    return Image.fromarray(pixels)
+
+
+def test_colours_come_as_bgr(tmp_path):
+    halves().save(tmp_path / "a.png")
+    image = read_image(tmp_path / "a.png")
+    assert image.shape == (16, 32, 3)
+    assert image.dtype == np.uint8
+    assert image.flags.c_contiguous
+    assert tuple(image[8, 4]) == RED_BGR
+
+
+@pytest.mark.parametrize(
+    ("orientation", "shape", "red"),
+    [(1, (16, 32), (8, 4)), (3, (16, 32), (8, 28)), (6, (32, 16), (4, 8)), (8, (32, 16), (28, 8))],
+)
+def test_exif_rotation_is_applied(tmp_path, orientation, shape, red):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    halves().save(tmp_path / "a.png", exif=exif)
+    image = read_image(tmp_path / "a.png")
+    assert image.shape[:2] == shape
+    assert tuple(image[red]) == RED_BGR
+
+
+def test_transparency_is_laid_on_white(tmp_path):
+    image = halves().convert("RGBA")
+    image.putalpha(Image.fromarray(np.repeat(np.uint8([[255, 0]]), 16, 1).repeat(16, 0)))
+    image.save(tmp_path / "rgba.png")
+    image.convert("LA").save(tmp_path / "la.png")
+    palette = Image.new("P", (4, 4), 1)
+    palette.putpalette([0, 0, 0, 0, 255, 0])
+    palette.save(tmp_path / "p.png", transparency=1)
+    assert tuple(read_image(tmp_path / "rgba.png")[8, 4]) == RED_BGR
+    assert (read_image(tmp_path / "rgba.png")[:, 16:] == 255).all()
+    assert (read_image(tmp_path / "la.png")[:, 16:] == 255).all()
+    assert (read_image(tmp_path / "p.png") == 255).all()
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "CMYK", "YCbCr", "LAB"])
+def test_modes_become_bgr(tmp_path, mode):
+    grey = Image.new("RGB", (8, 8), (255, 255, 255))
+    if mode == "LAB":
+        image = Image.merge("LAB", [Image.new("L", (8, 8), v) for v in (255, 128, 128)])
+    else:
+        image = grey.convert(mode)
+    path = tmp_path / ("a.jpg" if mode in ("CMYK", "YCbCr") else "a.tif" if mode == "LAB" else "a.png")
+    image.save(path)
+    pixels = read_image(path)
+    assert pixels.shape == (8, 8, 3)
+    assert pixels.min() >= 254
+
+
+@pytest.mark.parametrize(
+    ("pixels", "name", "expected"),
+    [
+        (np.uint16([[0, 32768, 65535]]), "a.png", [0, 128, 255]),
+        (np.uint16([[0, 32768, 65535]]), "a.tif", [0, 128, 255]),
+        (np.float32([[0, 0.5, 1]]), "a.tif", [0, 128, 255]),
+        (np.float32([[0, 100, 255]]), "a.tif", [0, 100, 255]),
+        (np.int32([[0, 100, 255]]), "a.tif", [0, 100, 255]),
+    ],
+)
+def test_deep_pictures_are_brought_to_8_bits(tmp_path, pixels, name, expected):
+    """Pillow's own conversion clips 16 bits to white."""
+    Image.fromarray(pixels).save(tmp_path / name)
+    assert read_image(tmp_path / name)[0, :, 1].tolist() == expected
+
+
+def test_the_first_picture_of_an_animation_counts(tmp_path):
+    first, second = Image.new("RGB", (8, 8), (255, 0, 0)), Image.new("RGB", (8, 8), (0, 0, 255))
+    first.save(tmp_path / "a.gif", save_all=True, append_images=[second])
+    assert tuple(read_image(tmp_path / "a.gif")[4, 4]) == RED_BGR
+
+
+def test_broken_files_say_what_is_wrong(tmp_path):
+    (tmp_path / "empty.jpg").touch()
+    (tmp_path / "text.jpg").write_text("not a picture at all")
+    (tmp_path / "phone.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(64))
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8))
+    for ending in ("jpg", "png", "webp", "tif", "gif", "bmp"):
+        whole = tmp_path / f"whole.{ending}"
+        noise.save(whole)
+        (tmp_path / f"cut.{ending}").write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+        with pytest.raises(DataInvalid, match=f"cut.{ending}"):
+            read_image(tmp_path / f"cut.{ending}")
+    for name, message in {
+        "empty.jpg": "0 bytes",
+        "text.jpg": "no photo of a kind known",
+        "phone.heic": "Save it as JPEG",
+        "absent.jpg": "No such file",
+    }.items():
+        with pytest.raises(DataInvalid, match=message):
+            read_image(tmp_path / name)
+
+
+@pytest.mark.filterwarnings("ignore:.*:UserWarning:PIL")  # of damaged EXIF
+@pytest.mark.parametrize("name", ["a.avif", "turned.jpg", "a.png", "a.webp", "a.gif"])
+def test_whatever_byte_is_wrong(tmp_path, name):
+    """Pillow's plugins raise nearly anything."""
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F], exif[0x011A] = 6, "maker", 72.0  # orientation, make, resolution
+    halves().resize((8, 4)).save(tmp_path / name, **({} if name == "a.gif" else {"exif": exif}))
+    data, refused = (tmp_path / name).read_bytes(), 0
+    for place in range(len(data)):
+        broken = tmp_path / f"broken-{name}"
+        broken.write_bytes(data[:place] + bytes([data[place] ^ 0xFF]) + data[place + 1 :])
+        try:
+            assert read_image(broken).dtype == np.uint8
+        except DataInvalid as error:
+            refused += 1
+            assert f"broken-{name}" in str(error)
+    assert refused > 10
+
+
+def test_video_frames_come_numbered_and_timed(tmp_path):
+    frames = list(read_video(write_video(tmp_path / "a.mp4")))
+    assert [number for number, _, _ in frames] == list(range(6))
+    assert [time_s for _, time_s, _ in frames] == pytest.approx([k / 10 for k in range(6)])
+    assert frames[0][2].shape == (32, 64, 3)
+    assert [int(image[16, 8, 0]) for _, _, image in frames] == pytest.approx(
+        [240 - 16 * k for k in range(6)], abs=6
+    )
+
+
+def test_video_rotation_is_applied(tmp_path):
+    """As players and cv2.VideoCapture do."""
+    import cv2
+
+    path = write_video(tmp_path / "a.mp4", rotation=90)
+    image = next(read_video(path))[2]
+    assert image.shape == (64, 32, 3)
+    np.testing.assert_allclose(
+        image[[8, 56], 16], cv2.VideoCapture(str(path)).read()[1][[8, 56], 16], atol=12
+    )
+
+
+def test_a_title_may_be_in_any_encoding(tmp_path):
+    path = write_video(tmp_path / "a.avi", title="TITLE")
+    data = path.read_bytes()
+    assert data.count(b"TITLE") == 1
+    path.write_bytes(data.replace(b"TITLE", b"T\xeeTL\xc9"))  # Latin-1
+    assert len(list(read_video(path))) == 6
+
+
+def test_broken_videos_say_what_is_wrong(tmp_path):
+    (tmp_path / "text.mp4").write_text("not a video at all")
+    whole = write_video(tmp_path / "whole.mp4").read_bytes()
+    (tmp_path / "cut.mp4").write_bytes(whole[: len(whole) // 2])
+    for name in ("text.mp4", "cut.mp4", "absent.mp4"):
+        with pytest.raises(DataInvalid, match=f"{name}: the video cannot be read from the start"):
+            list(read_video(tmp_path / name))
