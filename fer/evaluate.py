@@ -61,7 +61,7 @@ from torch.utils.data import DataLoader, Dataset, Subset
 from tqdm import tqdm
 
 from fer import checkpoint
-from fer.datasets.batch import collate
+from fer.datasets.collate import collate
 from fer.errors import DataInvalid
 from fer.evaluation import valence_arousal
 from fer.evaluation.scores import RESAMPLES, Scores, fit_temperature, score

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
-from fer.datasets.batch import position
+from fer.datasets.collate import position
 from fer.datasets.splits import check_limit, representative
 from fer.errors import DataInvalid, DataMissing
 from fer.labels import EMOTIONS

@@ -57,7 +57,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from fer.datasets.affectnet8.dataset import AffectNet8
-from fer.datasets.batch import resized
+from fer.datasets.collate import resized
 from fer.datasets.packed import (
     FACES,
     FORMAT,

@@ -48,7 +48,7 @@ from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
 from fer.datasets.affectnet8.dataset import Annotations
-from fer.datasets.batch import Batch, block, position
+from fer.datasets.collate import Batch, block, position
 from fer.datasets.splits import representative, requested
 from fer.errors import DataInvalid, DataMissing
 from fer.files import replacing

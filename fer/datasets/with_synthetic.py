@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
-from fer.datasets.batch import position
+from fer.datasets.collate import position
 from fer.datasets.ferplus import SIDE, FERPlus
 from fer.labels import EMOTIONS
 from fer.preprocess import Preprocess

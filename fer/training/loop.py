@@ -23,7 +23,7 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from fer import checkpoint
-from fer.datasets.batch import collate
+from fer.datasets.collate import collate
 from fer.errors import DataInvalid, DataMissing, UserError
 from fer.evaluate import Predictions, drop_records, predict
 from fer.evaluation import valence_arousal

@@ -12,7 +12,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from fer.datasets import AffectNet8, Packed, find, open_split, splits
-from fer.datasets.batch import Batch, collate
+from fer.datasets.collate import Batch, collate
 from fer.datasets.pack import Options, main, pack
 from fer.datasets.packed import Options as CheckOptions
 from fer.datasets.packed import main as check_main
@@ -219,7 +219,7 @@ def test_a_file_that_another_process_renames_meanwhile_is_no_error(source, out):
 
 def test_a_folder_of_something_else_is_left_alone(source, out):
     pack(source, out, 24)
-    with pytest.raises(DataInvalid, match="size 24, expected 16"):
+    with pytest.raises(DataInvalid, match="size was 24, is 16"):
         pack(source, out, 16)
     (out / "val").mkdir()
     (out / "val/notes.txt").write_text("mine")

@@ -34,7 +34,7 @@ from fer.datasets.affectnet8.index import (
 )
 from fer.datasets.affectnet8.locate import locate, splits
 from fer.datasets.affectnet8.source import BrokenImage
-from fer.datasets.batch import Batch, block, position, resized
+from fer.datasets.collate import Batch, block, position, resized
 from fer.datasets.splits import representative, requested
 from fer.errors import DataInvalid, DataMissing
 from fer.threads import for_each
