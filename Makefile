@@ -1,7 +1,7 @@
 # make demo      the webcam script on the built-in sample: a window, or files in outputs/ where there is no display
 # make test      all tests
-# make notebooks run the notebooks in place
-# make lint      style
+# make notebooks the notebooks, run in place
+# make lint      style, and the schema of the workflow in .github
 # make bench     the benchmarks, at a reduced size
 #
 # Each sets up .venv by itself when it is missing or older than the requirements.
@@ -30,6 +30,7 @@ notebooks: .venv/ready
 lint: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 
 bench: .venv/ready
 	$(BIN)/python -m benchmarks

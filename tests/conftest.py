@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 import time
 
 import pytest
@@ -13,23 +14,16 @@ X_PROGRAMS = {"Xvfb": "xvfb", "xdotool": "xdotool", "xrandr": "x11-xserver-utils
 @pytest.fixture(scope="session")
 def x_display():
     """A display of its own, like ":99": a real X server that draws into memory (1280x800, black)."""
+    if sys.platform != "linux":
+        pytest.skip("windows are tested on an X server, which Linux has")
     missing = sorted(package for program, package in X_PROGRAMS.items() if shutil.which(program) is None)
     if missing:
         pytest.fail(
             f"The window tests need a virtual screen: apt-get install {' '.join(missing)}", pytrace=False
         )
     readable, writable = os.pipe()
-    command = [
-        "Xvfb",
-        "-displayfd",
-        str(writable),
-        "-noreset",
-        "-nolisten",
-        "tcp",
-        "-screen",
-        "0",
-        "1280x800x24",
-    ]
+    screen = ["-noreset", "-nolisten", "tcp", "-screen", "0", "1280x800x24"]
+    command = ["Xvfb", "-displayfd", str(writable), *screen]
     server = subprocess.Popen(command, pass_fds=[writable], stderr=subprocess.PIPE)
     os.close(writable)
     with os.fdopen(readable) as numbers:
