@@ -19,6 +19,7 @@ from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from fer.datasets.collate import position
+from fer.datasets.split_names import own_name
 from fer.datasets.splits import check_limit, representative
 from fer.errors import DataInvalid, DataMissing
 from fer.labels import EMOTIONS
@@ -82,13 +83,14 @@ class FERPlus(Dataset):
         transform: Callable[[Tensor], Tensor] | None = None,
         limit: int | None = None,
     ) -> None:
-        split = {"val": "valid", "validation": "valid"}.get(split, split)
-        if split not in FOLDERS:
+        own = own_name(split, SPLITS)
+        if own is None:
             raise DataInvalid(f"FER+ has no split {split!r}; expected one of {', '.join(SPLITS)}.")
         if labels not in ("majority", "argmax", "soft"):
             raise DataInvalid(f"labels={labels!r}; expected 'majority', 'argmax' or 'soft'.")
         check_limit(limit)
-        self.split, self.kind, self.transform = split, labels, transform
+        self.split = split = own
+        self.kind, self.transform = labels, transform
         self.root = Path(root)
         names, votes = _read_votes(locate(root).joinpath(FOLDERS[split]))
 

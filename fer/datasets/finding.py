@@ -10,6 +10,7 @@ from fer.datasets.affectnet8 import index as affectnet8_index
 from fer.datasets.affectnet8.dataset import AffectNet8
 from fer.datasets.affectnet8.locate import Incomplete, locate, splits
 from fer.datasets.ferplus import FERPlus
+from fer.datasets.split_names import own_name
 from fer.datasets.splits import Subset, hold_out, representative, subset
 from fer.datasets.synthetic import SyntheticFaces
 from fer.errors import DataInvalid, DataMissing
@@ -32,7 +33,6 @@ HELD_OUT = "held-out"
 """The tenth of train that chooses where a data set has no third split."""
 CHOSEN_ON = {"affectnet8": HELD_OUT, "ferplus": "valid", "sample": HELD_OUT}
 """The split that epoch, temperature and prior of a data set's models are chosen on."""
-_VALIDATION = {"val", "valid", "validation"}
 _TITLES = {"affectnet8": "AffectNet8", "ferplus": "FER+", "sample": "the drawn sample"}
 _OWN = {
     "labels": {"ferplus"},
@@ -89,11 +89,10 @@ def open_split(data: str, root: str | Path, split: str, **options: object) -> Da
     """
     if data not in _OPEN:
         raise DataInvalid(f"No data set {data!r}; expected one of {', '.join(DATA)}.")
-    same = _VALIDATION if split in _VALIDATION else {split}
     pack = data != "ferplus" and packed.is_pack(root)
     there = splits(root) if data == "affectnet8" and not pack else SPLITS[data]
     there = tuple(dict.fromkeys((*there, *(packed.splits(root) if pack else ()))))
-    own = next((name for name in there if name in same), None)
+    own = own_name(split, there)
     if pack and own == "val" and own not in packed.splits(root) and "test" in packed.splits(root):
         own = "test"  # as in the class folders that it was made from
     if own is None:
@@ -134,8 +133,7 @@ def open_held_out(data: str, root: str | Path, limit: int | None = None, **optio
 
 def chooses(data: str, split: str | None) -> bool:
     """Whether a split is that of ``CHOSEN_ON``, by any of its names."""
-    own = CHOSEN_ON[data]
-    return split == own or {split, own} <= _VALIDATION
+    return split is not None and own_name(split, [CHOSEN_ON[data]]) is not None
 
 
 def _open_pack(data: str, root: str | Path, split: str, options: dict) -> packed.Packed:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from torch.utils import data
 
+from fer.datasets.split_names import canonical
 from fer.errors import DataInvalid
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def requested(split: str, classes: int, limit: int | None) -> str:
     if classes not in (7, 8):
         raise DataInvalid(f"classes={classes!r}; expected 8, or 7 to leave out contempt.")
     check_limit(limit)
-    return {"valid": "val", "validation": "val"}.get(split, split)
+    return canonical(split)
 
 
 def check_limit(limit: int | None) -> None:

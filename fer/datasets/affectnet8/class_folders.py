@@ -19,18 +19,14 @@ import numpy as np
 
 from fer.datasets.affectnet8.index import OTHERS, Index, Problem
 from fer.datasets.affectnet8.source import Source, listing, settle
+from fer.datasets.split_names import NAMES
 from fer.faces import crop
 from fer.labels import EMOTIONS
 from fer.labels import index as index_of
 from synthetic_faces.tree import SETTINGS
 
 TITLE = "AffectNet in class folders"
-SPLITS = ("train", "val", "test")
-FOLDERS = {
-    "train": ("train", "training", "train_set"),
-    "val": ("val", "valid", "validation", "val_set"),
-    "test": ("test", "testing"),
-}
+SPLITS = tuple(NAMES)
 SIDE = 224
 """Faces of another size or shape are brought to this square, AffectNet8's, so that they fit into one batch."""
 
@@ -51,7 +47,7 @@ def locate(root: Path, split: str) -> "ClassFolders | None":
         found = {one: _folder(base, one) for one in SPLITS}
         if not any(path and _has_all_classes(path) for path in found.values()):
             name = base.absolute().name.lower()
-            own = next((one for one in SPLITS if name in FOLDERS[one]), "train")
+            own = next((one for one in SPLITS if name in NAMES[one]), "train")
             if split == own and _has_all_classes(base):
                 return ClassFolders(base, split)
             continue
@@ -145,7 +141,7 @@ def to_side(face: np.ndarray) -> np.ndarray:
 
 def _folder(base: Path, split: str) -> Path | None:
     names = {name.lower(): name for name in _subfolders(base)}
-    return next((base / names[name] for name in FOLDERS[split] if name in names), None)
+    return next((base / names[name] for name in NAMES[split] if name in names), None)
 
 
 def _has_all_classes(folder: Path) -> bool:
