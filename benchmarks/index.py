@@ -77,8 +77,8 @@ def main(options: IndexOptions) -> None:
     kind = "" if options.full_images else "-tiny"
     root = options.root or Path(f"outputs/affectnet8-{options.images}{kind}")
     # Tiny JPEGs show no face, so a few do for the labels and landmarks.
-    drawn = MakeOptions.drawn if options.full_images else 16
-    make(MakeOptions(root, options.images, tar=True, tiny=not options.full_images, drawn=drawn))
+    faces = MakeOptions.faces if options.full_images else 16
+    make(MakeOptions(root, options.images, tar=True, tiny=not options.full_images, faces=faces))
     places = {"folder": root / "train_set", "tar": root / "train_set.tar"}
     rows = []
     for cold in (False, True)[: 1 + options.cold]:

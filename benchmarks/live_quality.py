@@ -2,7 +2,7 @@
 
 python -m benchmarks.live_quality --model models/emotion_net
 
-The drawn actors go through the eight expressions, so the truth of every
+The synthetic actors go through the eight expressions, so the truth of every
 frame is known. Counted are frames whose expression is at least half there
 (neutral always). *Delay* is from that moment to the first frame with the right
 label; *named* is the share of the expressions that got it at all. *Switches*

@@ -33,7 +33,7 @@ class LoadingOptions:
     """Sides of the pictures in pixels."""
     seconds: float = 3.0
     """How long each case runs at least."""
-    drawn: int = 300
+    faces: int = 300
     """Different faces that the data are made from."""
     out: Path = Path(__file__).parent / "results" / "loading.json"
     """Where the numbers go."""
@@ -89,7 +89,7 @@ def main(options: LoadingOptions) -> None:
     cv2.setNumThreads(1)
     keep_freed_memory()  # as training does
     root = options.root or Path(f"outputs/affectnet8-{options.images}")
-    make(MakeOptions(root, options.images, tar=True, drawn=options.drawn))
+    make(MakeOptions(root, options.images, tar=True, faces=options.faces))
     folder = AffectNet8(root / "train_set")
     rows = [row for size in options.sizes for row in measure(root, folder, size, options)]
     print(table(rows))

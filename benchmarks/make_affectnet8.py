@@ -1,9 +1,9 @@
-"""Write a data set of any size in AffectNet8's exact layout, to measure with: drawn faces, no real ones.
+"""Write a data set of any size in AffectNet8's exact layout, to measure with: synthetic faces, no real ones.
 
     python -m benchmarks.make_affectnet8 OUT --images 287651 --tar
     python -m benchmarks.make_affectnet8 OUT --images 287651 --tiny     for the index alone
 
-A few thousand faces are drawn; every picture is one of them mirrored, cut,
+A few thousand faces are rendered; every picture is one of them mirrored, cut,
 relit and grained in its own way, and encoded anew as a 224x224 JPEG of 5 to
 25 kB. Classes are as frequent as published, ids have gaps and occur in both
 splits, numbers are stored as text. A stopped run goes on where it was.
@@ -27,8 +27,8 @@ class MakeOptions:
     """Also write train_set.tar and val_set.tar beside the folders."""
     tiny: bool = False
     """One flat JPEG of a few hundred bytes for all faces: listing and labels are as ever, decoding is not."""
-    drawn: int = 2000
-    """Different faces to draw, never more than --images; each takes 30 ms."""
+    faces: int = 2000
+    """Different faces to render, never more than --images; each takes 30 ms."""
     seed: int = 0
     """Of everything."""
 
@@ -81,7 +81,7 @@ def make(options: MakeOptions) -> Path:
     wanted = counts(options.images)
     missing = {split: _missing(options, split, sum(n)) for split, n in wanted.items()}
     if any(missing.values()):
-        faces = _draw(min(options.drawn, options.images), options.seed)
+        faces = _draw(min(options.faces, options.images), options.seed)
         for split, rows in missing.items():
             _write_split(options, split, wanted[split], rows, faces)
     for split in wanted if options.tar else ():
@@ -183,7 +183,7 @@ def vary(face: Sample, rng: np.random.Generator, flat: bytes | None) -> tuple[by
     """Return the JPEG of a variation of a face, and the bytes of its four annotations.
 
     Args:
-        face: what was drawn.
+        face: the synthetic face.
         rng: of this variation.
         flat: a JPEG to take instead.
     """

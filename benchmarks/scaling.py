@@ -23,7 +23,7 @@ class ScalingOptions:
     model: Literal["baseline", "emotion_net", "resnet18"] = "baseline"
     """Architecture to train."""
     data: Literal["affectnet8", "sample"] = "sample"
-    """Faces to train on; the sample is drawn when it is not there."""
+    """Faces to train on; the sample is rendered when it is missing."""
     root: Path = Path("outputs/bench")
     """Where they are."""
     faces: int = 2048
@@ -33,7 +33,7 @@ class ScalingOptions:
     workers: int = 0
     """Processes that read images, for each training process."""
     photos: int = 400
-    """Photos of 640x480 with two drawn faces each, for the prediction."""
+    """Photos of 640x480 with two synthetic faces each, for the prediction."""
     out: Path = Path(__file__).parent / "results" / "scaling.json"
     """Where the numbers go."""
 
@@ -91,7 +91,7 @@ def main(options: ScalingOptions) -> None:
 
 
 def write_photos(folder: Path, count: int) -> None:
-    """Write photos of a drawn pair of actors."""
+    """Write photos of a pair of synthetic actors."""
     folder.mkdir()
     actor = Actor((640, 480), faces=2)
     for number in range(count):

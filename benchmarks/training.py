@@ -28,7 +28,7 @@ class TrainingOptions:
     precisions: tuple[Literal["no", "bf16"], ...] = ("no", "bf16")
     """fp32 is called no, as in fer.train."""
     data: Literal["affectnet8", "sample"] = "sample"
-    """Faces to train on; the sample is drawn when it is not there."""
+    """Faces to train on; the sample is rendered when it is missing."""
     root: Path = Path("outputs/bench")
     """Where they are."""
     faces: int = 2048
@@ -135,7 +135,7 @@ def annotated_folder(root: Path) -> Path:
     for folder in (
         root / "train_set",
         root / "extracted_train_tar/train_set",
-        root / "drawn/train_set",
+        root / "synthetic/train_set",
         root,
     ):
         if (folder / "annotations").is_dir():

@@ -21,7 +21,7 @@ from fer.files import check_output_folder
 
 @dataclass
 class TrainConfig:
-    """Train a network on AffectNet8, FER+ or the drawn sample."""
+    """Train a network on AffectNet8, FER+ or the synthetic sample."""
 
     data: Literal["affectnet8", "ferplus", "sample"] = "sample"
     """Which data set."""
@@ -59,8 +59,8 @@ class TrainConfig:
     """Decay of the running mean of the weights, which is what gets scored and saved; 0 turns it off."""
     labels: Literal["majority", "argmax", "soft"] = "soft"
     """FER+ only: what is learned; validation always uses the majority label."""
-    drawn: int = 0
-    """FER+ only: so many drawn faces of each emotion join the training faces, for the built-in sample's sake."""
+    synthetic: int = 0
+    """FER+ only: add this number of synthetic faces of each emotion to the training faces, for the demos' sample."""
     targets: Literal["expression", "expression,valence-arousal"] = "expression"
     """What is learned: "expression" alone, or "expression,valence-arousal", which needs data that has
     both (AffectNet8, the sample)."""
@@ -119,7 +119,7 @@ class TrainConfig:
         ranges = {"ema": (0, 0.99999)}
         ranges |= dict.fromkeys(("warmup", "label_smoothing", "teachers_weight"), (0, 1))
         ranges |= {"seed": (0, 2**63 - 1)}
-        ranges |= dict.fromkeys(("lr", "workers", "clip", "weight_decay", "drawn"), (0, math.inf))
+        ranges |= dict.fromkeys(("lr", "workers", "clip", "weight_decay", "synthetic"), (0, math.inf))
         ranges |= dict.fromkeys(("epochs", "batch_size", "accumulate", "save_steps"), (1, math.inf))
         ranges |= dict.fromkeys(("size", "start_size", "patience", "limit"), (1, math.inf))
         for name, (low, high) in ranges.items():
@@ -211,10 +211,10 @@ def training_splits(config: TrainConfig) -> tuple[Dataset, Dataset]:
 
     if config.data == "ferplus":
         train = open_split("ferplus", config.root, "train", labels=config.labels, limit=config.limit)
-        if config.drawn:
+        if config.synthetic:
             from fer.datasets.with_synthetic import WithSynthetic
 
-            train = WithSynthetic(train, config.drawn)
+            train = WithSynthetic(train, config.synthetic)
         return train, open_split("ferplus", config.root, "valid", limit=config.limit)
     lenient = {"on_error": config.on_error} if config.data == "affectnet8" else {}
     return cut_train(config.data, config.root, limit=config.limit, **lenient)
@@ -266,8 +266,8 @@ def main(config: TrainConfig) -> None:
     for side in (config.size, config.start_size):
         if side is not None:
             check_size(config.model, side)
-    if config.data != "ferplus" and config.drawn:
-        raise DataInvalid("--drawn is for --data ferplus, whose faces are grey and small: leave it out.")
+    if config.data != "ferplus" and config.synthetic:
+        raise DataInvalid("--synthetic is for --data ferplus, whose faces are grey and small: leave it out.")
     if config.model != "resnet18" and (config.pretrained or config.frozen):
         raise DataInvalid("--pretrained and --frozen are for --model resnet18: leave them out.")
     if config.precision == "fp16" and not torch.cuda.is_available():

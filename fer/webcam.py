@@ -1,7 +1,7 @@
 """Name the expression of every face before a camera, in a video, a stream, or the built-in sample.
 
 python -m fer.webcam                       the first camera; press h for the keys, q to quit
-python -m fer.webcam --source sample       a drawn actor, without a camera
+python -m fer.webcam --source sample       a synthetic actor, without a camera
 python -m fer.webcam --source talk.mp4 --no-window --save out.mp4 --csv out.csv
 """
 

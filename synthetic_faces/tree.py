@@ -21,7 +21,7 @@ from synthetic_faces.relief import Light
 from synthetic_faces.render import Portraitist, Pose
 
 SIZE = 224
-SETTINGS = "drawn.json"
+SETTINGS = "synthetic.json"
 VERSION = 1
 """Goes up whenever the pictures change, so that older trees are drawn anew."""
 
@@ -164,7 +164,7 @@ def _write_split(folder: Path, split: str, per_class: int, seed: int, bar: tqdm)
 
 
 def settings(per_class: int, seed: int) -> dict[str, int]:
-    """What a tree is made from; stored in it as ``drawn.json``."""
+    """What a tree is made from; stored in it as ``synthetic.json``."""
     return {"version": VERSION, "per_class": per_class, "seed": seed}
 
 

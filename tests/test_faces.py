@@ -1,4 +1,4 @@
-"""Detection and the crop. Faces are drawn ones; how real ones are found is measured by benchmarks/detection.py."""
+"""Detection and the crop. Faces are synthetic; how real ones are found is measured by benchmarks/detection.py."""
 
 import cv2
 import numpy as np

@@ -9,7 +9,7 @@ from fer.errors import DataInvalid
 
 
 def test_the_stand_in_has_the_layout_of_affectnet8(tmp_path):
-    out = make(MakeOptions(tmp_path / "made", images=24, drawn=8, tar=True))
+    out = make(MakeOptions(tmp_path / "made", images=24, faces=8, tar=True))
     train, val = AffectNet8(out), AffectNet8(out, "val")
     assert (len(train), len(val)) == (24, 8) and set(val.ids) <= set(train.ids)
     assert (
@@ -27,10 +27,10 @@ def test_the_stand_in_has_the_layout_of_affectnet8(tmp_path):
     lost = out / "train_set/images/0.jpg"
     before = lost.read_bytes()
     lost.unlink()
-    make(MakeOptions(tmp_path / "made", images=24, drawn=8))
+    make(MakeOptions(tmp_path / "made", images=24, faces=8))
     assert lost.read_bytes() == before
     with pytest.raises(DataInvalid, match="was made with"):
-        make(MakeOptions(tmp_path / "made", images=25, drawn=8))
+        make(MakeOptions(tmp_path / "made", images=25, faces=8))
 
 
 def test_classes_are_as_frequent_as_published():

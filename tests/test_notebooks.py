@@ -36,9 +36,9 @@ ABSOLUTE = re.compile(r"(?<![\w.:/~-])/(?:home|root|Users|tmp|work|var|mnt|opt|u
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    """A few drawn faces, and two models of no skill with records on them."""
+    """A few synthetic faces, and two models of no skill with records on them."""
     root = tmp_path_factory.mktemp("world")
-    write_tree(root / "data" / "drawn", per_class=8)
+    write_tree(root / "data" / "synthetic", per_class=8)
     rng, labels = np.random.default_rng(0), np.arange(40) % 8
     row = {"epoch": 1, "train_loss": 2.0, "valid_loss": 2.0, "train_accuracy": 0.1, "valid_accuracy": 0.1}
     for name in ("one", "two"):

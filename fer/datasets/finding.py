@@ -10,16 +10,16 @@ from fer.datasets.affectnet8 import index as affectnet8_index
 from fer.datasets.affectnet8.dataset import AffectNet8
 from fer.datasets.affectnet8.locate import Incomplete, locate, splits
 from fer.datasets.ferplus import FERPlus
+from fer.datasets.folders import is_pack, is_synthetic
 from fer.datasets.split_names import own_name
 from fer.datasets.splits import Subset, hold_out, representative, subset
 from fer.datasets.synthetic import SyntheticFaces
 from fer.errors import DataInvalid, DataMissing
-from synthetic_faces.tree import read_settings
 
 _OPEN: dict[str, Callable[..., Dataset]] = {
     "affectnet8": AffectNet8,
     "ferplus": FERPlus,
-    "sample": lambda root, split, **options: SyntheticFaces(_drawn(root), split, **options),
+    "sample": lambda root, split, **options: SyntheticFaces(_sample_folder(root), split, **options),
 }
 DATA = tuple(_OPEN)
 """The names of the data sets."""
@@ -27,13 +27,13 @@ DATA = tuple(_OPEN)
 SPLITS = {
     "affectnet8": affectnet8_index.SPLITS,
     "ferplus": ferplus.SPLITS,
-    "sample": affectnet8_index.SPLITS,  # drawn in the same layout
+    "sample": affectnet8_index.SPLITS,  # in the same layout
 }
 HELD_OUT = "held-out"
 """The tenth of train that chooses where a data set has no third split."""
 CHOSEN_ON = {"affectnet8": HELD_OUT, "ferplus": "valid", "sample": HELD_OUT}
 """The split that epoch, temperature and prior of a data set's models are chosen on."""
-_TITLES = {"affectnet8": "AffectNet8", "ferplus": "FER+", "sample": "the drawn sample"}
+_TITLES = {"affectnet8": "AffectNet8", "ferplus": "FER+", "sample": "the synthetic sample"}
 _OWN = {
     "labels": {"ferplus"},
     "classes": {"affectnet8"},
@@ -44,7 +44,7 @@ _OWN = {
 
 
 def find(root: str | Path = "dataset", split: str = "train", **options: object) -> Dataset:
-    """Open AffectNet8 if it is in ``root``, else FER+ if it is, else the sample, drawn now in ``root/drawn``.
+    """Open AffectNet8 if it is in ``root``, else FER+ if it is, else the sample, rendered now in ``root/synthetic``.
 
     AffectNet8 stands for every release of AffectNet: see ``fer.datasets.affectnet8.locate``.
     A pack (``fer.datasets.pack``) is opened as the data set that it was made from.
@@ -66,7 +66,7 @@ def find(root: str | Path = "dataset", split: str = "train", **options: object) 
     data = _which(Path(root))
     fitting = {name: value for name, value in options.items() if data in _OWN.get(name, DATA)}
     dataset = open_split(data, root, split, **fitting)
-    place = _drawn(root) if data == "sample" and not packed.is_pack(root) else root
+    place = _sample_folder(root) if data == "sample" and not is_pack(root) else root
     missing = f" (neither AffectNet8 nor FER+ in {root})" if data == "sample" and place != Path(root) else ""
     title = dataset.title if data == "affectnet8" else _TITLES[data]  # another release says which
     print(f"Using {title}, {dataset.split}: {len(dataset):,} faces from {place}{missing}")
@@ -78,7 +78,7 @@ def open_split(data: str, root: str | Path, split: str, **options: object) -> Da
 
     Args:
         data: ``"affectnet8"``, ``"ferplus"`` or ``"sample"``.
-        root: where it is, see each of them; the sample is made in ``root/drawn``.
+        root: where it is, see each of them; the sample is made in ``root/synthetic``.
         split: ``"val"`` and ``"valid"`` mean the same everywhere.
         options: passed to the data set. ``labels`` is for FER+; for the others,
             which have one label a face, only ``"soft"`` is refused.
@@ -89,7 +89,7 @@ def open_split(data: str, root: str | Path, split: str, **options: object) -> Da
     """
     if data not in _OPEN:
         raise DataInvalid(f"No data set {data!r}; expected one of {', '.join(DATA)}.")
-    pack = data != "ferplus" and packed.is_pack(root)
+    pack = data != "ferplus" and is_pack(root)
     there = splits(root) if data == "affectnet8" and not pack else SPLITS[data]
     there = tuple(dict.fromkeys((*there, *(packed.splits(root) if pack else ()))))
     own = own_name(split, there)
@@ -137,19 +137,19 @@ def chooses(data: str, split: str | None) -> bool:
 
 
 def _open_pack(data: str, root: str | Path, split: str, options: dict) -> packed.Packed:
-    """Open a pack, which holds neither faults nor a choice of what to draw."""
-    drawn = packed.pack_name(root) == "sample"
-    if drawn != (data == "sample"):
-        what, name = (_TITLES["sample"], "sample") if drawn else (_TITLES["affectnet8"], "affectnet8")
+    """Open a pack, which holds neither faults nor a choice of what to render."""
+    synthetic = packed.pack_name(root) == "sample"
+    if synthetic != (data == "sample"):
+        what, name = (_TITLES["sample"], "sample") if synthetic else (_TITLES["affectnet8"], "affectnet8")
         raise DataInvalid(f"{root} is a pack of {what}: open it with --data {name}.")
     settled = {"on_error", "per_class", "seed"}
     return packed.Packed(root, split, **{k: v for k, v in options.items() if k not in settled})
 
 
 def _which(root: Path) -> str:
-    if packed.is_pack(root):
+    if is_pack(root):
         return "sample" if packed.pack_name(root) == "sample" else "affectnet8"
-    if read_settings(root) is not None:
+    if is_synthetic(root):
         return "sample"
     for split in affectnet8_index.SPLITS:
         try:
@@ -166,7 +166,7 @@ def _which(root: Path) -> str:
         return "sample"
 
 
-def _drawn(root: str | Path) -> Path:
-    """Return the folder of the drawn sample for a root: itself if it is one, else ``drawn`` in it."""
+def _sample_folder(root: str | Path) -> Path:
+    """Return the folder of the synthetic sample for a root: itself if it is one, else ``synthetic`` in it."""
     root = Path(root)
-    return root if root.name == "drawn" or read_settings(root) is not None else root / "drawn"
+    return root if root.name == "synthetic" or is_synthetic(root) else root / "synthetic"

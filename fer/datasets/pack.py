@@ -22,7 +22,7 @@ class Options:
     """Write a data set as uint8 pixels of one size."""
 
     source: Positional[Path]
-    """AffectNet8, as --root of fer.train, or the drawn sample."""
+    """AffectNet8, as --root of fer.train, or the synthetic sample."""
     out: Positional[Path]
     """Folder of the pack; each split gets a folder in it."""
     size: int = 224
@@ -58,11 +58,12 @@ from tqdm.auto import tqdm
 
 from fer.datasets.affectnet8.dataset import AffectNet8
 from fer.datasets.collate import resized
+from fer.datasets.folders import PACK_PLAN as PLAN
+from fer.datasets.folders import is_synthetic
 from fer.datasets.packed import (
     FACES,
     FORMAT,
     MANIFEST,
-    PLAN,
     Packed,
     encoded,
     json_sum,
@@ -74,7 +75,6 @@ from fer.datasets.synthetic import SyntheticFaces
 from fer.errors import DataInvalid
 from fer.files import check_same_options, replacing
 from fer.labels import EMOTIONS
-from synthetic_faces.tree import read_settings
 
 SHARD_ROWS = 2048
 _SCORES = {"valence": "val", "arousal": "aro"}
@@ -287,9 +287,9 @@ def main(options: Options, shard_rows: int = SHARD_ROWS) -> None:
     part, _, parts = options.part.partition("/")
     if not (part.isdecimal() and parts.isdecimal()):
         raise DataInvalid(f"--part {options.part}: expected K/N, for example 1/4.")
-    drawn = read_settings(options.source) is not None
-    own = {} if drawn else {"on_error": options.on_error}
-    source = (SyntheticFaces if drawn else AffectNet8)(
+    synthetic = is_synthetic(options.source)
+    own = {} if synthetic else {"on_error": options.on_error}
+    source = (SyntheticFaces if synthetic else AffectNet8)(
         options.source, options.split, limit=options.limit, **own
     )
     began = time.perf_counter()

@@ -49,13 +49,15 @@ from tqdm.auto import tqdm
 
 from fer.datasets.affectnet8.dataset import Annotations
 from fer.datasets.collate import Batch, block, position
+from fer.datasets.folders import PACK_PLAN as PLAN
+from fer.datasets.folders import pack_splits
 from fer.datasets.splits import representative, requested
 from fer.errors import DataInvalid, DataMissing
 from fer.files import replacing
 from fer.labels import EMOTIONS
 
 FORMAT = 1
-PLAN, MANIFEST, FACES = "plan.json", "pack.json", "faces.npz"
+MANIFEST, FACES = "pack.json", "faces.npz"
 
 
 class Packed(Dataset):
@@ -188,22 +190,14 @@ class Packed(Dataset):
         return DataInvalid(f"{path} is damaged: {what}. {_again(self.folder.parent, self.split)}")
 
 
-def is_pack(root: str | Path) -> bool:
-    """Tell whether a folder is a pack, finished or not, or one split of it."""
-    return _any_plan(Path(root)) is not None
-
-
 def splits(root: str | Path) -> tuple[str, ...]:
     """Return the splits of a pack that are there, finished or not."""
-    root = Path(root)
-    return tuple(
-        path.parent.name for path in (root / PLAN, *sorted(root.glob(f"*/{PLAN}"))) if path.is_file()
-    )
+    return tuple(folder.name for folder in pack_splits(root))
 
 
 def pack_name(root: str | Path) -> str:
     """Return the name of the data set that a pack holds."""
-    return read_json(_any_plan(Path(root)))["name"]
+    return read_json(pack_splits(root)[0] / PLAN)["name"]
 
 
 def read_manifest(folder: Path) -> dict:
@@ -279,10 +273,6 @@ def main(options: Options) -> int:
     if damaged:
         print(f"Delete {'it' if len(damaged) == 1 else 'them'}. {_again(pack.folder.parent, pack.split)}")
     return 1 if damaged else 0
-
-
-def _any_plan(root: Path) -> Path | None:
-    return next((path for path in (root / PLAN, *root.glob(f"*/{PLAN}")) if path.is_file()), None)
 
 
 def _folder(root: Path, split: str) -> Path:

@@ -65,7 +65,7 @@ class SyntheticFaces(AffectNet8):
 
     def __init__(
         self,
-        root: str | Path = "dataset/drawn",
+        root: str | Path = "dataset/synthetic",
         split: str = "train",
         *,
         per_class: int | None = None,

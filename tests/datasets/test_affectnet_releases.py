@@ -211,10 +211,10 @@ def test_one_splits_class_folders_answer_for_that_split_alone(tmp_path, monkeypa
 
 
 def test_other_sets_beside_class_folders_are_not_taken_for_classes(tmp_path, capsys):
-    """dataset/README.md puts FER+, the drawn sample and packs into the same folder."""
+    """dataset/README.md puts FER+, the synthetic sample and packs into the same folder."""
     root = write_folders(tmp_path, EMOTIONS, splits=("",))
     pack(AffectNet8(root), root / "packed", 16)
-    write_tree(root / "drawn", per_class=1)
+    write_tree(root / "synthetic", per_class=1)
     (root / "ferplus").mkdir()
     (root / "notes").mkdir()
     with pytest.raises(DataInvalid, match="1 folder that names no class"):

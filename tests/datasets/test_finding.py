@@ -35,7 +35,7 @@ def make_ferplus(root):
 
 @pytest.fixture
 def few(monkeypatch):
-    """Draw two faces of each class instead of hundreds."""
+    """Render two faces of each class instead of hundreds."""
     draw = finding._OPEN["sample"]
     monkeypatch.setitem(finding._OPEN, "sample", lambda *args, **kw: draw(*args, **{"per_class": 2} | kw))
 
@@ -66,21 +66,21 @@ def test_a_zip_of_ferplus_is_not_taken_for_a_tar(tmp_path):
     assert find(archive).name == "ferplus"
 
 
-def test_the_sample_is_drawn_where_nothing_is(tmp_path, capsys, few):
+def test_the_sample_is_rendered_where_nothing_is(tmp_path, capsys, few):
     found = find(tmp_path / "dataset", "valid", limit=8)
     assert isinstance(found, SyntheticFaces) and found.name == "sample" and found.split == "val"
     assert sorted(found.labels) == list(range(8))
     line = one_line(capsys)
-    assert "drawn sample" in line and str(tmp_path / "dataset/drawn") in line
+    assert "the synthetic sample" in line and str(tmp_path / "dataset/synthetic") in line
     assert "neither AffectNet8 nor FER+" in line
 
 
-def test_a_drawn_folder_is_never_taken_for_affectnet8(tmp_path, few):
+def test_the_folder_of_the_sample_is_never_taken_for_affectnet8(tmp_path, few):
     find(tmp_path)
     assert find(tmp_path).name == "sample"
-    assert find(tmp_path / "drawn").name == "sample"
-    assert open_split("sample", tmp_path / "drawn", "train").keys == find(tmp_path).keys
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["drawn"]
+    assert find(tmp_path / "synthetic").name == "sample"
+    assert open_split("sample", tmp_path / "synthetic", "train").keys == find(tmp_path).keys
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["synthetic"]
 
 
 def test_one_missing_split_does_not_switch_to_other_data(tmp_path):

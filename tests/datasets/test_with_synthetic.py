@@ -67,7 +67,7 @@ def test_the_same_people_each_time_and_more_of_them_change_nothing(root):
 
 
 def test_they_join_the_training_faces_alone(root):
-    train, valid = training_splits(TrainConfig(data="ferplus", root=root, drawn=2))
+    train, valid = training_splits(TrainConfig(data="ferplus", root=root, synthetic=2))
     assert (len(train), len(valid)) == (3 + 16, 2)
 
 
@@ -75,15 +75,17 @@ def test_a_run_says_so_in_its_card(root, tmp_path):
     out = tmp_path / "model"
     options = {"model": "emotion_net", "size": 16, "epochs": 1, "batch_size": 8}
     main(
-        TrainConfig(data="ferplus", root=root, drawn=1, imbalance="square_root_sampling", out=out, **options)
+        TrainConfig(
+            data="ferplus", root=root, synthetic=1, imbalance="square_root_sampling", out=out, **options
+        )
     )
     card = read_card(out)
-    assert (card["train_size"], card["config"]["drawn"], card["train_data"]) == (3 + 8, 1, "ferplus")
+    assert (card["train_size"], card["config"]["synthetic"], card["train_data"]) == (3 + 8, 1, "ferplus")
 
 
 def test_they_are_for_ferplus(tmp_path):
-    with pytest.raises(DataInvalid, match=r"--drawn is for --data ferplus"):
-        main(TrainConfig(data="sample", drawn=1, out=tmp_path))
+    with pytest.raises(DataInvalid, match=r"--synthetic is for --data ferplus"):
+        main(TrainConfig(data="sample", synthetic=1, out=tmp_path))
 
 
 def test_an_item_is_asked_for_as_of_any_other_set(root):

@@ -746,7 +746,7 @@ def test_a_loss_that_is_no_number_names_the_batch():
         {"accumulate": 0},
         {"save_steps": 0},
         {"lr": -1.0},
-        {"drawn": -1},
+        {"synthetic": -1},
         {"seed": -1},
         {"ema": 1.0},
         {"warmup": 1.5},

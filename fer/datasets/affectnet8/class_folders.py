@@ -19,11 +19,11 @@ import numpy as np
 
 from fer.datasets.affectnet8.index import OTHERS, Index, Problem
 from fer.datasets.affectnet8.source import Source, listing, settle
+from fer.datasets.folders import is_pack, is_synthetic
 from fer.datasets.split_names import NAMES
 from fer.faces import crop
 from fer.labels import EMOTIONS
 from fer.labels import index as index_of
-from synthetic_faces.tree import SETTINGS
 
 TITLE = "AffectNet in class folders"
 SPLITS = tuple(NAMES)
@@ -168,6 +168,4 @@ def _own_folders(path: Path) -> list[str]:
 
 
 def _is_another_set(folder: Path) -> bool:
-    from fer.datasets.packed import is_pack  # which reads this module
-
-    return folder.name == "ferplus" or (folder / SETTINGS).is_file() or is_pack(folder)
+    return folder.name == "ferplus" or is_synthetic(folder) or is_pack(folder)

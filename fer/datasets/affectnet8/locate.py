@@ -91,7 +91,7 @@ def _not_found(root: Path, split: str) -> NoReturn:
         "AffectNet's tables of 2017 and class folders, too. "
         "A folder or tar of another name is taken for train, or for val where its name says val. "
         "dataset/README.md says how to get AffectNet8 and where to put it; "
-        '--data sample (fer.datasets.find("dataset") in Python) works without it, on drawn faces.'
+        '--data sample (fer.datasets.find("dataset") in Python) works without it, on synthetic faces.'
     )
 
 
