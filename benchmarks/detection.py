@@ -44,7 +44,7 @@ from tqdm import tqdm
 
 from benchmarks import record
 from fer.errors import DataInvalid
-from fer.faces import FaceDetector, load_cascade, to_grey
+from fer.faces import FaceDetector, grey_frame, load_cascade
 from fer.photos.listing import Listing
 from fer.photos.reading import read_image
 
@@ -59,7 +59,7 @@ def main(options: DetectionOptions) -> None:
     cv2.setNumThreads(1)
     cascade = load_cascade("frontalface_default")
     modes: dict[str, Detector] = {
-        "plain Haar": lambda frame: np.reshape(cascade.detectMultiScale(to_grey(frame), 1.1, 5), (-1, 4)),
+        "plain Haar": lambda frame: np.reshape(cascade.detectMultiScale(grey_frame(frame), 1.1, 5), (-1, 4)),
         "fast": FaceDetector(),
         "thorough": FaceDetector(thorough=True),
     }
@@ -166,7 +166,7 @@ def faceless(folder: Path | None) -> Iterator[np.ndarray]:
         yield cv2.resize(grain, (400, 400), interpolation=cv2.INTER_CUBIC)
     seen = set()
     for picture in _sample_photos(folder):
-        small = cv2.resize(to_grey(picture), (8, 8), interpolation=cv2.INTER_AREA)
+        small = cv2.resize(grey_frame(picture), (8, 8), interpolation=cv2.INTER_AREA)
         key = (small > small.mean()).tobytes()
         if key in seen or min(picture.shape[:2]) < 200:
             continue  # the same wallpaper in several sizes; icons

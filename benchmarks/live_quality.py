@@ -93,12 +93,10 @@ class Once:
 
 
 class _LastCall:
-    max_side = None  # the analyser sets it; the detector has its own
-
     def __init__(self, call: Callable) -> None:
         self.call, self.arguments, self.result = call, None, None
 
-    def __call__(self, frame: np.ndarray, *more: np.ndarray) -> object:
+    def __call__(self, frame: np.ndarray, *more: np.ndarray | int) -> object:
         same = self.arguments is not None and self.arguments[0] is frame
         if not (same and all(np.array_equal(a, b) for a, b in zip(self.arguments[1:], more, strict=True))):
             self.arguments, self.result = (frame, *more), self.call(frame, *more)

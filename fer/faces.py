@@ -19,15 +19,14 @@ SMALLEST = 24
 FRONTAL = ("frontalface_default", "frontalface_alt", "frontalface_alt2")
 PROFILE = "profileface"
 
-EDGE = 0.1
-"""What the fast search adds around the frame, of its longer side: it halves the misses of faces at the border."""
+# The fast search adds a border of this part of the longer side: it halves the misses of faces at the border.
+FAST_PADDING = 0.1
 
 # The thorough search. Measured on photos whose faces fill the picture: the surroundings that the cascades
-# want to see are added around it, and each cascade's windows are votes for the face that they overlap.
-PADDING = 0.25  # of the longer side
-VOTES = 12
-SIDES = (240, 640)  # longer side of the searched copy: small photos are enlarged, large ones reduced
-# The second look, when the first saw nothing, is for one large face: there are few places for it, so that
+# expect are added around it, and each cascade's windows are votes for the face that they overlap.
+PADDING = 0.25
+SMALLEST_COPY = 240  # longer side: smaller photos are enlarged before the search
+# The second search, when the first found nothing, is for one large face: there are few places for it, so that
 # weak evidence is not yet chance.
 LARGE = 0.4  # of the shorter side
 TILTS = (0, -15, 15)  # degrees
@@ -35,7 +34,7 @@ LARGE_VOTES = 10
 # Profile windows sit further forward and higher than frontal ones on the same head, by these parts of their side.
 PROFILE_SHIFT = (0.12, 0.035)
 
-ROOT = np.rint(255 * np.sqrt(np.arange(256) / 255)).astype(np.uint8)
+SQUARE_ROOT = np.rint(255 * np.sqrt(np.arange(256) / 255)).astype(np.uint8)
 
 
 class FaceDetector:
@@ -43,19 +42,15 @@ class FaceDetector:
 
     Two ways: fast, for live frames, is the default cascade on a small copy;
     ``thorough``, for photos, asks three cascades around a padded copy and, when
-    they agree on nothing, looks again for one large face, also tilted or in
+    they agree on nothing, searches again for one large face, also tilted or in
     profile. Either way the boxes have the default cascade's proportions.
 
     Args:
         max_side: the search runs on a copy whose longer side is at most this;
             0 searches the picture at its own size. By default 320, thorough 640.
-        min_size: the smallest face looked for, as a fraction of the picture's
+        min_size: the smallest face to find, as a fraction of the picture's
             shorter side (but never under 24 pixels of the searched copy). By
             default 0.1, thorough 0.05.
-        scale: step between the sizes that are searched; closer to 1 is slower.
-            By default 1.15, thorough 1.1.
-        neighbours: how many overlapping windows must agree on a face. By
-            default 4; thorough 12, of the three cascades together.
         thorough: search for long, as is worth it for a photo.
 
     Raises:
@@ -63,23 +58,18 @@ class FaceDetector:
     """
 
     def __init__(
-        self,
-        max_side: int | None = None,
-        min_size: float | None = None,
-        scale: float | None = None,
-        neighbours: int | None = None,
-        thorough: bool = False,
+        self, max_side: int | None = None, min_size: float | None = None, thorough: bool = False
     ) -> None:
-        usual = (SIDES[1], 0.05, 1.1, VOTES) if thorough else (320, 0.1, 1.15, 4)
-        given = (max_side, min_size, scale, neighbours)
-        self.max_side, self.min_size, self.scale, self.neighbours = (
-            u if g is None else g for u, g in zip(usual, given, strict=True)
-        )
+        side, size = (640, 0.05) if thorough else (320, 0.1)
+        self.max_side = side if max_side is None else max_side
+        self.min_size = size if min_size is None else min_size
         self.thorough = thorough
+        # The step between the sizes that are searched, and how many overlapping windows make a face.
+        self._scale, self._votes = (1.1, 12) if thorough else (1.15, 4)
         names = (*FRONTAL, PROFILE) if thorough else FRONTAL[:1]
         self._cascades = {name: load_cascade(name) for name in names}
 
-    def __call__(self, frame: np.ndarray) -> np.ndarray:
+    def __call__(self, frame: np.ndarray, max_side: int | None = None) -> np.ndarray:
         """Return int32 (K, 4): left, top, width, height in pixels of the frame.
 
         A face that the frame's border cuts keeps its whole box, which then
@@ -87,69 +77,66 @@ class FaceDetector:
 
         Args:
             frame: uint8, BGR (H, W, 3) or grey (H, W).
+            max_side: as for the class, for this frame alone.
 
         Raises:
             DataInvalid: the frame has another type or shape.
         """
-        grey = to_grey(frame)
-        boxes = self._first_look(grey) if self.thorough else self._fast(grey)
-        if self.thorough and len(boxes) == 0:
-            boxes = self._second_look(grey)
-        middles = boxes[:, :2] + boxes[:, 2:] / 2
-        # Not in what was added around it.
-        inside = (middles >= 0).all(1) & (middles < grey.shape[::-1]).all(1)
+        grey = grey_frame(frame)
+        limit = (self.max_side if max_side is None else max_side) or max(grey.shape)
+        boxes = self._thorough(grey, limit) if self.thorough else self._fast(grey, limit)
+        centres = boxes[:, :2] + boxes[:, 2:] / 2
+        # Not in the border that was added.
+        inside = (centres >= 0).all(1) & (centres < grey.shape[::-1]).all(1)
         return largest_first(boxes[inside])
 
-    def _fast(self, grey: np.ndarray) -> np.ndarray:
+    def _fast(self, grey: np.ndarray, limit: int) -> np.ndarray:
         """Faces that the default cascade finds, float (K, 4)."""
-        longer = max(grey.shape)
-        picture, factor, pad = _padded(even, grey, min(longer, self.max_side or longer), EDGE)
-        least = max(SMALLEST, round(self.min_size * min(grey.shape) * factor))
-        found = self._cascades[FRONTAL[0]].detectMultiScale(
-            picture, self.scale, self.neighbours, minSize=(least, least)
-        )
-        return (np.asarray(found, np.float64).reshape(-1, 4) - (pad, pad, 0, 0)) / factor
+        picture, factor, pad = _padded(enhance_contrast, grey, min(max(grey.shape), limit), FAST_PADDING)
+        windows = self._windows(FRONTAL[0], picture, self.min_size * min(grey.shape) * factor, self._votes)
+        return (windows - (pad, pad, 0, 0)) / factor
 
-    def _first_look(self, grey: np.ndarray) -> np.ndarray:
-        """Faces of any size that the frontal cascades agree on, float (K, 4)."""
-        longer = max(grey.shape)
-        side = min(max(longer, SIDES[0]), self.max_side or longer)
-        picture, factor, pad = _padded(even, grey, side, PADDING)
-        least = round(self.min_size * min(grey.shape) * factor)
-        windows = [self._windows(name, picture, least) for name in FRONTAL]
-        boxes, votes = agreement(np.concatenate(windows), self.neighbours)
-        return (apart(boxes, votes) - (pad, pad, 0, 0)) / factor
+    def _thorough(self, grey: np.ndarray, limit: int) -> np.ndarray:
+        """Faces of any size that the frontal cascades agree on, else one large face, float (K, 4)."""
+        side = min(max(*grey.shape, SMALLEST_COPY), limit)
+        picture, factor, pad = _padded(enhance_contrast, grey, side, PADDING)
+        windows = [self._windows(name, picture, self.min_size * min(grey.shape) * factor) for name in FRONTAL]
+        boxes, votes = group_windows(np.concatenate(windows), self._votes)
+        if len(boxes):
+            return (separate(boxes, votes) - (pad, pad, 0, 0)) / factor
+        return self._large(grey)
 
-    def _second_look(self, grey: np.ndarray) -> np.ndarray:
+    def _large(self, grey: np.ndarray) -> np.ndarray:
         """At most one large face, float (0 or 1, 4)."""
         windows = []
-        for prepare in (even, np.copy):
-            picture, factor, pad = _padded(prepare, grey, SIDES[0], PADDING)
-            least = round(LARGE * min(grey.shape) * factor)
+        for prepare in (enhance_contrast, np.copy):
+            picture, factor, pad = _padded(prepare, grey, SMALLEST_COPY, PADDING)
+            least = LARGE * min(grey.shape) * factor
             windows += [self._tilted(name, picture, least, tilt) for tilt in TILTS for name in FRONTAL]
             windows += [self._profile(picture, least, mirrored) for mirrored in (False, True)]
-        boxes, votes = agreement(np.concatenate(windows), LARGE_VOTES)
+        boxes, votes = group_windows(np.concatenate(windows), LARGE_VOTES)
         return (boxes[np.argsort(-votes, kind="stable")[:1]] - (pad, pad, 0, 0)) / factor
 
-    def _windows(self, name: str, picture: np.ndarray, least: int) -> np.ndarray:
-        """All windows (K, 4) that a cascade takes for a face, before any grouping."""
-        least = max(SMALLEST, least)
-        found = self._cascades[name].detectMultiScale(picture, self.scale, 0, minSize=(least, least))
+    def _windows(self, name: str, picture: np.ndarray, least: float, votes: int = 0) -> np.ndarray:
+        """Windows float (K, 4), at least ``least`` wide, that a cascade takes for a face; 0 votes: before grouping."""
+        side = max(SMALLEST, round(least))
+        cascade = self._cascades[name]
+        found = cascade.detectMultiScale(picture, self._scale, votes, minSize=(side, side))
         return np.asarray(found, np.float64).reshape(-1, 4)
 
-    def _tilted(self, name: str, picture: np.ndarray, least: int, degrees: float) -> np.ndarray:
-        """Windows found in the turned picture, their middles turned back."""
+    def _tilted(self, name: str, picture: np.ndarray, least: float, degrees: float) -> np.ndarray:
+        """Windows found in the turned picture, their centres turned back."""
         if not degrees:
             return self._windows(name, picture, least)
         height, width = picture.shape
-        there = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), degrees, 1)
-        turned = cv2.warpAffine(picture, there, (width, height), borderMode=cv2.BORDER_REPLICATE)
+        rotation = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), degrees, 1)
+        turned = cv2.warpAffine(picture, rotation, (width, height), borderMode=cv2.BORDER_REPLICATE)
         windows = self._windows(name, turned, least)
-        back = cv2.invertAffineTransform(there)
-        middles = (windows[:, :2] + windows[:, 2:] / 2) @ back[:, :2].T + back[:, 2]
-        return np.hstack([middles - windows[:, 2:] / 2, windows[:, 2:]])
+        back = cv2.invertAffineTransform(rotation)
+        centres = (windows[:, :2] + windows[:, 2:] / 2) @ back[:, :2].T + back[:, 2]
+        return np.hstack([centres - windows[:, 2:] / 2, windows[:, 2:]])
 
-    def _profile(self, picture: np.ndarray, least: int, mirrored: bool) -> np.ndarray:
+    def _profile(self, picture: np.ndarray, least: float, mirrored: bool) -> np.ndarray:
         """Windows of faces turned to one side (the cascade knows only one), placed like frontal ones."""
         windows = self._windows(PROFILE, cv2.flip(picture, 1) if mirrored else picture, least)
         windows[:, 0] -= PROFILE_SHIFT[0] * windows[:, 2]
@@ -159,7 +146,7 @@ class FaceDetector:
         return windows
 
 
-def agreement(windows: np.ndarray, votes: int) -> tuple[np.ndarray, np.ndarray]:
+def group_windows(windows: np.ndarray, votes: int) -> tuple[np.ndarray, np.ndarray]:
     """Join windows (N, 4) that lie on each other; keep those that come from at least ``votes``.
 
     Returns:
@@ -170,7 +157,7 @@ def agreement(windows: np.ndarray, votes: int) -> tuple[np.ndarray, np.ndarray]:
     return np.asarray(boxes, np.float64).reshape(-1, 4) / steps, np.asarray(counts, int).reshape(-1)
 
 
-def apart(boxes: np.ndarray, votes: np.ndarray) -> np.ndarray:
+def separate(boxes: np.ndarray, votes: np.ndarray) -> np.ndarray:
     """Of boxes (K, 4) that share a middle, keep the one with most votes: faces do not lie inside each other."""
     kept: list[np.ndarray] = []
     for box in boxes[np.argsort(-votes, kind="stable")]:
@@ -185,21 +172,19 @@ def share_a_middle(box: np.ndarray, other: np.ndarray) -> bool:
     return bool((distance < np.maximum(box[2:], other[2:]) / 2).all())
 
 
-def even(grey: np.ndarray) -> np.ndarray:
+def enhance_contrast(grey: np.ndarray) -> np.ndarray:
     """Bring out what is dark or pale, for the cascades, which pass over windows of little contrast.
 
-    Equalisation alone gives most greys to a white page or a wall, and leaves the
-    face before it hardly any; the root alone does nothing for overexposed faces.
+    Histogram equalisation alone gives most greys to a white page or a wall, and leaves the face before it
+    hardly any; contrast stretching alone does nothing for overexposed faces. This is the mean of a
+    contrast-limited equalisation and of the square root of the stretched brightness.
 
     Args:
         grey: uint8 (H, W).
-
-    Returns:
-        the same; the mean of an equalisation in which no grey counts for much, and the root of the brightness.
     """
     equalised = cv2.createCLAHE(clipLimit=6.0, tileGridSize=(1, 1)).apply(grey)
-    stretched = cv2.normalize(grey, None, 0, 255, cv2.NORM_MINMAX)
-    return cv2.addWeighted(equalised, 0.5, cv2.LUT(stretched, ROOT), 0.5, 0)
+    stretched = cv2.normalize(grey, np.empty_like(grey), 0, 255, cv2.NORM_MINMAX)
+    return cv2.addWeighted(equalised, 0.5, cv2.LUT(stretched, SQUARE_ROOT), 0.5, 0)
 
 
 def _padded(
@@ -228,7 +213,7 @@ def load_cascade(name: str) -> "cv2.CascadeClassifier":
     return cv2.CascadeClassifier(str(path))
 
 
-def crop(frame: np.ndarray, box: Sequence[int], margin: float = 0.0) -> np.ndarray:
+def crop(frame: np.ndarray, box: Sequence[int] | np.ndarray, margin: float = 0.0) -> np.ndarray:
     """Cut the square around a box, grown on each side by ``margin`` times its side.
 
     What lies outside the frame repeats the frame's border pixels, so that a
@@ -261,27 +246,37 @@ def crop(frame: np.ndarray, box: Sequence[int], margin: float = 0.0) -> np.ndarr
 
 
 def clip(boxes: np.ndarray, shape: Sequence[int]) -> np.ndarray:
-    """Return the parts of boxes (K, 4) that lie inside a frame of ``shape`` (height, width, …): int32 (K, 4).
+    """Return the parts of boxes (K, 4) inside a frame of ``shape`` (height, width, …): int32 (K, 4), never empty.
 
     For tables and other programs: slicing an array with a negative left or top gives nothing.
     """
-    corners = np.hstack([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]])
-    left, top, right, bottom = corners.clip(0, [shape[1], shape[0]] * 2).T
-    return np.stack([left, top, right - left, bottom - top], 1).astype(np.int32)
+    size = np.array([shape[1], shape[0]])
+    start = boxes[:, :2].clip(0, size - 1)
+    end = (boxes[:, :2] + boxes[:, 2:]).clip(start + 1, size)
+    return np.hstack([start, end - start]).astype(np.int32)
 
 
-def to_grey(frame: np.ndarray) -> np.ndarray:
+def grey_frame(frame: np.ndarray) -> np.ndarray:
     """Return uint8 (H, W) of a BGR (H, W, 3) or grey (H, W) frame.
 
     Raises:
         DataInvalid: the frame has another type or shape.
     """
-    grey, colour = frame.ndim == 2, frame.ndim == 3 and frame.shape[2] == 3
-    if frame.dtype != np.uint8 or not (grey or colour) or frame.size == 0:
+    check_frame(frame)
+    return frame if frame.ndim == 2 else cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY)
+
+
+def check_frame(frame: np.ndarray) -> None:
+    """Refuse what is no picture.
+
+    Raises:
+        DataInvalid: it is not uint8, (H, W, 3) or (H, W), or has no pixels.
+    """
+    picture = frame.ndim == 2 or (frame.ndim == 3 and frame.shape[2] == 3)
+    if frame.dtype != np.uint8 or not picture or frame.size == 0:
         raise DataInvalid(
             f"Found a frame of {frame.dtype} {frame.shape}; expected uint8, BGR (H, W, 3) or grey (H, W)."
         )
-    return frame if grey else cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY)
 
 
 def resize(image: np.ndarray, factor: float) -> np.ndarray:

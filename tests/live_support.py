@@ -31,7 +31,8 @@ class ColourDetector:
 
     max_side = None
 
-    def __call__(self, frame):
+    def __call__(self, frame, max_side=None):
+        self.max_side = max_side
         bright = (frame.max(-1) > 90).astype(np.uint8)
         _, _, stats, _ = cv2.connectedComponentsWithStats(bright)
         boxes = stats[1:, :4]

@@ -49,6 +49,11 @@ def test_grey_and_colour_frames_give_the_same_boxes(scene, face):
     np.testing.assert_array_equal(FaceDetector()(grey), [face])
 
 
+def test_the_size_of_the_searched_copy_can_be_given_with_the_frame(scene, face):
+    np.testing.assert_array_equal(FaceDetector(64)(scene, 320), [face])
+    assert len(FaceDetector()(scene, 32)) == 0
+
+
 @pytest.mark.parametrize("mode", [{}, {"thorough": True}])
 def test_the_largest_face_comes_first(scene, mode):
     small = cv2.resize(scene, None, fx=0.6, fy=0.6, interpolation=cv2.INTER_AREA)

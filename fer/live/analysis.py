@@ -18,12 +18,10 @@ DETECTION_SIZES = (160, 240, 320, 480, 640, 960, 1280, 1920)
 
 
 class Detector(Protocol):
-    """What is used of ``fer.faces.FaceDetector``: faces are searched in a copy of at most ``max_side`` pixels."""
+    """What is used of ``fer.faces.FaceDetector``."""
 
-    max_side: int | None
-
-    def __call__(self, frame: np.ndarray) -> np.ndarray:
-        """Boxes (K, 4) int of the faces in a BGR uint8 frame (H, W, 3)."""
+    def __call__(self, frame: np.ndarray, max_side: int | None = None) -> np.ndarray:
+        """Boxes (K, 4) int of the faces in a BGR uint8 frame (H, W, 3), searched in a copy of at most ``max_side``."""
 
 
 class Predictor(Protocol):
@@ -121,8 +119,7 @@ class Analyser:
             self._forget, self._last, self.tracker.tracks = False, None, []
             self._places.clear()
         small, scale = small_grey(frame.image)
-        self.predictor.detect.max_side = self.detection_size
-        boxes = self.predictor.detect(frame.image)
+        boxes = self.predictor.detect(frame.image, self.detection_size)
         tracks = self.tracker.update(boxes, frame.time_s, self._moved(small, scale))
         found = [track for track in tracks if track.seen_s == frame.time_s]
         detected = time.perf_counter()

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fer.errors import DataMissing
-from fer.photos.reading import PHOTOS, UNSUPPORTED, VIDEOS
+from fer.photos.reading import PHOTOS, UNREADABLE_PHOTOS, VIDEOS
 
-KNOWN = PHOTOS | UNSUPPORTED | VIDEOS
+KNOWN = PHOTOS | UNREADABLE_PHOTOS | VIDEOS
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ import os
 import struct
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import av
 import numpy as np
@@ -11,15 +12,16 @@ from PIL import Image, ImageOps
 
 from fer.errors import DataInvalid
 
+UNREADABLE_PHOTOS = {".heic", ".heif", ".jxl", ".cr2", ".cr3", ".nef", ".arw", ".dng", ".raf", ".orf", ".rw2"}
+"""Endings of photos that Pillow does not read: reported as such, not passed over."""
 PHOTOS = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".webp", ".tif", ".tiff", ".gif"}
 PHOTOS |= {".jp2", ".avif", ".ppm", ".pgm", ".pbm"}
-UNSUPPORTED = {".heic", ".heif", ".jxl", ".cr2", ".cr3", ".nef", ".arw", ".dng", ".raf", ".orf", ".rw2"}
-"""Photos all the same: they are reported as unreadable, not passed over."""
 VIDEOS = {".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp", ".mts"}
 VIDEOS |= {".m2ts", ".ogv"}
 
 UNTIMED = {"avi", "h264", "hevc", "m4v", "mpegvideo"}
-"""Kinds of video whose frames have no times of their own, only a rate."""
+"""FFmpeg's names of the formats whose frames have no times of their own, only a rate."""
+SHORT = 0.9  # a video that ends before this part of the length in its header was cut off
 
 _DAMAGE = (
     OSError,
@@ -40,11 +42,10 @@ def read_image(path: str | Path) -> np.ndarray:
     """Read a photo upright: uint8 BGR (H, W, 3).
 
     EXIF rotation is applied, transparency is laid on white, 16-bit and float
-    pictures are brought to 8 bits, and of an animation or of several pages the
-    first counts.
+    pictures are scaled to 8 bits. Of an animation or several pages the first is read.
 
     Raises:
-        DataInvalid: it cannot be read as a photo, in whole.
+        DataInvalid: it is missing, no photo, damaged or cut off.
     """
     path = Path(path)
     try:
@@ -80,20 +81,31 @@ def _to_8_bits(pixels: np.ndarray) -> np.ndarray:
 def _what_is_wrong(path: Path, error: BaseException) -> str:
     if path.is_file() and path.stat().st_size == 0:
         return "the file is empty (0 bytes). Copy it again."
-    if path.suffix.lower() in UNSUPPORTED:
+    if path.suffix.lower() in UNREADABLE_PHOTOS:
         return f"{path.suffix.lower()} photos cannot be read here. Save it as JPEG or PNG and try again."
     if isinstance(error, Image.UnidentifiedImageError):
         return "this is no photo of a kind known here, or it is damaged. Does an image viewer open it?"
     return f"the photo cannot be read ({error}). Is it cut off or damaged? Copy it again."
 
 
-def read_video(path: str | Path) -> Iterator[tuple[int, float, np.ndarray]]:
-    """Yield (number, seconds, picture) of a video's frames: from 0, media time, upright uint8 BGR (H, W, 3).
+class VideoFrame(NamedTuple):
+    """A frame of a video: its number, from 0; seconds since the first; BGR uint8 (H, W, 3), upright."""
+
+    number: int
+    time_s: float
+    image: np.ndarray
+
+
+def read_video(path: str | Path) -> Iterator[VideoFrame]:
+    """Yield the frames of a video file, at the times written in it, or at its rate where it has none.
 
     Raises (when iterated):
-        DataInvalid: it is no video, has no pictures, or is damaged from some frame on.
+        DataInvalid: it is missing, no video, without pictures; or, after the frames before, damaged from
+            some frame on or much shorter than its header promises.
     """
-    path, number = Path(path), 0
+    path = Path(path)
+    advice = f"Does a player show it? `ffmpeg -i {path.name} fixed.mp4` may repair it."
+    count, time_s = 0, -np.inf
     try:
         # Absolute, because FFmpeg takes what stands before a colon for a protocol; titles may be in any encoding.
         with av.open(os.path.abspath(path), metadata_errors="replace") as container:
@@ -103,15 +115,24 @@ def read_video(path: str | Path) -> Iterator[tuple[int, float, np.ndarray]]:
             stream.thread_type = "AUTO"
             rate = float(stream.average_rate or 25)
             timed = container.format.name not in UNTIMED
+            promised = stream.frames or (
+                round((container.duration or 0) / av.time_base * rate) if timed else 0
+            )
+            first_s = None
             for frame in container.decode(stream):
-                picture = frame.to_ndarray(format="bgr24")
-                picture = np.ascontiguousarray(np.rot90(picture, round(frame.rotation / 90)))
-                yield number, frame.time if timed and frame.time is not None else number / rate, picture
-                number += 1
+                now_s = count / rate
+                if timed and frame.time is not None:
+                    first_s = frame.time if first_s is None else first_s
+                    now_s = frame.time - first_s
+                time_s = now_s if now_s > time_s else time_s + 1 / rate  # times that stand still
+                pixels = np.rot90(frame.to_ndarray(format="bgr24"), round(frame.rotation / 90))
+                yield VideoFrame(count, time_s, np.ascontiguousarray(pixels))
+                count += 1
     except (av.FFmpegError, OSError) as error:
-        where = f"after {number} frames" if number else "from the start"
-        raise DataInvalid(
-            f"{path}: the video cannot be read {where} ({error.strerror}). Does a player show it?"
-        ) from error
-    if number == 0:
-        raise DataInvalid(f"{path}: the video has no frames. Was the recording cut off?")
+        where = f"after {count} frames" if count else "from the start"
+        raise DataInvalid(f"{path}: the video cannot be read {where} ({error.strerror}). {advice}") from error
+    if count == 0:
+        raise DataInvalid(f"{path}: the video has no frames. Was the recording cut off? {advice}")
+    # By time, too: where frames come unevenly, as in Matroska, their number is only estimated from it.
+    if count < promised and time_s + 1 / rate < SHORT * promised / rate:
+        raise DataInvalid(f"{path}: the video ended after {count} of {promised} frames: cut off? {advice}")

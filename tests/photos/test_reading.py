@@ -165,5 +165,21 @@ def test_broken_videos_say_what_is_wrong(tmp_path):
     whole = write_video(tmp_path / "whole.mp4").read_bytes()
     (tmp_path / "cut.mp4").write_bytes(whole[: len(whole) // 2])
     for name in ("text.mp4", "cut.mp4", "absent.mp4"):
-        with pytest.raises(DataInvalid, match=f"{name}: the video cannot be read from the start"):
+        with pytest.raises(DataInvalid, match=f"{name}: the video cannot be read from the start.*ffmpeg"):
             list(read_video(tmp_path / name))
+
+
+@pytest.mark.parametrize(("ending", "codec"), [("avi", "mpeg4"), ("mkv", "libx264"), ("webm", "libvpx")])
+def test_a_video_that_was_cut_off_gives_its_frames_and_says_so(tmp_path, ending, codec):
+    data = write_video(tmp_path / f"whole.{ending}", frames=60, codec=codec).read_bytes()
+    cut, numbers = tmp_path / f"cut.{ending}", []
+    cut.write_bytes(data[: len(data) * 6 // 10])
+    with pytest.raises(DataInvalid, match=rf"cut\.{ending}: the video ended after \d+ of 60 frames.*ffmpeg"):
+        for frame in read_video(cut):
+            numbers.append(frame.number)
+    assert numbers == list(range(len(numbers))) and 10 < len(numbers) < 54
+
+
+def test_a_video_whose_frames_come_unevenly_is_not_called_cut_off(tmp_path):
+    """Matroska does not count frames: a header that promises 60 a second is all that there is."""
+    assert len(list(read_video(write_video(tmp_path / "a.mkv", frames=30, rate=60, step=6)))) == 30
