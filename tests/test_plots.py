@@ -1,10 +1,9 @@
-"""Figures say what they were given: the numbers are read back from the Axes."""
+"""Figures show what they were given: the numbers are read back from the Axes."""
 
+import inspect
 import os
-import re
 import subprocess
 import sys
-from pathlib import Path
 
 import matplotlib
 import numpy as np
@@ -19,12 +18,11 @@ from fer.training.history import History
 
 matplotlib.use("Agg")
 
-FER = Path(plots.__file__).parent
 FACE = np.zeros((3, 20, 20), np.uint8)
 LABELS = np.arange(16) % 8
 POINTS = np.stack([np.arange(68.0), 100 + np.arange(68.0)], 1)
 HISTORY = History([{"epoch": e, "train_loss": 3.0 - e, "valid_loss": 2.5 - e / 2} for e in (1, 2)], 2)
-SHARES = np.full((16, 8), 0.05) + 0.6 * np.eye(8)[LABELS]
+PROBABILITIES = np.full((16, 8), 0.05) + 0.6 * np.eye(8)[LABELS]
 
 FIGURES = {
     "class_counts": lambda ax: plots.class_counts({"loaded": range(1, 9)}, ax=ax),
@@ -32,21 +30,19 @@ FIGURES = {
     "face": lambda ax: plots.face(FACE, ax),
     "landmarks": lambda ax: plots.landmarks(FACE, POINTS, ax),
     "valence_arousal": lambda ax: plots.valence_arousal(np.zeros(16), np.ones(16), LABELS, ax=ax),
-    "valence_arousal_scatter": lambda ax: plots.valence_arousal_scatter(
-        np.zeros((4, 2)), np.ones((4, 2)), ax
-    ),
-    "by_class": lambda ax: plots.by_class(np.arange(16.0), LABELS, ax=ax),
+    "valence_arousal_scatter": lambda ax: plots.valence_arousal_scatter(POINTS[:4] * 0, POINTS[:4] * 0, ax),
+    "boxplot_by_class": lambda ax: plots.boxplot_by_class(np.arange(16.0), LABELS, ax=ax),
     "filters": lambda ax: plots.filters(torch.randn(7, 3, 3, 3), ax),
     "feature_maps": lambda ax: plots.feature_maps(torch.rand(7, 5, 5), ax),
     "curves": lambda ax: plots.curves(HISTORY, ax=ax),
-    "heat": lambda ax: plots.heat(FACE, np.zeros((20, 20)), ax),
+    "heat_map": lambda ax: plots.heat_map(FACE, np.zeros((20, 20)), ax),
     "confusion": lambda ax: plots.confusion(np.eye(8, dtype=int), ax=ax),
-    "per_class": lambda ax: plots.per_class(score(SHARES, LABELS, resamples=0).per_class, ax),
-    "grouped": lambda ax: plots.grouped({"a": SHARES[0], "b": SHARES[1]}, ax=ax),
-    "reliability": lambda ax: plots.reliability({"raw": calibration(SHARES, LABELS)}, ax),
+    "per_class": lambda ax: plots.per_class(score(PROBABILITIES, LABELS, resamples=0).per_class, ax),
+    "bars_by_class": lambda ax: plots.bars_by_class({"a": PROBABILITIES[0], "b": PROBABILITIES[1]}, ax=ax),
+    "reliability": lambda ax: plots.reliability({"raw": calibration(PROBABILITIES, LABELS)}, ax),
     "coverage": lambda ax: plots.coverage(np.linspace(0, 1, 9), np.arange(9) > 4, 0.4, ax),
     "comparison": lambda ax: plots.comparison({"a": (0.5, (0.4, 0.6))}, ax),
-    "probabilities": lambda ax: plots.probabilities(SHARES[0], "fear", ax),
+    "probabilities": lambda ax: plots.probabilities(PROBABILITIES[0], "fear", ax),
 }
 
 
@@ -58,37 +54,28 @@ def ax():
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_a_figure_draws_into_the_axes_it_is_given_and_returns_them(name, ax):
+def test_a_figure_draws_into_the_axes_it_is_given_or_makes_its_own(name, ax):
     before = plots.plt.get_fignums()
     assert FIGURES[name](ax) is ax
     assert plots.plt.get_fignums() == before, "a second figure was made"
     assert ax.has_data()
     ax.figure.canvas.draw()
-
-
-@pytest.mark.parametrize("name", FIGURES)
-def test_a_figure_makes_its_own_axes_when_given_none(name):
-    ax = FIGURES[name](None)
-    assert isinstance(ax, Axes)
-    plots.plt.close(ax.figure)
+    own = FIGURES[name](None)
+    assert isinstance(own, Axes)
+    plots.plt.close(own.figure)
 
 
 def test_every_figure_is_tested():
     functions = {
-        name
-        for name, value in vars(plots).items()
-        if getattr(value, "__module__", "") == "fer.plots" and not name.startswith("_")
+        name for name, f in inspect.getmembers(plots, inspect.isfunction) if f.__module__ == plots.__name__
     }
-    assert functions == {*FIGURES, "axes", "colour", "live_curves", "timeline"}
-
-
-def test_matplotlib_is_imported_by_plots_alone():
-    users = [
-        path.name
-        for path in FER.rglob("*.py")
-        if re.search(r"^\s*(import|from) matplotlib", path.read_text(), re.M)
-    ]
-    assert users == ["plots.py"]
+    assert {name for name in functions if not name.startswith("_")} == {
+        *FIGURES,
+        "axes",
+        "colour",
+        "live_curves",
+        "timeline",
+    }
 
 
 def test_importing_plots_loads_no_window_system_and_changes_no_setting():
@@ -102,7 +89,7 @@ def test_importing_plots_loads_no_window_system_and_changes_no_setting():
     subprocess.run([sys.executable, "-c", code], check=True, env=environment)
 
 
-def test_confusion_shows_shares_of_the_true_class_and_leaves_an_empty_class_at_zero(ax):
+def test_confusion_shows_proportions_of_the_true_class_and_leaves_an_empty_class_at_zero(ax):
     counts = np.array([[3, 1], [0, 0]])
     plots.confusion(counts, ("yes", "no"), ax)
     assert ax.images[0].get_array().tolist() == [[0.75, 0.25], [0, 0]]
@@ -111,8 +98,8 @@ def test_confusion_shows_shares_of_the_true_class_and_leaves_an_empty_class_at_z
     assert [tick.get_text() for tick in ax.get_yticklabels()] == ["yes", "no"]
 
 
-def test_confusion_in_counts_keeps_the_shade_of_the_shares(ax):
-    plots.confusion(np.array([[3000, 1000], [0, 5]]), ("yes", "no"), ax, shares=False)
+def test_confusion_in_counts_keeps_the_shade_of_the_proportions(ax):
+    plots.confusion(np.array([[3000, 1000], [0, 5]]), ("yes", "no"), ax, normalize=False)
     assert [text.get_text() for text in ax.texts] == ["3,000", "1,000", "0", "5"]
     assert ax.images[0].get_array()[1].tolist() == [0, 1]
 
@@ -125,17 +112,16 @@ def test_class_counts_puts_the_number_at_every_bar(ax):
 
 
 @pytest.mark.parametrize("shape", [(3, 8, 6), (1, 8, 6), (8, 6, 3), (8, 6)])
-def test_pictures_of_any_layout_are_shown_upright(shape, ax):
-    picture = np.zeros(shape, np.uint8)
-    top = (slice(None), 0) if shape[0] in (1, 3) else (0,)
-    picture[top] = 200
-    plots.face(torch.from_numpy(picture), ax)
+def test_images_of_any_layout_are_shown_upright(shape, ax):
+    image = np.zeros(shape, np.uint8)
+    image[(slice(None), 0) if shape[0] in (1, 3) else 0] = 200
+    plots.face(torch.from_numpy(image), ax)
     shown = ax.images[0].get_array()
     assert shown.shape == (8, 6, 3)
     assert (shown[0] == 200).all() and (shown[1:] == 0).all()
 
 
-def test_the_grid_puts_each_picture_in_its_row_and_column(ax):
+def test_the_grid_puts_each_image_in_its_row_and_column(ax):
     grey = [np.full((3, 32, 32), shade, np.uint8) for shade in (10, 20, 30)]
     plots.face_grid({"first": grey[:2], "second": grey[2:]}, ax)
     sheet = ax.images[0].get_array()
@@ -144,35 +130,30 @@ def test_the_grid_puts_each_picture_in_its_row_and_column(ax):
 
 def test_all_68_landmarks_are_drawn_where_they_are(ax):
     plots.landmarks(FACE, POINTS, ax)
-    drawn = {(x, y) for line in ax.lines for x, y in zip(*line.get_data(), strict=True)}
-    assert drawn == set(map(tuple, POINTS))
+    shown = {(x, y) for line in ax.lines for x, y in zip(*line.get_data(), strict=True)}
+    assert shown == set(map(tuple, POINTS))
 
 
 def test_curves_mark_the_chosen_epoch(ax):
     plots.curves(HISTORY, ("train_loss", "valid_loss"), ax)
     assert ax.lines[0].get_ydata().tolist() == [2.0, 1.0]
     assert set(ax.lines[2].get_xdata()) == {2}
-    assert [text.get_text() for text in ax.get_legend().texts] == [
-        "train loss",
-        "valid loss",
-        "chosen: epoch 2",
-    ]
+    labels = [text.get_text() for text in ax.get_legend().texts]
+    assert labels == ["train loss", "valid loss", "chosen: epoch 2"]
 
 
 def test_live_curves_are_shown_once_and_then_replaced(monkeypatch):
     calls = []
-    monkeypatch.setattr(
-        "IPython.display.DisplayHandle.display", lambda _, image: calls.append(("new", image.data))
-    )
-    monkeypatch.setattr(
-        "IPython.display.DisplayHandle.update", lambda _, image: calls.append(("again", image.data))
-    )
-    columns = ("epoch", "train_loss", "valid_loss", "train_accuracy", "valid_accuracy", "valid_macro_f1")
-    history, draw = History([dict.fromkeys(columns, 1)], 1), plots.live_curves()
+    for method in ("display", "update"):
+        monkeypatch.setattr(
+            f"IPython.display.DisplayHandle.{method}",
+            lambda _, image, method=method: calls.append((method, image.data[:4])),
+        )
+    history = History([dict.fromkeys(("epoch", *plots.LOSSES, *plots.SCORES), 1)], 1)
+    draw = plots.live_curves()
     draw(history)
     draw(history)
-    assert [how for how, _ in calls] == ["new", "again"]
-    assert all(data.startswith(b"\x89PNG") for _, data in calls)
+    assert calls == [("display", b"\x89PNG"), ("update", b"\x89PNG")]
 
 
 def test_reliability_leaves_empty_bins_out(ax):
@@ -181,11 +162,11 @@ def test_reliability_leaves_empty_bins_out(ax):
     assert ax.lines[1].get_xdata().tolist() == [0.5, 0.9]
 
 
-def test_coverage_counts_the_named_and_the_rightly_named(ax):
+def test_coverage_gives_the_faces_above_a_threshold_and_their_accuracy(ax):
     plots.coverage(np.array([0.2, 0.6, 0.7, 0.9]), np.array([False, False, True, True]), ax=ax)
-    named, good = (line.get_ydata() for line in ax.lines[:2])
+    named, accuracy = (line.get_ydata() for line in ax.lines[:2])
     assert (named[0], named[50], named[100]) == (1, 0.75, 0)
-    assert (good[0], good[65]) == (0.5, 1) and np.isnan(good[100])
+    assert (accuracy[0], accuracy[65]) == (0.5, 1) and np.isnan(accuracy[100])
 
 
 def test_names_of_means_at_one_place_do_not_lie_upon_each_other(ax):
@@ -196,26 +177,24 @@ def test_names_of_means_at_one_place_do_not_lie_upon_each_other(ax):
 
 def test_the_timeline_stacks_probabilities_and_leaves_long_absences_empty():
     times = np.arange(100) / 10
-    shares = np.tile(np.eye(8)[3], (100, 1))
-    shares[1::2] = np.nan  # a slow camera: every second step has no frame
-    shares[40:80] = np.nan  # four seconds away
-    (ax,) = plots.timeline([(7, times, shares)])
-    areas = [area for area in ax.collections if np.ptp(area.get_paths()[0].vertices[:, 1]) == 1]
-    spans = [(a.get_paths()[0].vertices[:, 0].min(), a.get_paths()[0].vertices[:, 0].max()) for a in areas]
+    values = np.tile(np.eye(8)[3], (100, 1))
+    values[1::2] = np.nan  # a slow camera: every second step has no frame
+    values[40:80] = np.nan  # four seconds away
+    (ax,) = plots.timeline([(7, times, values)])
+    outlines = [area.get_paths()[0].vertices for area in ax.collections]
+    spans = [(x.min(), x.max()) for x, y in (outline.T for outline in outlines) if np.ptp(y) == 1]
     assert spans == [pytest.approx((-0.05, 3.85)), pytest.approx((7.95, 9.85))]
     assert ax.get_ylabel() == "face 7" and ax.get_xlabel() == "seconds"
 
 
-def test_a_face_seen_once_has_some_width_and_no_face_is_said_so(tmp_path):
-    rows = plots.timeline([(1, np.array([2.0]), SHARES[:1]), (2, np.array([2.0, 3.0]), SHARES[:2])])
+def test_a_timeline_shows_a_face_seen_once_has_a_message_for_none_and_makes_no_window(tmp_path):
+    figures = plots.plt.get_fignums()
+    rows = plots.timeline(
+        [(1, np.array([2.0]), PROBABILITIES[:1]), (2, np.array([2.0, 3.0]), PROBABILITIES[:2])]
+    )
     assert len(rows) == 2 and rows[0].collections[0].get_paths()[0].get_extents().width == pytest.approx(0.1)
     (empty,) = plots.timeline([])
     assert empty.texts[0].get_text() == "no face was seen"
     empty.figure.savefig(tmp_path / "timeline.png")
     assert (tmp_path / "timeline.png").stat().st_size > 1000
-
-
-def test_the_timeline_makes_no_window():
-    before = plots.plt.get_fignums()
-    plots.timeline([])
-    assert plots.plt.get_fignums() == before
+    assert plots.plt.get_fignums() == figures
