@@ -21,7 +21,7 @@ def scripts():
     for module in pkgutil.walk_packages(fer.__path__, "fer."):
         spec = module.module_finder.find_spec(module.name)
         if spec.origin and "\nif __name__ == " in Path(spec.origin).read_text("utf-8"):
-            yield module.name
+            yield module.name.removesuffix(".__main__")
 
 
 SCRIPTS = sorted(scripts())

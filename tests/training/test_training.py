@@ -577,11 +577,13 @@ def test_processes_that_read_leave_signals_to_the_one_that_trains(tmp_path):
 
 
 class Impatient(Interrupting):
-    """Sends its signal a second time, in the same step."""
+    """Sends its signal again, in the same step, until it has sent it ``times``."""
+
+    times = 2
 
     def __getitem__(self, i):
         item = super().__getitem__(i)
-        if len(self.seen) == self.after + 1:
+        if self.after < len(self.seen) < self.after + self.times:
             os.kill(os.getpid(), self.number)
         return item
 
@@ -670,9 +672,11 @@ def test_a_class_that_was_never_seen_has_no_share(tmp_path):
         assert shares[7] == 0 and sum(shares) == pytest.approx(1, abs=1e-5)
 
 
-def test_a_second_ctrl_c_acts_as_usual():
+def test_a_third_ctrl_c_acts_as_usual():
+    impatient = Impatient(5, signal.SIGINT)
+    impatient.times = 3
     with pytest.raises(KeyboardInterrupt):
-        run(plain_network(), train=Impatient(5, signal.SIGINT))
+        run(plain_network(), train=impatient)
 
 
 @pytest.fixture
