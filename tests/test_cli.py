@@ -38,7 +38,7 @@ def test_help_answers_without_heavy_imports(script):
         "import atexit, runpy, sys\n"
         f"atexit.register(lambda: print('\\nLOADED', *[m for m in {HEAVY} if m in sys.modules]))\n"
         "sys.argv = ['script', '--help']\n"
-        f"runpy.run_module({script!r}, run_name='__main__')"
+        f"runpy.run_module({script!r}, run_name='__main__', alter_sys=True)"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
