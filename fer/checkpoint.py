@@ -20,7 +20,7 @@ from pathlib import Path
 import safetensors.torch
 import torch
 from safetensors import SafetensorError
-from torch import Tensor, nn
+from torch import Tensor
 
 from fer import model as models
 from fer.errors import DataInvalid, DataMissing
@@ -34,7 +34,7 @@ STUDENT = Preprocess(size=224, channels=3, scaling="raw")
 """How the student project of 2022 fed its network; assumed for a bare baseline state_dict."""
 
 
-def save(folder: str | Path, model: nn.Module, card: Mapping, half: bool = False) -> None:
+def save(folder: str | Path, model: models.FaceNetwork, card: Mapping, half: bool = False) -> None:
     """Write weights and card into ``folder``, each under a temporary name first.
 
     Args:
@@ -78,7 +78,7 @@ def write_card(folder: str | Path, card: Mapping) -> None:
         temporary.write_text(json.dumps(card, indent=2) + "\n", "utf-8")
 
 
-def load(path: str | Path, arch: str | None = None, device: str = "cpu") -> tuple[nn.Module, dict]:
+def load(path: str | Path, arch: str | None = None, device: str = "cpu") -> tuple[models.FaceNetwork, dict]:
     """Return the network, ready to predict, and its card.
 
     Args:
@@ -112,7 +112,9 @@ def load(path: str | Path, arch: str | None = None, device: str = "cpu") -> tupl
         )
     else:
         weights = _read_weights(path)
-        usual = STUDENT if arch == "baseline" else models.ARCHITECTURES.get(arch, (None, Preprocess()))[1]
+        usual = (
+            STUDENT if arch == "baseline" else models.ARCHITECTURES.get(arch, models.EmotionNet).preprocess
+        )
         card = {"arch": arch, "emotions": list(EMOTIONS), "preprocess": usual.to_dict(), "source": path.name}
 
     try:

@@ -56,7 +56,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
-from torch import nn
 from torch.utils.data import DataLoader, Dataset, Subset
 from tqdm import tqdm
 
@@ -69,7 +68,7 @@ from fer.evaluation.valence_arousal import ValenceArousalScores
 from fer.files import check_output_folder, replacing
 from fer.interrupt import leave_to_the_main_process
 from fer.labels import EMOTIONS
-from fer.model import WithValenceArousal, build
+from fer.model import FaceNetwork, build
 from fer.probabilities import class_shift, outputs_of, to_probabilities
 
 METRICS = "metrics.json"
@@ -128,7 +127,7 @@ class Predictions:
 
 
 def predict(
-    model: nn.Module,
+    model: FaceNetwork,
     dataset: Dataset,
     batch_size: int = 128,
     flip: bool = False,
@@ -178,7 +177,7 @@ def predict(
     if len(logits) != len(mine):
         warnings.warn(f"{len(logits)} faces were predicted, but the data set has {len(mine)}.", stacklevel=2)
     predictions = Predictions([dataset.keys[i] for i in mine], logits, np.asarray(dataset.labels)[list(mine)])
-    if not isinstance(model, WithValenceArousal):
+    if not model.valence_arousal:
         return predictions
     true = valence_arousal.known(dataset)
     return replace(

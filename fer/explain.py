@@ -9,6 +9,7 @@ from captum.attr import LayerGradCam
 from torch import Tensor, nn
 
 from fer.errors import DataInvalid
+from fer.model import FaceNetwork, blank
 
 LAST_MAPS = ("conv5", "blocks", "layer4")
 """Where each architecture still knows places in the picture for the last time: baseline, EmotionNet, ResNet18."""
@@ -24,7 +25,7 @@ class Layer:
     parameters: int
 
 
-def layers(model: nn.Module) -> list[Layer]:
+def layers(model: FaceNetwork) -> list[Layer]:
     """Return the layers of a network of ``fer.model.build`` in the order in which a picture passes them.
 
     Pooling and ReLU that are plain functions leave no row: they have no
@@ -44,7 +45,7 @@ def layers(model: nn.Module) -> list[Layer]:
     was_training = model.training
     try:
         with torch.no_grad():
-            model.eval()(_blank(model))
+            model.eval()(blank(model))
     finally:
         model.train(was_training)
         for hook in hooks:
@@ -52,12 +53,12 @@ def layers(model: nn.Module) -> list[Layer]:
     return found
 
 
-def first_convolution(model: nn.Module) -> nn.Conv2d:
+def first_convolution(model: FaceNetwork) -> nn.Conv2d:
     """Return the convolution that sees the picture."""
     return next(module for module in model.modules() if isinstance(module, nn.Conv2d))
 
 
-def grad_cam(model: nn.Module, image: Tensor, target: int | None = None) -> tuple[np.ndarray, int]:
+def grad_cam(model: FaceNetwork, image: Tensor, target: int | None = None) -> tuple[np.ndarray, int]:
     """Where in a picture a network finds what speaks for a class (Grad-CAM, Selvaraju et al. 2017).
 
     Args:
@@ -85,8 +86,3 @@ def grad_cam(model: nn.Module, image: Tensor, target: int | None = None) -> tupl
     strength = LayerGradCam(model, layer).attribute(x, target=target, relu_attributions=True).detach()
     strength = F.interpolate(strength, image.shape[-2:], mode="bilinear")[0, 0]
     return (strength / strength.max().clamp(min=1e-12)).cpu().numpy(), target
-
-
-def _blank(model: nn.Module) -> Tensor:
-    size, channels = model.preprocess.size, model.preprocess.channels
-    return torch.zeros(1, channels, size, size, device=next(model.parameters()).device)

@@ -48,6 +48,7 @@ import torch
 from fer import checkpoint
 from fer.errors import DataInvalid, DataMissing, UserError
 from fer.files import replacing
+from fer.model import FaceNetwork
 from fer.runtime import INPUT, ONNX, OUTPUT, OnnxNetwork
 
 NOTED = (
@@ -101,7 +102,7 @@ class Different(UserError):
     """The exported network gives other logits than torch."""
 
 
-def largest_difference(model: torch.nn.Module, network: OnnxNetwork, shape: tuple[int, ...]) -> float:
+def largest_difference(model: FaceNetwork, network: OnnxNetwork, shape: tuple[int, ...]) -> float:
     """Return the largest absolute difference of logits over random faces, in batches of 1, 2 and 7."""
     random = torch.Generator().manual_seed(0)
     found = []
@@ -112,7 +113,7 @@ def largest_difference(model: torch.nn.Module, network: OnnxNetwork, shape: tupl
     return float(max(found))
 
 
-def _quietly_exported(model: torch.nn.Module, faces: torch.Tensor) -> torch.onnx.ONNXProgram:
+def _quietly_exported(model: FaceNetwork, faces: torch.Tensor) -> torch.onnx.ONNXProgram:
     """Export without the exporter's own progress and its libraries' deprecation notes."""
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):

@@ -13,7 +13,6 @@ from fer import checkpoint
 from fer.errors import DataInvalid
 from fer.faces import FaceDetector, crop
 from fer.labels import EMOTIONS, UNCERTAIN
-from fer.model import WithValenceArousal
 from fer.probabilities import class_shift, outputs_of, to_probabilities
 from fer.runtime import fastest, one_torch_thread
 
@@ -87,7 +86,7 @@ class EmotionPredictor:
         folder = Path(model or default_model())
         self.model, self.card = checkpoint.load(folder)
         self.model.to(memory_format=torch.channels_last)
-        self.tells_valence_arousal = isinstance(self.model, WithValenceArousal)
+        self.tells_valence_arousal = self.model.valence_arousal
         # An exported network gives logits alone.
         auto = runtime == "auto" and not self.tells_valence_arousal
         self.network = fastest(folder, self.model, self.card) if auto else self.model

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from fer.errors import DataInvalid
-from fer.model import WithValenceArousal
+from fer.model import FaceNetwork
 
 
 @torch.inference_mode()
@@ -26,7 +26,7 @@ def outputs_of(
     model: Callable[[Tensor], Tensor], inputs: Tensor, flip: bool = False
 ) -> tuple[Tensor, Tensor | None]:
     """Return ``logits_of`` and, of a network that tells them, valence and arousal, float32 (N, 2)."""
-    if not isinstance(model, WithValenceArousal):
+    if not (isinstance(model, FaceNetwork) and model.valence_arousal):
         return logits_of(model, inputs, flip), None
     together = logits_of(lambda x: torch.cat(model(x, both=True), 1), inputs, flip)
     return together[:, :-2], together[:, -2:]

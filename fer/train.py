@@ -151,14 +151,13 @@ if __name__ == "__main__":
 from collections.abc import Callable
 
 import torch
-from torch import nn
 from torch.utils.data import Dataset
 
 from fer import checkpoint
 from fer.evaluate import calibrate, predict, record
 from fer.evaluation.valence_arousal import known
 from fer.interrupt import stop_signals
-from fer.model import ARCHITECTURES, build, check_size
+from fer.model import ARCHITECTURES, FaceNetwork, build, check_size
 from fer.preprocess import Preprocess
 from fer.training.history import History
 from fer.training.loop import Stopped, Trainer, processes
@@ -168,7 +167,7 @@ __all__ = ["History", "Stopped", "TrainConfig", "fit", "main", "new_model", "tra
 
 
 def fit(
-    model: nn.Module,
+    model: FaceNetwork,
     train: Dataset,
     valid: Dataset,
     config: TrainConfig,
@@ -220,7 +219,7 @@ def training_splits(config: TrainConfig) -> tuple[Dataset, Dataset]:
     return cut_train(config.data, config.root, limit=config.limit, **lenient)
 
 
-def new_model(config: TrainConfig) -> nn.Module:
+def new_model(config: TrainConfig) -> FaceNetwork:
     """Return the network of a configuration, its weights drawn from the seed or taken from ``init``.
 
     It sees faces as the network of ``init`` does, but for a ``size`` that is given.
@@ -232,7 +231,7 @@ def new_model(config: TrainConfig) -> nn.Module:
     trained, card = checkpoint.load(config.init) if config.init else (None, None)
     torch.manual_seed(config.seed)
     alike = trained and card["arch"] == config.model  # if not, it is told below
-    usual = trained.preprocess if alike else ARCHITECTURES[config.model][1]
+    usual = trained.preprocess if alike else ARCHITECTURES[config.model].preprocess
     preprocess = Preprocess(**usual.to_dict() | ({"size": config.size} if config.size else {}))
     pretrained = {"pretrained": True} if config.pretrained and not config.init else {}
     model = build(config.model, preprocess=preprocess, **config.build_options(), **pretrained)
@@ -251,7 +250,7 @@ def new_model(config: TrainConfig) -> nn.Module:
     return model
 
 
-def _layers(model: nn.Module) -> dict:
+def _layers(model: FaceNetwork) -> dict:
     """Return the options that decide which weights there are; what is frozen may change from run to run."""
     return {name: value for name, value in model.options.items() if name != "frozen"}
 
@@ -292,7 +291,7 @@ def main(config: TrainConfig) -> None:
             ) from None
 
 
-def _calibrate_and_record(model: nn.Module, valid: Dataset, config: TrainConfig, history: History) -> None:
+def _calibrate_and_record(model: FaceNetwork, valid: Dataset, config: TrainConfig, history: History) -> None:
     """Do what comes after the last epoch; done twice, it comes to the same."""
     predictions = predict(model, valid, config.batch_size, config.flip)
     card = calibrate(checkpoint.read_card(config.out), predictions)

@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 
 from fer.datasets.ferplus import FOLDERS, VOTES
 from fer.labels import EMOTIONS
-from fer.model import build
+from fer.model import FaceNetwork, build
 from fer.preprocess import Preprocess
 
 SIZE = 16
@@ -57,25 +57,25 @@ class Interrupting(Spots):
         return item
 
 
-class PlainNetwork(nn.Module):
+class PlainNetwork(FaceNetwork):
     """One convolution and one linear layer, no batch statistics: (N, 1, 16, 16) to logits (N, 8)."""
 
+    preprocess = Preprocess(size=SIZE)
+
     def __init__(self):
-        super().__init__()
+        super().__init__(len(EMOTIONS))
         self.conv = nn.Conv2d(1, 4, 3, padding=1)
         self.fc = nn.Linear(4 * 8 * 8, len(EMOTIONS))
-        self.preprocess = Preprocess(size=SIZE)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def outputs(self, x: Tensor) -> Tensor:
         return self.fc(torch.relu(nn.functional.max_pool2d(self.conv(x), 2)).flatten(1))
 
 
-def plain_network(arch=None):
+def plain_network(arch=""):
     """PlainNetwork with the same weights every time; with a name it can be saved, though not loaded again."""
     torch.manual_seed(0)
     model = PlainNetwork()
-    if arch:
-        model.arch, model.options, model.num_classes = arch, {}, len(EMOTIONS)
+    model.arch = arch
     return model
 
 

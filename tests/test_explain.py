@@ -5,7 +5,7 @@ from torch import nn
 
 from fer.errors import DataInvalid
 from fer.explain import first_convolution, grad_cam, layers
-from fer.model import build, count_parameters
+from fer.model import FaceNetwork, build, count_parameters
 from fer.preprocess import Preprocess
 
 
@@ -46,16 +46,17 @@ def test_every_network_has_a_map_of_the_picture_own_size(name, options):
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
-class Corner(nn.Module):
+class Corner(FaceNetwork):
     """Class 1 is as likely as the top left of the picture is bright, class 0 is the rest."""
 
+    preprocess = Preprocess(size=16, channels=1, scaling="raw")
+
     def __init__(self):
-        super().__init__()
-        self.preprocess = Preprocess(size=16, channels=1, scaling="raw")
+        super().__init__(2)
         self.conv5 = nn.Conv2d(1, 2, 1, bias=False)
         nn.init.constant_(self.conv5.weight, 1.0)
 
-    def forward(self, x):
+    def outputs(self, x):
         maps = self.conv5(x)
         return torch.stack([maps[:, 0].mean((1, 2)), 4 * maps[:, 1].mean((1, 2))], 1)
 

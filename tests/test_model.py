@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from helpers import SIZE, small_net
 
 from fer.errors import DataInvalid, DataMissing
-from fer.model import BaselineCNN, EmotionNet, build, count_multiply_adds, count_parameters
+from fer.model import BaselineCNN, EmotionNet, build, count_multiply_adds, count_parameters, resnet18
 from fer.preprocess import Preprocess
 
 
@@ -85,10 +85,21 @@ def test_unknown_name_is_refused():
         build("vgg")
 
 
-def test_a_network_carries_how_to_build_it_again():
-    model = small_net(num_classes=5)
+@pytest.mark.parametrize(
+    "model",
+    [
+        BaselineCNN(3),
+        EmotionNet(5, widths=[8, 16], drop=0.1, valence_arousal=True),
+        resnet18(frozen=True),
+        small_net(),
+    ],
+    ids=lambda model: model.arch,
+)
+def test_a_network_carries_how_to_build_it_again(model):
+    """Also one that was made without ``build``."""
     again = build(model.arch, model.num_classes, model.preprocess, **model.options)
     again.load_state_dict(model.state_dict())
+    assert (type(again), again.options) == (type(model), model.options)
 
 
 def test_multiply_adds_by_hand():

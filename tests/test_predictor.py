@@ -12,7 +12,7 @@ from torch import nn
 from fer.checkpoint import save
 from fer.errors import DataInvalid, DataMissing
 from fer.labels import EMOTIONS
-from fer.model import ARCHITECTURES, build
+from fer.model import ARCHITECTURES, FaceNetwork, build
 from fer.predictor import EmotionPredictor, FaceEmotion
 from fer.preprocess import Preprocess
 from synthetic_faces.actor import Actor
@@ -77,14 +77,16 @@ def test_an_empty_wall_has_no_face(folder):
     assert EmotionPredictor(folder)(np.full((120, 160, 3), 90, np.uint8)) == []
 
 
-class Channel(nn.Module):
+class Channel(FaceNetwork):
     """Happiness for red, fear for blue, neutral for green: (N, 3, H, W) to logits (N, 8)."""
 
+    arch, preprocess = "channel", Preprocess(size=8, channels=3, scaling="raw")
+
     def __init__(self, num_classes=8):
-        super().__init__()
+        super().__init__(num_classes)
         self.gain = nn.Parameter(torch.tensor(1.0))
 
-    def forward(self, x):
+    def outputs(self, x):
         logits = torch.zeros(len(x), 8)
         logits[:, [1, 0, 4]] = self.gain * x.mean((2, 3)) / 20
         return logits
@@ -92,8 +94,7 @@ class Channel(nn.Module):
 
 @pytest.fixture
 def colours(tmp_path, monkeypatch):
-    preprocess = Preprocess(size=8, channels=3, scaling="raw")
-    monkeypatch.setitem(ARCHITECTURES, "channel", (Channel, preprocess))
+    monkeypatch.setitem(ARCHITECTURES, "channel", Channel)
     save(tmp_path / "channel", build("channel"), CARD)
     return tmp_path / "channel"
 

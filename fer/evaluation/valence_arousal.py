@@ -9,11 +9,11 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import Dataset, Subset
 
 from fer.errors import DataInvalid
-from fer.model import WithValenceArousal
+from fer.model import FaceNetwork
 
 NAMES = ("valence", "arousal")
 TARGETS = ("expression", "expression,valence-arousal")
@@ -31,13 +31,13 @@ def known(dataset: Dataset) -> np.ndarray | None:
     return None if np.isnan(values).all() else values
 
 
-def to_learn(model: nn.Module, dataset: Dataset, targets: str) -> Tensor | None:
+def to_learn(model: FaceNetwork, dataset: Dataset, targets: str) -> Tensor | None:
     """Return the training targets, float32 (N, 2), or None where they are not asked for.
 
     Raises:
         DataInvalid: the network cannot tell them, or the data set does not.
     """
-    if (targets == TARGETS[1]) != isinstance(model, WithValenceArousal):
+    if (targets == TARGETS[1]) != model.valence_arousal:
         raise DataInvalid(
             f"targets={targets!r} does not fit this network: fer.model.build(…, valence_arousal=True) makes one "
             f"for {TARGETS[1]!r}, and without that argument one for {TARGETS[0]!r}."

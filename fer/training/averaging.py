@@ -34,11 +34,11 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch import nn
 
 from fer import checkpoint
 from fer.errors import DataInvalid
 from fer.evaluate import chosen_on, drop_records
+from fer.model import FaceNetwork
 from fer.training.loop import HISTORY, STATE, held
 
 OF_THE_WHOLE = ("arch", "emotions", "preprocess", "options", "crop_margin", "flip", "train_data")
@@ -60,7 +60,7 @@ OF_EACH = (
 """What the new card keeps of each."""
 
 
-def soup(folders: Sequence[Path]) -> tuple[nn.Module, dict]:
+def soup(folders: Sequence[Path]) -> tuple[FaceNetwork, dict]:
     """Return the network whose weights and batch statistics are the mean of the others', and its card.
 
     The card has no temperature and prior strength: fit them to validation data.

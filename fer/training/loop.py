@@ -18,7 +18,7 @@ import torch
 from accelerate import Accelerator, PartialState
 from accelerate.state import AcceleratorState
 from accelerate.utils import broadcast, gather_object
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
@@ -30,6 +30,7 @@ from fer.evaluation import valence_arousal
 from fer.files import check_same_options, replacing
 from fer.interrupt import leave_to_the_main_process, stop_signals
 from fer.labels import EMOTIONS
+from fer.model import FaceNetwork
 from fer.training import distillation, optim
 from fer.training.batches import cut, epoch_order, share
 from fer.training.distributed import noticing_losses
@@ -66,14 +67,14 @@ class Stopped(UserError):
 class Trainer:
     """What one run of ``fit`` holds. Read ``run`` first, then ``_epoch``, then ``_step``."""
 
-    def __init__(self, model: nn.Module, train: Dataset, valid: Dataset, config: TrainConfig) -> None:
+    def __init__(self, model: FaceNetwork, train: Dataset, valid: Dataset, config: TrainConfig) -> None:
         if not len(train) or not len(valid):
             raise DataInvalid(
                 f"Found {len(train)} training and {len(valid)} validation faces; expected some of both (of "
                 "AffectNet8 and the sample, a tenth of train chooses the epoch). Raise --limit, or give "
                 "--root more faces."
             )
-        if config.out and not hasattr(model, "arch"):
+        if config.out and not model.arch:
             raise DataInvalid(
                 f"A {type(model).__name__} cannot be saved with a card: make it with fer.model.build."
             )
@@ -82,7 +83,7 @@ class Trainer:
         self.accelerator = Accelerator(mixed_precision=config.precision)
         self.config, self.train, self.valid = config, train, valid
         self.model = model.to(self.accelerator.device, memory_format=torch.channels_last)
-        self.classes = getattr(model, "num_classes", len(EMOTIONS))
+        self.classes = model.num_classes
         world = self.accelerator.num_processes
         if min(config.batch_size, len(train)) < world:
             raise DataInvalid(
@@ -277,7 +278,7 @@ class Trainer:
 
     # Validation and choice.
 
-    def _scored(self) -> nn.Module:
+    def _scored(self) -> FaceNetwork:
         return self.model if self.ema is None else self.ema.module
 
     def _validate(self) -> Predictions:
@@ -330,7 +331,7 @@ class Trainer:
             "seconds": round(sum(row["seconds"] for row in self.history.rows)),
             "device": str(self.accelerator.device),
             "processes": self.accelerator.num_processes,
-            **({"started_from": self.model.started_from} if hasattr(self.model, "started_from") else {}),
+            **({"started_from": self.model.started_from} if self.model.started_from else {}),
             **({"teachers": self._teachers()} if self.config.teachers else {}),
             "date": datetime.now(UTC).date().isoformat(),
             **self.provenance,

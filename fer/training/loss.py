@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from fer import preprocess
 from fer.evaluation import valence_arousal
+from fer.model import FaceNetwork
 from fer.training import optim
 from fer.training.augment import STRENGTHS, to_grey
 
@@ -34,7 +35,7 @@ class Objective:
 
     def __init__(
         self,
-        model: nn.Module,
+        model: FaceNetwork,
         shares: np.ndarray,
         n: int,
         config: TrainConfig,

@@ -22,7 +22,7 @@ from fer.evaluate import Predictions, predict, record
 from fer.evaluation.recorded import RecordedModel
 from fer.evaluation.valence_arousal import agreement, ccc_loss, known, score, to_learn
 from fer.explain import grad_cam, layers
-from fer.model import WithValenceArousal, build, count_parameters
+from fer.model import build, count_parameters
 from fer.predict import PredictOptions
 from fer.predict import main as predict_main
 from fer.predictor import EmotionPredictor
@@ -145,7 +145,7 @@ ARCHITECTURES = {
 def test_every_network_can_have_two_outputs_more(name, tmp_path):
     options = ARCHITECTURES[name]
     plain, model = build(name, **options), build(name, valence_arousal=True, **options).eval()
-    assert not isinstance(plain, WithValenceArousal) and "valence_arousal" not in plain.options
+    assert not plain.valence_arousal and "valence_arousal" not in plain.options
     assert list(plain.state_dict()) == list(model.state_dict())
     shapes = [(p.shape, q.shape) for p, q in zip(plain.parameters(), model.parameters(), strict=True)]
     assert all(p == q for p, q in shapes[:-2])  # only the last layer is wider
@@ -247,8 +247,8 @@ def test_unfitting_targets_are_refused():
 
 
 def test_the_configuration_builds_the_network():
-    assert isinstance(new_model(TrainConfig(model="emotion_net", targets=BOTH)), WithValenceArousal)
-    assert not isinstance(new_model(TrainConfig(model="emotion_net")), WithValenceArousal)
+    assert new_model(TrainConfig(model="emotion_net", targets=BOTH)).valence_arousal
+    assert not new_model(TrainConfig(model="emotion_net")).valence_arousal
 
 
 def test_parts_of_several_processes_are_joined():

@@ -40,7 +40,7 @@ from fer.checkpoint import load, save
 from fer.errors import DataInvalid, DataMissing
 from fer.evaluate import Predictions, predict
 from fer.labels import EMOTIONS
-from fer.model import ARCHITECTURES, build
+from fer.model import ARCHITECTURES, FaceNetwork, build
 from fer.preprocess import Preprocess
 from fer.train import Stopped, TrainConfig, fit
 from fer.training import loop as trainer
@@ -176,7 +176,7 @@ def test_a_frozen_resnet_keeps_its_features_and_statistics(tmp_path):
 
 def trained(folder, name="emotion_net", size=None, **options):
     torch.manual_seed(1)
-    usual = ARCHITECTURES[name][1]
+    usual = ARCHITECTURES[name].preprocess
     preprocess = Preprocess(**usual.to_dict() | {"size": size or usual.size, "scaling": "fixed"})
     model = build(name, preprocess=preprocess, **options)
     save(folder, model, {"known_by": "this"})
@@ -223,12 +223,14 @@ BIAS = torch.tensor([1.0, 0.5, 0.0, -0.5, 0.2, -1.0, 0.3, -0.2])
 SKEWED = np.repeat(np.arange(8), [20, 10, 6, 4, 3, 2, 2, 1])
 
 
-class Constant(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.bias, self.preprocess = nn.Parameter(BIAS.clone()), PlainNetwork().preprocess
+class Constant(FaceNetwork):
+    preprocess = PlainNetwork.preprocess
 
-    def forward(self, x):
+    def __init__(self):
+        super().__init__(len(BIAS))
+        self.bias = nn.Parameter(BIAS.clone())
+
+    def outputs(self, x):
         return self.bias + 0 * x.flatten(1)[:, :1]
 
 
@@ -332,8 +334,8 @@ class Spy(PlainNetwork):
         super().__init__()
         self.note = notes.append
 
-    def forward(self, x):
-        out = super().forward(x)
+    def outputs(self, x):
+        out = super().outputs(x)
         self.note((self.training, out.dtype))
         return out
 
@@ -729,9 +731,9 @@ class Breaking(PlainNetwork):
 
     calls = 0
 
-    def forward(self, x):
+    def outputs(self, x):
         self.calls += self.training
-        return super().forward(x) * (math.nan if self.calls >= 3 else 1)
+        return super().outputs(x) * (math.nan if self.calls >= 3 else 1)
 
 
 def test_a_loss_that_is_no_number_names_the_batch():
