@@ -60,7 +60,7 @@ from benchmarks.make_affectnet8 import MakeOptions, make
 from fer.datasets import AffectNet8
 from fer.datasets.affectnet8 import decode
 from fer.datasets.collate import collate, resized
-from fer.datasets.pack import pack
+from fer.datasets.packed import pack
 from fer.training.memory import keep_freed_memory
 
 BATCH = 128

@@ -5,7 +5,7 @@
 
 Images a second. *Limit*: the network with its optimizer on faces that lie in
 memory, ready. *End to end*: ``fer.train.fit``, augmentation and all, on JPEG
-files and on a pack of them (``fer.datasets.pack``), which is written into
+files and on a pack of them (``fer.datasets.packed``), which is written into
 outputs/. *Naive*: a PyTorch loop as tutorials have it, in fp32, that opens a
 JPEG and a npy file for each face in turn.
 """
@@ -64,7 +64,7 @@ from torch.utils.data import DataLoader, Dataset
 from benchmarks import record
 from benchmarks.record import DEVICE
 from fer.datasets import open_split
-from fer.datasets.pack import pack
+from fer.datasets.packed import pack
 from fer.errors import DataInvalid
 from fer.preprocess import Preprocess
 from fer.train import TrainConfig, fit, new_model

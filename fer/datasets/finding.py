@@ -47,7 +47,7 @@ def find(root: str | Path = "dataset", split: str = "train", **options: object) 
     """Open AffectNet8 if it is in ``root``, else FER+ if it is, else the sample, rendered now in ``root/synthetic``.
 
     AffectNet8 stands for every release of AffectNet: see ``fer.datasets.affectnet8.locate``.
-    A pack (``fer.datasets.pack``) is opened as the data set that it was made from.
+    A pack (``fer.datasets.packed``) is opened as the data set that it was made from.
 
     One printed line says which. When a split of AffectNet8 is there but not the
     one asked for, that is an error: training and validation data must not come

@@ -17,7 +17,7 @@ from fer.datasets.affectnet8.__main__ import Index
 from fer.datasets.affectnet8.class_folders import class_of
 from fer.datasets.affectnet8.release_2017 import COLUMNS
 from fer.datasets.finding import cut_train, data_of
-from fer.datasets.pack import pack
+from fer.datasets.packed import pack
 from fer.errors import DataInvalid, DataMissing
 from fer.labels import EMOTIONS
 from synthetic_faces.tree import write_tree

@@ -2,8 +2,10 @@
 
 import json
 import pickle
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -13,9 +15,10 @@ from torch.utils.data import DataLoader
 
 from fer.datasets import AffectNet8, Packed, find, open_split, splits
 from fer.datasets.collate import Batch, collate
-from fer.datasets.pack import Options, main, pack
-from fer.datasets.packed import Options as CheckOptions
-from fer.datasets.packed import main as check_main
+from fer.datasets.packed import pack
+from fer.datasets.packed.__main__ import Check, Write, main
+from fer.datasets.packed.reader import write_json
+from fer.datasets.synthetic import SyntheticFaces
 from fer.errors import DataInvalid, DataMissing
 from fer.preprocess import Preprocess
 
@@ -115,11 +118,7 @@ def test_a_loader_gives_the_same_from_either(source, out, workers, packed):
 
 def test_a_pack_holds_what_the_source_holds(source, out):
     made = pack(source, out, 24, shard_rows=4)
-    assert sorted(path.name for path in (out / "train").glob("*.npy")) == [
-        "00000.npy",
-        "00001.npy",
-        "00002.npy",
-    ]
+    assert sorted(path.stem for path in (out / "train").glob("*.npy")) == ["00000", "00001", "00002"]
     assert same(made, source) and made.keys == source.keys
     assert made.labels.dtype == np.int64 and made.labels.tolist() == source.labels.tolist()
     assert (made.name, made.split, made.size) == ("affectnet8", "train", 24)
@@ -157,15 +156,11 @@ def test_items_can_be_changed_without_changing_the_pack(source, out):
     assert torch.equal(made[0][0], before) and made.verify() == []
 
 
-def test_a_pickled_pack_carries_no_pixels(source, out):
+def test_a_pack_may_be_pickled_without_its_pixels_and_moved(source, out, tmp_path):
     made = pack(source, out, 24)
     assert same(made, source)
     data = pickle.dumps(made)
     assert len(data) < 6000 and same(pickle.loads(data), source)
-
-
-def test_a_pack_may_be_moved(source, out, tmp_path):
-    pack(source, out, 24)
     assert same(Packed(out.rename(tmp_path / "elsewhere")), source)
 
 
@@ -203,7 +198,7 @@ def test_parts_make_the_same_pack_as_one_process(source, out, tmp_path):
 
 def test_processes_may_pack_at_the_same_time(source, out):
     """Also the same part: each writes under a name of its own."""
-    command = [sys.executable, "-m", "fer.datasets.pack", str(source._source.path), str(out), "--size", "24"]
+    command = [sys.executable, "-m", "fer.datasets.packed", "write", source._source.path, out, "--size", "24"]
     running = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(2)]
     errors = [process.communicate()[1] for process in running]
     assert [process.returncode for process in running] == [0, 0], errors
@@ -236,69 +231,57 @@ def test_another_source_is_not_mixed_in(source, out):
         pack(AffectNet8(source._source.path), out, 24)
 
 
-def damage_cut(folder):
-    (folder / "00001.npy").write_bytes((folder / "00001.npy").read_bytes()[:-5])
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-5])
 
 
-def damage_remove(folder):
-    (folder / "00001.npy").unlink()
-
-
-def damage_table(folder):
-    data = bytearray((folder / "faces.npz").read_bytes())
+def flip(path):
+    data = bytearray(path.read_bytes())
     data[60] ^= 1
-    (folder / "faces.npz").write_bytes(data)
+    path.write_bytes(data)
 
 
-def damage_manifest(folder):
-    path = folder / "pack.json"
+def change(path):
     path.write_text(path.read_text().replace('"size": 24', '"size": 25'))
 
 
-def damage_half_manifest(folder):
-    path = folder / "pack.json"
-    path.write_text(path.read_text()[:100])
-
-
 @pytest.mark.parametrize(
-    ("damage", "words"),
+    ("damage", "file", "words"),
     [
-        (damage_cut, r"00001\.npy is damaged: 7,035 bytes, expected 7,040"),
-        (damage_remove, r"00001\.npy is damaged: it is missing"),
-        (damage_table, r"faces\.npz is damaged"),
-        (damage_manifest, r"pack\.json is damaged: its check sum"),
-        (damage_half_manifest, r"pack\.json is damaged"),
+        (cut, "00001.npy", "is damaged: 7,035 bytes, expected 7,040"),
+        (Path.unlink, "00001.npy", "is damaged: it is missing"),
+        (flip, "faces.npz", "is damaged: its check sum"),
+        (Path.unlink, "faces.npz", "is missing"),
+        (change, "pack.json", "is damaged: its check sum"),
+        (cut, "pack.json", "is damaged"),
     ],
 )
-def test_damage_is_named_and_mended_by_packing_again(source, out, damage, words):
+def test_damage_is_named_and_repaired_by_packing_again(source, out, damage, file, words):
     pack(source, out, 24, shard_rows=4)
-    damage(out / "train")
-    with pytest.raises(DataInvalid, match=words) as caught:
+    damage(out / "train" / file)
+    with pytest.raises(DataInvalid, match=f"{re.escape(file)} {words}") as caught:
         Packed(out)
-    assert f"python -m fer.datasets.pack SRC {out} --split train" in str(caught.value)
+    assert f"python -m fer.datasets.packed write SRC {out} --split train" in str(caught.value)
     assert same(pack(source, out, 24, shard_rows=4), source)
 
 
-def test_flipped_bits_are_found_and_mended(source, out, capsys):
+def test_flipped_bits_are_found_and_repaired(source, out, capsys):
     pack(source, out, 24, shard_rows=4)
     path = out / "train/00002.npy"
-    data = bytearray(path.read_bytes())
-    data[-1] ^= 1
-    path.write_bytes(data)
-    assert check_main(CheckOptions(out)) == 1
+    flip(path)
+    assert main(Check(out)) == 1
     assert f"{path} is damaged" in capsys.readouterr().out
     assert same(pack(source, out, 24, shard_rows=4, check=True), source)
-    assert check_main(CheckOptions(out)) == 0
+    assert main(Check(out)) == 0
 
 
 def test_a_shard_of_another_shape_is_refused(source, out):
     """Same number of bytes: only the header differs."""
-    made = pack(source, out, 24, shard_rows=4)
+    pack(source, out, 24, shard_rows=4)
     path = out / "train/00000.npy"
     path.write_bytes(path.read_bytes().replace(b"(4, 3, 24, 24)", b"(3, 4, 24, 24)"))
     with pytest.raises(DataInvalid, match=r"00000\.npy is damaged: uint8 \(3, 4, 24, 24\)"):
         Packed(out)[0]
-    assert made.labels[0] == 0
 
 
 def test_another_order_of_emotions_is_refused(source, out):
@@ -307,8 +290,6 @@ def test_another_order_of_emotions_is_refused(source, out):
     content = json.loads(path.read_text())
     content["emotions"].reverse()
     del content["sha256"]
-    from fer.datasets.packed import write_json
-
     write_json(path, content)
     with pytest.raises(DataInvalid, match="Pack again into another folder"):
         Packed(out)
@@ -319,9 +300,9 @@ def test_broken_images_stop_packing_or_are_left_out(source, out, capsys):
     path.write_bytes(path.read_bytes()[:200])
     np.save(source._source.path / "annotations/15_aro.npy", np.array("calm"))
     with pytest.raises(DataInvalid, match=r"images/12\.jpg is broken.*--on-error skip"):
-        pack(source, out, 24, shard_rows=4)
-    main(Options(source._source.path, out, 24, on_error="skip"), shard_rows=4)
-    assert "10 faces of 24x24 pixels" in (said := capsys.readouterr().out) and "1 broken" in said
+        pack(source, out, 24)
+    Write(source._source.path, out, 24, on_error="skip").run()
+    assert "10 faces of 24x24 pixels" in (printed := capsys.readouterr().out) and "1 broken" in printed
     made = Packed(out)
     assert "train/12" not in made.keys and len(made) == 10
     assert same(made, splits.subset(source, [i for i in range(11) if i != 4]))
@@ -330,14 +311,14 @@ def test_broken_images_stop_packing_or_are_left_out(source, out, capsys):
 
 def test_a_face_that_was_left_out_is_tried_again(source, out):
     path = source._source.path / "images/12.jpg"
-    whole = path.read_bytes()
-    path.write_bytes(whole[:200])
+    complete = path.read_bytes()
+    path.write_bytes(complete[:200])
     assert len(pack(source, out, 24, on_error="skip", shard_rows=4)) == 10
     written = (out / "train/00000.npy").stat().st_mtime_ns
     assert len(pack(source, out, 24, on_error="skip", shard_rows=4)) == 10
     with pytest.raises(DataInvalid, match=r"images/12\.jpg is broken"):
         pack(source, out, 24, shard_rows=4)
-    path.write_bytes(whole)
+    path.write_bytes(complete)
     assert same(pack(source, out, 24, on_error="skip", shard_rows=4), source)
     assert (out / "train/00000.npy").stat().st_mtime_ns == written  # the other shards stay
 
@@ -370,29 +351,27 @@ def test_a_pack_is_found_as_the_data_it_holds(source, out, capsys):
 
 
 def test_the_command_line_packs_the_sample_in_parts(tmp_path, capsys):
-    from fer.datasets.synthetic import SyntheticFaces
-
-    drawn = SyntheticFaces(tmp_path / "drawn", per_class=1)
+    sample, out = SyntheticFaces(tmp_path / "synthetic", per_class=1), tmp_path / "packed"
     with pytest.raises(DataInvalid, match="expected K/N"):
-        main(Options(tmp_path / "drawn", tmp_path / "packed", part="2"))
-    for part in ("1/2", "2/2"):
-        main(Options(tmp_path / "drawn", tmp_path / "packed", 32, part=part), shard_rows=5)
+        main(Write(tmp_path / "synthetic", out, part="2"))
+    for part in ("2/2", "1/2"):  # all faces are in the first shard
+        main(Write(tmp_path / "synthetic", out, 32, part=part))
     first, last = capsys.readouterr().out.splitlines()[-2:]
     assert "other parts are not finished" in first and "8 faces of 32x32 pixels" in last
-    assert find(tmp_path / "packed").name == "sample"
-    assert open_split("sample", tmp_path / "packed", "train").keys == drawn.keys
+    assert find(out).name == "sample"
+    assert open_split("sample", out, "train").keys == sample.keys
     with pytest.raises(DataInvalid, match="--data sample"):
-        open_split("affectnet8", tmp_path / "packed", "train")
+        open_split("affectnet8", out, "train")
 
 
-def test_help_answers_without_torch():
+@pytest.mark.parametrize(("command", "option"), [("write", "--part"), ("check", "--split")])
+def test_help_answers_without_torch(command, option):
     code = (
-        "import sys, runpy; sys.argv = ['x', '--help']\n"
-        "for name in ('pack', 'packed'):\n"
-        "    try: runpy.run_module(f'fer.datasets.{name}', run_name='__main__')\n"
-        "    except SystemExit as stop: assert stop.code == 0\n"
+        f"import sys, runpy; sys.argv = ['x', {command!r}, '--help']\n"
+        "try: runpy.run_module('fer.datasets.packed', run_name='__main__')\n"
+        "except SystemExit as stop: assert stop.code == 0\n"
         "assert not {'torch', 'cv2'} & set(sys.modules), 'heavy imports'"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "--part" in done.stdout
+    assert option in done.stdout

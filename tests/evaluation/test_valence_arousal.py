@@ -15,7 +15,7 @@ from helpers import Spots, small_net
 from fer import plots
 from fer.checkpoint import load, save
 from fer.datasets import AffectNet8, SyntheticFaces
-from fer.datasets.pack import pack
+from fer.datasets.packed import pack
 from fer.datasets.splits import subset
 from fer.errors import DataInvalid
 from fer.evaluate import Predictions, predict, record

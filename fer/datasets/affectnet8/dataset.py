@@ -342,7 +342,7 @@ class AffectNet8(Dataset):
             f"{self._source.path}: {len(self.problems):,} faces cannot be used, beside {usable:,} that can: "
             f"{counts}.\n{first}{more}\n"
             'Restore the files (dataset/README.md), or leave these faces out with on_error="skip" '
-            "(of fer.train, fer.evaluate and fer.datasets.pack: --on-error skip)."
+            "(of fer.train, fer.evaluate and fer.datasets.packed: --on-error skip)."
         )
 
 
