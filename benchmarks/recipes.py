@@ -92,6 +92,7 @@ from fer import train
 from fer.errors import DataInvalid
 from fer.evaluate import METRICS
 from fer.files import replacing
+from fer.training import TrainConfig
 from fer.training.loop import STATE
 
 SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "ece")
@@ -126,7 +127,7 @@ def run(name: str, seed: int, base: dict, options: RecipesOptions) -> dict:
         changed = base | RECIPES[name]
         if changed["start_size"] and changed["start_size"] >= options.size:
             changed["start_size"] = None
-        config = train.TrainConfig(
+        config = TrainConfig(
             **changed,
             **{"root": options.root, "out": out, "epochs": options.epochs, "size": options.size},
             **{"seed": seed, "limit": options.limit, "resume": (out / STATE).exists()},

@@ -54,7 +54,7 @@ import cv2
 from benchmarks import record
 from fer.datasets import open_split
 from fer.errors import UserError
-from fer.training.history import History
+from fer.training import History
 from synthetic_faces.actor import Actor
 
 

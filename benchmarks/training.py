@@ -4,7 +4,7 @@
     python -m benchmarks.training --data affectnet8 --root dataset --workers 8          your own data, and a GPU if any
 
 Images a second. *Limit*: the network with its optimizer on faces that lie in
-memory, ready. *End to end*: ``fer.train.fit``, augmentation and all, on JPEG
+memory, ready. *End to end*: ``fer.training.fit``, augmentation and all, on JPEG
 files and on a pack of them (``fer.datasets.packed``), which is written into
 outputs/. *Naive*: a PyTorch loop as tutorials have it, in fp32, that opens a
 JPEG and a npy file for each face in turn.
@@ -67,8 +67,7 @@ from fer.datasets import open_split
 from fer.datasets.packed import pack
 from fer.errors import DataInvalid
 from fer.preprocess import Preprocess
-from fer.train import TrainConfig, fit, new_model
-from fer.training import optim
+from fer.training import TrainConfig, fit, new_model, optim
 from fer.training.memory import keep_freed_memory
 
 PIXELS = 224

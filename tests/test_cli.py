@@ -11,7 +11,7 @@ import pytest
 import fer
 from fer import cli
 from fer.errors import DataInvalid, DataMissing, DeviceError, UserError
-from fer.training.loop import Stopped
+from fer.training import Stopped
 
 HEAVY = ("torch", "torchvision", "cv2", "sklearn", "scipy", "matplotlib", "pandas", "accelerate", "av", "mss")
 

@@ -18,7 +18,7 @@ from fer.datasets.synthetic import write_tree
 from fer.evaluate import Predictions, record
 from fer.labels import EMOTIONS
 from fer.model import build
-from fer.training.history import History
+from fer.training import History
 
 FOLDER = Path(__file__).parent.parent / "notebooks"
 sys.path.insert(0, str(FOLDER))

@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from fer import plots
 from fer.evaluation.scores import calibration, score
 from fer.labels import EMOTIONS
-from fer.training.history import History
+from fer.training import History
 
 matplotlib.use("Agg")
 

@@ -10,7 +10,7 @@ from accelerate import PartialState
 from helpers import Interrupting, Spots, plain_network
 from two_processes import PLAIN, data
 
-from fer.train import Stopped, TrainConfig, fit
+from fer.training import Stopped, TrainConfig, fit
 from fer.training.distributed import ProcessLost, leave
 
 

@@ -9,7 +9,7 @@ from accelerate import PartialState
 from helpers import Interrupting, Spots, plain_network, small_net
 
 from fer.checkpoint import save
-from fer.train import Stopped, TrainConfig, fit
+from fer.training import Stopped, TrainConfig, fit
 from fer.training.distributed import leave
 
 PLAIN = {"epochs": 2, "batch_size": 8, "augment": "none", "ema": 0.9, "lr": 0.01, "metric": "loss"}

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeVar
 
+import torch
 import torch.distributed as dist
+from accelerate import PartialState
 
 from fer.errors import UserError
 
@@ -44,6 +46,35 @@ def _brief(error: Exception) -> str:
     """Return the telling part of "[…/pair.cc:561] Connection closed by peer [127.0.0.1]:17283. This is …"."""
     found = re.search(r"/pair\.cc:\d+\] (.+?)(?:\. |$)", str(error).strip(), re.MULTILINE)
     return found[1] if found else type(error).__name__
+
+
+def processes() -> PartialState:
+    """Return what this process knows of the others, after meeting them.
+
+    Without a GPU (Apple's cannot be shared), accelerate takes each process of
+    torchrun for the only one unless it is told to use the CPU.
+    """
+    gpu = torch.accelerator.current_accelerator(check_available=True)
+    several = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    return PartialState(cpu=several and (gpu is None or gpu.type == "mps"))
+
+
+@contextmanager
+def leaving() -> Iterator[None]:
+    """Part from the other processes at the end of the block, which is the last thing that a script does.
+
+    For ``main`` of a script that torchrun starts several times. Others may still wait for a process that failed:
+    it does not dissolve the group.
+    """
+    done = False
+    try:
+        yield
+        done = True
+    except BaseException as error:  # all processes stop alike, after the same step
+        done = isinstance(error, KeyboardInterrupt) or getattr(error, "exit_code", 1) == 130
+        raise
+    finally:
+        leave(done)
 
 
 def leave(done: bool) -> None:

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import math
-import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from accelerate import Accelerator, PartialState
+from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import broadcast, gather_object
 from torch import Tensor
@@ -33,17 +29,12 @@ from fer.labels import EMOTIONS
 from fer.model import FaceNetwork
 from fer.training import distillation, optim
 from fer.training.batches import cut, epoch_order, share
-from fer.training.distributed import noticing_losses
+from fer.training.config import FREE_TO_CHANGE, NOT_IN_THE_CARD, TrainConfig
+from fer.training.distributed import noticing_losses, processes
 from fer.training.history import History
 from fer.training.loss import Objective
 
-if TYPE_CHECKING:
-    from fer.train import TrainConfig
-
 STATE, HISTORY = "state.pt", "history.csv"
-FREE_TO_CHANGE = {"resume", "overwrite", "out", "root", "workers", "save_steps", "accumulate"}
-"""Options that may differ between the first run and its resumption."""
-NOT_IN_THE_CARD = {"root", "out", "resume", "overwrite"}
 
 EVENNESS = {
     **{"none": 0.0, "square_root_sampling": 0.5},
@@ -64,16 +55,56 @@ class Stopped(UserError):
     exit_code = 130
 
 
+def fit(
+    model: FaceNetwork,
+    train: Dataset,
+    valid: Dataset,
+    config: TrainConfig,
+    on_epoch: Callable[[History], None] | None = None,
+    on_end: Callable[[History], None] | None = None,
+) -> History:
+    """Train ``model`` in place and leave it with the weights of its best epoch.
+
+    Args:
+        model: from ``fer.model.build``.
+        train, valid: give ``(uint8 image, label)``, the label an int or a soft target
+            (C,); images of one size. ``labels`` and ``keys`` as in ``fer.datasets``.
+        config: everything else. With ``config.out`` weights, card, history
+            and state are written there as training goes.
+        on_epoch: called on the first process after each epoch, e.g. to draw curves.
+        on_end: called on the first process after the last epoch. The state is removed
+            after it, so that what it does, done again, can be resumed, too.
+
+    Raises:
+        DataInvalid: an option is out of its range, ``config.out`` holds a model
+            already or the state of another configuration, or the loss is no
+            number (the message names the batch).
+        DataMissing: ``config.resume`` without a state.
+        Stopped: SIGINT or SIGTERM came; the state is saved where ``config.out`` is set.
+    """
+    config.check_values()
+    trainer = Trainer(model, train, valid, config)
+    history = trainer.run(on_epoch)
+    if trainer.accelerator.is_main_process:
+        try:
+            with stop_signals(at_once=True) if on_end else contextlib.nullcontext():
+                if on_end:
+                    on_end(history)
+                trainer.finish()
+        except KeyboardInterrupt:
+            if not config.out:
+                raise
+            raise Stopped(
+                "Stopped after the last epoch, before the temperature was fitted and the scores were recorded. "
+                f"Add --resume to go on from {config.out}."
+            ) from None
+    return history
+
+
 class Trainer:
     """What one run of ``fit`` holds. Read ``run`` first, then ``_epoch``, then ``_step``."""
 
     def __init__(self, model: FaceNetwork, train: Dataset, valid: Dataset, config: TrainConfig) -> None:
-        if not len(train) or not len(valid):
-            raise DataInvalid(
-                f"Found {len(train)} training and {len(valid)} validation faces; expected some of both (of "
-                "AffectNet8 and the sample, a tenth of train chooses the epoch). Raise --limit, or give "
-                "--root more faces."
-            )
         if config.out and not model.arch:
             raise DataInvalid(
                 f"A {type(model).__name__} cannot be saved with a card: make it with fer.model.build."
@@ -85,21 +116,11 @@ class Trainer:
         self.model = model.to(self.accelerator.device, memory_format=torch.channels_last)
         self.classes = model.num_classes
         world = self.accelerator.num_processes
-        if min(config.batch_size, len(train)) < world:
-            raise DataInvalid(
-                f"Batches of {min(config.batch_size, len(train))} faces cannot be shared by {world} processes: "
-                "raise --batch-size, or start fewer."
-            )
+        config.check_faces(len(train), len(valid), world)
         if (most := max(train.labels.max(), valid.labels.max())) >= self.classes:
             raise DataInvalid(
                 f"Found faces of class {most} ({EMOTIONS[most]}); expected 0 to {self.classes - 1}, which the network "
                 "tells apart. Leave them out (classes=7), or take a network of more classes."
-            )
-        if config.targets != "expression" and config.batch_size < 2 * world * config.accumulate:
-            raise DataInvalid(
-                f"Batches of {config.batch_size} faces in {world * config.accumulate} parts teach no valence and "
-                "arousal: their loss compares the faces of a part, two or more. Raise --batch-size, or lower "
-                "--accumulate."
             )
         self.shares = np.bincount(train.labels, minlength=self.classes) / len(train)
         self.history, self.provenance = History(), checkpoint.provenance()
@@ -158,7 +179,7 @@ class Trainer:
 
     def finish(self) -> None:
         """Remove the state: nothing is left to resume."""
-        if self.config.out and self.accelerator.is_main_process:
+        if self.config.out:
             (self.config.out / STATE).unlink(missing_ok=True)
 
     def _refuse_to_overwrite(self) -> None:
@@ -327,7 +348,7 @@ class Trainer:
             "epoch": self.epoch,
             "epochs": self.config.epochs,
             "seed": self.config.seed,
-            "config": {k: v for k, v in self._config().items() if k not in NOT_IN_THE_CARD},
+            "config": self.config.to_json(leave_out=NOT_IN_THE_CARD),
             "seconds": round(sum(row["seconds"] for row in self.history.rows)),
             "device": str(self.accelerator.device),
             "processes": self.accelerator.num_processes,
@@ -339,10 +360,6 @@ class Trainer:
 
     def _teachers(self) -> dict[str, str]:
         return {str(one): checkpoint.read_card(one)["weights_sha256"] for one in self.config.teachers}
-
-    def _config(self) -> dict:
-        """Return the options as JSON and a state file hold them."""
-        return json.loads(json.dumps(asdict(self.config), default=str))
 
     def _learned_shares(self) -> list[float]:
         shares = np.where(self.shares > 0, self.shares ** (1 - EVENNESS[self.config.imbalance]), 0)
@@ -406,8 +423,10 @@ class Trainer:
         self.best_score, self.best_weights = state["best_score"], state["best_weights"]
 
     def _fixed_config(self) -> dict:
-        fixed = {k: v for k, v in self._config().items() if k not in FREE_TO_CHANGE}
-        return fixed | {"train_size": len(self.train), "valid_size": len(self.valid)}
+        return self.config.to_json(leave_out=FREE_TO_CHANGE) | {
+            "train_size": len(self.train),
+            "valid_size": len(self.valid),
+        }
 
     def _must_stop(self) -> bool:
         """Whether any process was asked to stop: all must leave after the same step."""
@@ -439,17 +458,6 @@ def _naming_lone_faces() -> Iterator[None]:
             "Found a single small face to learn from at once; batch normalisation expects two or more, or larger ones. "
             "Raise --batch-size or --size, or lower --accumulate or the number of processes."
         ) from error
-
-
-def processes() -> PartialState:
-    """Return what this process knows of the others, after meeting them.
-
-    Without a GPU (Apple's cannot be shared), accelerate takes each process of
-    torchrun for the only one unless it is told to use the CPU.
-    """
-    gpu = torch.accelerator.current_accelerator(check_available=True)
-    several = int(os.environ.get("WORLD_SIZE", "1")) > 1
-    return PartialState(cpu=several and (gpu is None or gpu.type == "mps"))
 
 
 def _mix(*numbers: int) -> int:

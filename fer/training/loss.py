@@ -1,9 +1,6 @@
 """What one training step makes smaller: faces are changed, prepared and blended, then the network's loss is taken."""
 
-from __future__ import annotations
-
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -16,9 +13,7 @@ from fer.evaluation import valence_arousal
 from fer.model import FaceNetwork
 from fer.training import optim
 from fer.training.augment import STRENGTHS, to_grey
-
-if TYPE_CHECKING:
-    from fer.train import TrainConfig
+from fer.training.config import TrainConfig
 
 
 class Objective:

@@ -1,9 +1,6 @@
 """Optimizer, learning rate, running mean of the weights, and blending of faces, by the names of TrainConfig."""
 
-from __future__ import annotations
-
 import math
-from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -12,8 +9,7 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 from torch.optim.swa_utils import AveragedModel
 from torchvision.transforms import v2
 
-if TYPE_CHECKING:
-    from fer.train import TrainConfig
+from fer.training.config import TrainConfig
 
 
 def optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:

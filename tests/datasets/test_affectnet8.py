@@ -30,7 +30,7 @@ from fer.datasets.affectnet8 import source as affectnet8_source
 from fer.datasets.affectnet8.__main__ import Extract, Index, Verify, main
 from fer.errors import DataInvalid, DataMissing
 from fer.labels import EMOTIONS
-from fer.train import TrainConfig, training_splits
+from fer.training import TrainConfig, training_splits
 
 IDS = (0, 1, 2, 10, 7, 13, 100, 366705)  # gaps, and an order that differs between numbers and names
 LABELS = dict(zip(IDS, range(8), strict=True))

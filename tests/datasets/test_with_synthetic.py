@@ -12,7 +12,8 @@ from fer.datasets.ferplus import FERPlus
 from fer.datasets.with_synthetic import WithSynthetic, votes
 from fer.errors import DataInvalid
 from fer.labels import EMOTIONS
-from fer.train import TrainConfig, main, training_splits
+from fer.train import main
+from fer.training import TrainConfig, training_splits
 
 
 @pytest.fixture(scope="module")

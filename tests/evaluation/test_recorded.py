@@ -8,7 +8,7 @@ from fer.evaluation.recorded import preferred_set, recorded_models
 from fer.evaluation.scores import score
 from fer.model import build
 from fer.probabilities import to_probabilities
-from fer.training.history import History
+from fer.training import History
 
 RNG = np.random.default_rng(0)
 LABELS = RNG.integers(0, 8, 60)

@@ -27,7 +27,7 @@ from fer.predict import PredictOptions
 from fer.predict import main as predict_main
 from fer.predictor import EmotionPredictor
 from fer.preprocess import Preprocess
-from fer.train import TrainConfig, fit, new_model
+from fer.training import TrainConfig, fit, new_model
 from fer.training.optim import blend, mixers
 
 BOTH = "expression,valence-arousal"

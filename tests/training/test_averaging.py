@@ -6,9 +6,9 @@ import pytest
 import torch
 from helpers import Spots, small_net
 
-from fer import train
 from fer.checkpoint import load, save, write_card
 from fer.errors import DataInvalid
+from fer.training import TrainConfig, fit
 from fer.training import averaging as soup
 
 
@@ -21,8 +21,8 @@ def begun(tmp_path_factory):
     for seed, name in enumerate("ab"):
         model = small_net()
         model.started_from = origin
-        config = train.TrainConfig(epochs=1, batch_size=16, lr=0.01, seed=seed, out=folder / name)
-        train.fit(model, Spots(), Spots(16, "valid", seed=1), config)
+        config = TrainConfig(epochs=1, batch_size=16, lr=0.01, seed=seed, out=folder / name)
+        fit(model, Spots(), Spots(16, "valid", seed=1), config)
     return folder
 
 
@@ -75,8 +75,8 @@ def test_a_mean_may_be_averaged_with_what_began_at_it(begun, tmp_path):
     soup.main(soup.SoupOptions((begun / "a", begun / "b"), out=tmp_path / "mean"))
     mean, card = load(tmp_path / "mean")
     mean.started_from = card
-    config = train.TrainConfig(epochs=1, batch_size=16, lr=0.01, seed=2, out=tmp_path / "on")
-    train.fit(mean, Spots(), Spots(16, "valid", seed=1), config)
+    config = TrainConfig(epochs=1, batch_size=16, lr=0.01, seed=2, out=tmp_path / "on")
+    fit(mean, Spots(), Spots(16, "valid", seed=1), config)
     _, both = soup.soup([tmp_path / "mean", tmp_path / "on"])
     assert both["started_from"] == card
     assert both["averaged_with_the_start"]

@@ -8,8 +8,7 @@ from helpers import Spots, small_net
 from fer import checkpoint
 from fer.errors import DataInvalid
 from fer.labels import EMOTIONS
-from fer.train import TrainConfig, fit
-from fer.training import distillation
+from fer.training import TrainConfig, distillation, fit
 
 ONCE = {"epochs": 1, "batch_size": 16, "augment": "none", "lr": 0.0, "ema": 0.0}
 

@@ -35,17 +35,17 @@ from helpers import (
 from torch import nn
 from two_processes import PLAIN, data
 
-from fer import train as training
+from fer import evaluate
 from fer.checkpoint import load, save
 from fer.errors import DataInvalid, DataMissing
 from fer.evaluate import Predictions, predict
 from fer.labels import EMOTIONS
 from fer.model import ARCHITECTURES, FaceNetwork, build
 from fer.preprocess import Preprocess
-from fer.train import Stopped, TrainConfig, fit
+from fer.train import main
+from fer.training import History, Stopped, TrainConfig, fit, new_model
 from fer.training import loop as trainer
 from fer.training.batches import epoch_order
-from fer.training.history import History
 
 TESTS = Path(__file__).parents[1]
 QUICK = {"epochs": 2, "batch_size": 16, "augment": "none", "lr": 0.01, "ema": 0.0}
@@ -185,11 +185,11 @@ def trained(folder, name="emotion_net", size=None, **options):
 
 def test_going_on_begins_with_the_weights_and_the_eyes_of_the_other(tmp_path):
     other = trained(tmp_path, size=24)
-    model = training.new_model(TrainConfig(model="emotion_net", init=tmp_path))
+    model = new_model(TrainConfig(model="emotion_net", init=tmp_path))
     assert same(model.state_dict(), other.state_dict())
     assert model.preprocess == other.preprocess and model.preprocess.scaling == "fixed"
     assert model.started_from["known_by"] == "this"
-    wider = training.new_model(TrainConfig(model="emotion_net", init=tmp_path, size=32))
+    wider = new_model(TrainConfig(model="emotion_net", init=tmp_path, size=32))
     assert wider.preprocess == Preprocess(**other.preprocess.to_dict() | {"size": 32})
 
 
@@ -202,7 +202,7 @@ def test_the_card_keeps_that_of_the_one_before(tmp_path):
 
 def test_the_last_layer_first_then_all(tmp_path):
     trained(tmp_path, "resnet18", size=32, frozen=True)
-    model = training.new_model(TrainConfig(model="resnet18", init=tmp_path))
+    model = new_model(TrainConfig(model="resnet18", init=tmp_path))
     assert all(p.requires_grad for p in model.parameters())
     assert model.options == {}
 
@@ -210,11 +210,9 @@ def test_the_last_layer_first_then_all(tmp_path):
 def test_another_architecture_is_no_beginning(tmp_path):
     trained(tmp_path)
     with pytest.raises(DataInvalid, match=r"holds emotion_net .*expected baseline"):
-        training.new_model(TrainConfig(model="baseline", init=tmp_path))
+        new_model(TrainConfig(model="baseline", init=tmp_path))
     with pytest.raises(DataInvalid, match=r"expected emotion_net with .*valence_arousal"):
-        training.new_model(
-            TrainConfig(model="emotion_net", init=tmp_path, targets="expression,valence-arousal")
-        )
+        new_model(TrainConfig(model="emotion_net", init=tmp_path, targets="expression,valence-arousal"))
 
 
 # The loss, by hand: a network whose answer is the same for every face, and a learning rate of 0.
@@ -579,9 +577,11 @@ def test_processes_that_read_leave_signals_to_the_one_that_trains(tmp_path):
 
 
 class Impatient(Interrupting):
-    """Sends its signal again, in the same step, until it has sent it ``times``."""
+    """Sends its signal several times, in the same step."""
 
-    times = 2
+    def __init__(self, number, times):
+        super().__init__(5, number)
+        self.times = times
 
     def __getitem__(self, i):
         item = super().__getitem__(i)
@@ -593,8 +593,13 @@ class Impatient(Interrupting):
 def test_sigterm_may_come_twice(tmp_path):
     """From the system and from torchrun: the state must be saved all the same."""
     with pytest.raises(Stopped, match="epoch 1 after 16 of 48"):
-        run(small_net(), train=Impatient(5, signal.SIGTERM), out=tmp_path)
+        run(small_net(), train=Impatient(signal.SIGTERM, 2), out=tmp_path)
     assert (tmp_path / "state.pt").is_file()
+
+
+def test_a_third_ctrl_c_acts_as_usual():
+    with pytest.raises(KeyboardInterrupt):
+        run(plain_network(), train=Impatient(signal.SIGINT, 3))
 
 
 def test_seconds_of_an_epoch_count_from_its_beginning(tmp_path, monkeypatch):
@@ -662,8 +667,8 @@ def test_more_classes_than_the_network_has_are_named(tmp_path):
     with pytest.raises(DataInvalid, match="class 7"):
         run(seven, train=Spots(labels=np.arange(42) % 7))
     save(tmp_path, build("emotion_net", num_classes=7), {})
-    with pytest.raises(DataInvalid, match="7 emotions apart; expected 8"):
-        training.new_model(TrainConfig(model="emotion_net", init=tmp_path))
+    with pytest.raises(DataInvalid, match="has 7 classes; expected 8"):
+        new_model(TrainConfig(model="emotion_net", init=tmp_path))
 
 
 def test_a_class_that_was_never_seen_has_no_share(tmp_path):
@@ -672,13 +677,6 @@ def test_a_class_that_was_never_seen_has_no_share(tmp_path):
         run(small_net(), train=Spots(labels=labels), out=tmp_path / imbalance, imbalance=imbalance)
         shares = load(tmp_path / imbalance)[1]["class_shares"]
         assert shares[7] == 0 and sum(shares) == pytest.approx(1, abs=1e-5)
-
-
-def test_a_third_ctrl_c_acts_as_usual():
-    impatient = Impatient(5, signal.SIGINT)
-    impatient.times = 3
-    with pytest.raises(KeyboardInterrupt):
-        run(plain_network(), train=impatient)
 
 
 @pytest.fixture
@@ -788,7 +786,7 @@ def ferplus(tmp_path):
 def test_script_trains_calibrates_and_records(ferplus, tmp_path, capsys):
     out = tmp_path / "model"
     config = TrainConfig(data="ferplus", root=ferplus, out=out, epochs=1, batch_size=8, augment="none")
-    training.main(config)
+    main(config)
     files = ["card.json", "history.csv", "metrics.json", "model.safetensors", "predictions-ferplus-valid.npz"]
     assert sorted(os.listdir(out)) == files
     metrics = json.loads((out / "metrics.json").read_text())
@@ -812,7 +810,7 @@ def test_script_trains_calibrates_and_records(ferplus, tmp_path, capsys):
 )
 def test_script_refuses_options_that_do_not_fit(ferplus, tmp_path, options):
     with pytest.raises(DataInvalid):
-        training.main(TrainConfig(data="ferplus", root=ferplus, out=tmp_path / "model", **options))
+        main(TrainConfig(data="ferplus", root=ferplus, out=tmp_path / "model", **options))
     assert not (tmp_path / "model").exists()
 
 
@@ -825,11 +823,10 @@ def test_batch_normalisation_needs_more_than_one_pixel():
 @pytest.mark.parametrize(
     "out", ["/proc/none", "data/FER2013Train/label.csv", "data/FER2013Train/label.csv/model"]
 )
-def test_where_nothing_can_be_written_nothing_is_begun(ferplus, tmp_path, monkeypatch, out):
-    """/proc, because tests may be run by root, whom no rights keep from writing."""
-    monkeypatch.setattr(training, "training_splits", lambda _: pytest.fail("opened the data"))
+def test_where_nothing_can_be_written_nothing_is_begun(ferplus, tmp_path, out):
+    """/proc, because tests may be run by root, whom no rights keep from writing. The missing data is not noticed."""
     with pytest.raises(DataInvalid, match=r"--out .*(cannot be written to|is a file).*folder"):
-        training.main(TrainConfig(data="ferplus", root=ferplus, out=tmp_path / out))
+        main(TrainConfig(data="ferplus", root=tmp_path / "nowhere", out=tmp_path / out))
 
 
 def test_a_full_disk_names_the_file(tmp_path):
@@ -837,7 +834,7 @@ def test_a_full_disk_names_the_file(tmp_path):
     code = (
         "import resource, signal, sys; sys.path.insert(0, sys.argv[1])\n"
         "from helpers import Spots, small_net\n"
-        "from fer.train import TrainConfig, fit\n"
+        "from fer.training import TrainConfig, fit\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))\n"
         "config = TrainConfig(epochs=2, batch_size=16, augment='none', ema=0.0, out=sys.argv[2])\n"
@@ -861,8 +858,8 @@ def test_stopped_after_the_last_epoch_it_can_be_finished(ferplus, tmp_path, monk
         "epochs": 1,
         "batch_size": 8,
     }
-    training.main(TrainConfig(**options, out=tmp_path / "unbroken"))
-    work = getattr(training, step)
+    main(TrainConfig(**options, out=tmp_path / "unbroken"))
+    work = getattr(evaluate, step)
 
     def terminated(*arguments):
         os.kill(os.getpid(), signal.SIGTERM)
@@ -870,12 +867,14 @@ def test_stopped_after_the_last_epoch_it_can_be_finished(ferplus, tmp_path, monk
         return work(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(training, step, terminated)
+        patch.setattr(evaluate, step, terminated)
         with pytest.raises(Stopped, match=r"after the last epoch.*--resume to go on from .*cut"):
-            training.main(TrainConfig(**options, out=tmp_path / "cut"))
-    (tmp_path / "cut" / "history.csv").unlink()  # it is written after the state
-    monkeypatch.setattr(trainer.Trainer, "_epoch", lambda self: pytest.fail("trained on"))
-    training.main(TrainConfig(**options, out=tmp_path / "cut", resume=True))
+            main(TrainConfig(**options, out=tmp_path / "cut"))
+    history = tmp_path / "cut" / "history.csv"
+    before = history.read_text()  # with the seconds that each epoch took
+    history.unlink()  # it is written after the state
+    main(TrainConfig(**options, out=tmp_path / "cut", resume=True))
+    assert history.read_text() == before
     assert sorted(os.listdir(tmp_path / "cut")) == sorted(os.listdir(tmp_path / "unbroken"))
     cards = [load(tmp_path / name)[1] for name in ("cut", "unbroken")]
     for key in ("weights_sha256", "temperature", "prior_strength", "epoch"):
@@ -887,17 +886,20 @@ def test_stopped_after_the_last_epoch_it_can_be_finished(ferplus, tmp_path, monk
 INTERRUPTED = """
 import signal, sys
 from fer import cli, train
-from fer.training import loop as trainer
+from fer.datasets import FERPlus
+from fer.training import TrainConfig
 
-step = trainer.Trainer._step
+read, count = FERPlus.__getitem__, 0
 
-def interrupted(self, number, *arguments):
-    step(self, number, *arguments)
-    if (self.epoch, number) == (1, 0):
+def interrupted(faces, i):
+    global count
+    count += faces.split == "train"
+    if count == 16 + 1:
         signal.raise_signal(signal.SIGINT)
+    return read(faces, i)
 
-trainer.Trainer._step = interrupted
-cli.run("fer.train", train.TrainConfig, sys.argv[1:])
+FERPlus.__getitem__ = interrupted
+cli.run(train.main, TrainConfig, sys.argv[1:])
 """
 
 
@@ -912,8 +914,8 @@ def test_ctrl_c_and_resume_in_a_process_of_its_own(ferplus, tmp_path):
     assert "error: Stopped in epoch 2 after 8 of 16 faces" in said
     assert "Add --resume to go on" in said
     assert "Traceback" not in said
-    training.main(TrainConfig(**options, out=tmp_path / "cut", resume=True))
-    training.main(TrainConfig(**options, out=tmp_path / "unbroken"))
+    main(TrainConfig(**options, out=tmp_path / "cut", resume=True))
+    main(TrainConfig(**options, out=tmp_path / "unbroken"))
     cut, unbroken = (load(tmp_path / name) for name in ("cut", "unbroken"))
     assert same(cut[0].state_dict(), unbroken[0].state_dict())
     assert cut[1]["weights_sha256"] == unbroken[1]["weights_sha256"]

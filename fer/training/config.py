@@ -1,0 +1,199 @@
+"""The options of a training run, and every check of them. Light: no torch, so that ``--help`` answers at once."""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal, get_args, get_origin, get_type_hints
+
+from fer.errors import DataInvalid
+from fer.files import check_output_folder
+
+FREE_TO_CHANGE = {"resume", "overwrite", "out", "root", "workers", "save_steps", "accumulate"}
+"""Options that may differ between the first run and its resumption."""
+NOT_IN_THE_CARD = {"root", "out", "resume", "overwrite"}
+
+_RANGES: dict[str, tuple[float, float]] = {
+    **{"ema": (0, 0.99999), "seed": (0, 2**63 - 1)},
+    **dict.fromkeys(("warmup", "label_smoothing", "teachers_weight"), (0, 1)),
+    **dict.fromkeys(("lr", "workers", "clip", "weight_decay", "synthetic"), (0, math.inf)),
+    **dict.fromkeys(("epochs", "batch_size", "accumulate", "save_steps"), (1, math.inf)),
+    **dict.fromkeys(("size", "start_size", "patience", "limit"), (1, math.inf)),
+}
+
+
+@dataclass
+class TrainConfig:
+    """Train a network on AffectNet8, FER+ or the synthetic sample."""
+
+    data: Literal["affectnet8", "ferplus", "sample"] = "sample"
+    """Which data set."""
+    root: Path = Path("dataset")
+    """Where the data set is."""
+    model: Literal["baseline", "emotion_net", "resnet18"] = "baseline"
+    """Architecture."""
+    out: Path | None = None
+    """Folder for weights, card, history and the state to resume from; by default models/MODEL-DATA."""
+    resume: bool = False
+    """Go on from the state in --out."""
+    overwrite: bool = False
+    """Replace the model in --out."""
+    epochs: int = 20
+    """Passes over the training faces."""
+    batch_size: int = 128
+    """Faces per step, over all processes."""
+    accumulate: int = 1
+    """Cut each step's faces into this many parts, for networks that do not fit in memory."""
+    optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
+    """sgd has Nesterov momentum 0.9."""
+    lr: float = 1e-3
+    """Highest learning rate."""
+    weight_decay: float = 0.01
+    """Of weights of more than one dimension; biases and normalisation have none."""
+    schedule: Literal["one_cycle", "cosine", "constant"] = "cosine"
+    """Course of the learning rate over all steps."""
+    warmup: float = 0.05
+    """Proportion of the steps in which the learning rate rises (one_cycle: at least 0.1)."""
+    precision: Literal["no", "bf16", "fp16"] = "no"
+    """Mixed precision; bf16 is faster on recent CPUs and GPUs."""
+    clip: float = 5.0
+    """Largest norm of the gradient."""
+    ema: float = 0.998
+    """Decay of the exponential moving average of the weights, which is what is scored and saved; 0 turns it off."""
+    labels: Literal["majority", "argmax", "soft"] = "soft"
+    """FER+ only: the target to learn; validation always uses the majority label."""
+    synthetic: int = 0
+    """FER+ only: add this number of synthetic faces of each emotion to the training faces, for the demos' sample."""
+    targets: Literal["expression", "expression,valence-arousal"] = "expression"
+    """What is learned: "expression" alone, or "expression,valence-arousal", which needs data that has
+    both (AffectNet8, the sample)."""
+    label_smoothing: float = 0.0
+    """Proportion of each label that is spread over all classes."""
+    imbalance: Literal[
+        "none", "class_weights", "balanced_sampling", "square_root_sampling", "logit_adjustment"
+    ] = "none"
+    """What is done about rare emotions."""
+    augment: Literal["none", "flip", "light", "strong"] = "light"
+    """Random changes to training faces; see fer/training/augment.py."""
+    mix: Literal["none", "mixup", "cutmix", "both"] = "none"
+    """Mix pairs of faces on half of the batches."""
+    size: int | None = None
+    """Side of the input in pixels, where the architecture leaves a choice."""
+    start_size: int | None = None
+    """Begin with faces of this side and grow to --size over 60 % of the epochs: cheaper (Tan and Le 2021)."""
+    init: Path | None = None
+    """Start from the weights of this trained model (same architecture) instead of random ones."""
+    teachers: tuple[Path, ...] = ()
+    """Learn also from the probabilities that these trained models predict (distillation)."""
+    teachers_weight: float = 0.5
+    """Weight of the teachers' probabilities in the target; the rest is the label's."""
+    pretrained: bool = False
+    """resnet18 only: start from ImageNet weights."""
+    frozen: bool = False
+    """resnet18 only: train the last layer alone."""
+    metric: Literal["macro_f1", "balanced_accuracy", "accuracy", "loss"] = "macro_f1"
+    """Validation score that chooses the epoch."""
+    patience: int | None = None
+    """Stop after this many epochs without a better score."""
+    flip: bool = True
+    """Average each face with its mirror image when predicting, or with --no-flip do not; kept in the card."""
+    seed: int = 0
+    """Of every random choice."""
+    workers: int = 0
+    """Processes that read images; a data set that lies in memory needs none."""
+    save_steps: int = 500
+    """Steps between two savings of the state within an epoch."""
+    limit: int | None = None
+    """Use at most N faces of each split, every emotion among them, for a quick look."""
+    on_error: Literal["raise", "skip"] = "raise"
+    """AffectNet8 only: stop at faces that cannot be used, or leave them out and print their number."""
+    crop_margin: float = 0.0
+    """How much wider than the detected box the demos shall crop for this network; kept in the card."""
+
+    def __post_init__(self) -> None:
+        self.out = None if self.out is None else Path(self.out)  # notebooks give strings
+        self.teachers = tuple(Path(folder) for folder in self.teachers)
+
+    def check(self) -> None:
+        """Check everything that can be known before data and network are there: ``fer.train`` calls it first.
+
+        Raises:
+            DataInvalid: as ``check_values``, or options that do not fit each other or this machine.
+        """
+        self.check_values()
+        if self.data != "ferplus" and self.synthetic:
+            raise DataInvalid(
+                "--synthetic is for --data ferplus, whose faces are grey and small: leave it out."
+            )
+        if self.model != "resnet18" and (self.pretrained or self.frozen):
+            raise DataInvalid("--pretrained and --frozen are for --model resnet18: leave them out.")
+        if self.size or self.start_size:
+            from fer.model import check_size
+
+            for side in filter(None, (self.size, self.start_size)):
+                check_size(self.model, side)
+        if self.precision == "fp16":
+            import torch
+
+            if not torch.cuda.is_available():
+                raise DataInvalid("--precision fp16 needs a GPU, and none was found: use bf16 or no.")
+
+    def check_values(self) -> None:
+        """Check each option on its own, whatever network and data ``fit`` is given.
+
+        Raises:
+            DataInvalid: a value is not offered or out of its range, or ``out`` cannot be written to or is
+                also ``init`` or a teacher.
+        """
+        for name, kind in get_type_hints(type(self)).items():
+            if get_origin(kind) is Literal and getattr(self, name) not in get_args(kind):
+                raise DataInvalid(f"{name}={getattr(self, name)!r}: expected one of {get_args(kind)}.")
+        for name, (low, high) in _RANGES.items():
+            value = getattr(self, name)
+            if value is not None and not low <= value <= high:
+                limits = f"{low} to {high}" if high < math.inf else f"{low} or more"
+                raise DataInvalid(f"--{name.replace('_', '-')} {value}: expected {limits}.")
+        if self.out is None:
+            return
+        check_output_folder("--out", self.out)
+        sources = {"--init": [self.init] if self.init else [], "--teachers": self.teachers}
+        for option, models in sources.items():
+            if self.out.resolve() in (Path(model).resolve() for model in models):
+                raise DataInvalid(
+                    f"{option} {self.out} is --out, too: the run would replace what it learns from. "
+                    "Choose another --out."
+                )
+
+    def check_faces(self, train: int, valid: int, processes: int = 1) -> None:
+        """Check the options against the number of faces and of processes.
+
+        Raises:
+            DataInvalid: a split is empty, or a process would get too few faces of a batch.
+        """
+        if not train or not valid:
+            raise DataInvalid(
+                f"Found {train} training and {valid} validation faces; expected some of both (of AffectNet8 and "
+                "the sample, a tenth of train chooses the epoch). Raise --limit, or give --root more faces."
+            )
+        if min(self.batch_size, train) < processes:
+            raise DataInvalid(
+                f"Batches of {min(self.batch_size, train)} faces cannot be shared by {processes} processes: "
+                "raise --batch-size, or start fewer."
+            )
+        parts = processes * self.accumulate
+        if self.targets != "expression" and self.batch_size < 2 * parts:
+            raise DataInvalid(
+                f"Batches of {self.batch_size} faces in {parts} parts teach no valence and arousal: their loss "
+                "compares the faces of a part, two or more. Raise --batch-size, or lower --accumulate."
+            )
+
+    def build_options(self) -> dict:
+        """Return what ``fer.model.build`` needs beside the name to make this network again, without a download."""
+        frozen = {"frozen": True} if self.model == "resnet18" and self.frozen else {}
+        return frozen | ({} if self.targets == "expression" else {"valence_arousal": True})
+
+    def to_json(self, leave_out: Sequence[str] | set[str] = ()) -> dict:
+        """Return the options as JSON and a state file hold them."""
+        options = json.loads(json.dumps(asdict(self), default=str))
+        return {name: value for name, value in options.items() if name not in leave_out}
