@@ -90,7 +90,7 @@ import pandas as pd
 
 from fer import train
 from fer.errors import DataInvalid
-from fer.evaluate import METRICS
+from fer.evaluation.recorded import METRICS
 from fer.files import replacing
 from fer.training import TrainConfig
 from fer.training.loop import STATE

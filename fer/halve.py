@@ -24,7 +24,8 @@ if __name__ == "__main__":
 
 from fer import checkpoint
 from fer.errors import DataInvalid
-from fer.evaluate import chosen_on, drop_records
+from fer.evaluation.calibration import calibration_split
+from fer.evaluation.recorded import drop_records
 from fer.training.loop import STATE
 
 
@@ -40,5 +41,5 @@ def main(options: HalveOptions) -> None:
     after = (folder / checkpoint.WEIGHTS).stat().st_size
     print(
         f"{folder / checkpoint.WEIGHTS}: {before / 1e6:.1f} MB -> {after / 1e6:.1f} MB. Make its records again: "
-        f"python -m fer.evaluate with --record, first with --split {chosen_on(card)} --calibrate."
+        f"python -m fer.evaluate with --record, first with --split {calibration_split(card)} --calibrate."
     )

@@ -289,7 +289,7 @@ def bars_by_class(
 def reliability(
     bins: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]], ax: Axes | None = None
 ) -> Axes:
-    """Accuracy against confidence, a line for each result of ``fer.evaluation.scores.calibration``.
+    """Accuracy against confidence, a line for each result of ``fer.evaluation.scores.calibration_curve``.
 
     Below the diagonal a network is overconfident. The size of a mark grows with the faces in its bin.
     """

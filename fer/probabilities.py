@@ -55,7 +55,7 @@ def class_shift(card: Mapping, prior: str) -> np.ndarray | float:
 
     Args:
         card: of the model; ``class_shares`` are the training shares, ``prior_strength``
-            is the part chosen on validation faces (see ``fer.evaluate.calibrate``), below 0
+            is the part chosen on validation faces (see ``fer.evaluation.calibration``), below 0
             where the network saw rare classes more often than they are.
         prior: ``"training"`` leaves things as learned, ``"uniform"`` evens them
             out, ``"chosen"`` does as much of that as the card says.

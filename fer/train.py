@@ -25,7 +25,9 @@ def main(config: TrainConfig) -> None:
     config.check()
 
     from fer import checkpoint
-    from fer.evaluate import calibrate, predict, record
+    from fer.evaluation.calibration import calibrate
+    from fer.evaluation.predictions import predict
+    from fer.evaluation.recorded import record
     from fer.training import History, fit, new_model, training_splits
     from fer.training.distributed import leaving, processes
     from fer.training.memory import keep_freed_memory

@@ -15,7 +15,8 @@ from PIL import Image
 
 from fer import checkpoint
 from fer.datasets.synthetic import write_tree
-from fer.evaluate import Predictions, record
+from fer.evaluation.predictions import Predictions
+from fer.evaluation.recorded import record
 from fer.labels import EMOTIONS
 from fer.model import build
 from fer.training import History

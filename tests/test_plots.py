@@ -12,7 +12,7 @@ import torch
 from matplotlib.axes import Axes
 
 from fer import plots
-from fer.evaluation.scores import calibration, score
+from fer.evaluation.scores import calibration_curve, score
 from fer.labels import EMOTIONS
 from fer.training import History
 
@@ -39,7 +39,7 @@ FIGURES = {
     "confusion": lambda ax: plots.confusion(np.eye(8, dtype=int), ax=ax),
     "per_class": lambda ax: plots.per_class(score(PROBABILITIES, LABELS, resamples=0).per_class, ax),
     "bars_by_class": lambda ax: plots.bars_by_class({"a": PROBABILITIES[0], "b": PROBABILITIES[1]}, ax=ax),
-    "reliability": lambda ax: plots.reliability({"raw": calibration(PROBABILITIES, LABELS)}, ax),
+    "reliability": lambda ax: plots.reliability({"raw": calibration_curve(PROBABILITIES, LABELS)}, ax),
     "coverage": lambda ax: plots.coverage(np.linspace(0, 1, 9), np.arange(9) > 4, 0.4, ax),
     "comparison": lambda ax: plots.comparison({"a": (0.5, (0.4, 0.6))}, ax),
     "probabilities": lambda ax: plots.probabilities(PROBABILITIES[0], "fear", ax),

@@ -1,8 +1,8 @@
-"""What training and evaluation left beside a model: card, history, scores, predictions; read without any data set."""
+"""Scores and predictions that are kept in a model's folder: written after scoring, read without any data set."""
 
 import json
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,12 +11,48 @@ import numpy as np
 
 from fer import checkpoint
 from fer.errors import DataInvalid, DataMissing
-from fer.evaluate import METRICS
+from fer.evaluation.predictions import Predictions
+from fer.evaluation.scores import Scores, score
+from fer.files import replacing
 from fer.probabilities import class_shift, to_probabilities
-from fer.training.history import History
 
+METRICS = "metrics.json"
 PREFERRED = ("ferplus-test", "affectnet8-val", "ferplus-valid")
 """Which recorded predictions to look at first: those on faces that chose nothing."""
+
+
+def record(
+    folder: Path, name: str, predictions: Predictions, card: Mapping, notes: Mapping | None = None
+) -> Scores:
+    """Write ``predictions-<name>.npz`` and the entry ``<name>`` of metrics.json; return the scores.
+
+    The scores are those of the probabilities as they are written (float16), so
+    that anybody can compute them again from the file.
+    """
+    arrays = {
+        "names": np.array(predictions.names),
+        "probabilities": predictions.probabilities(card).astype(np.float16),
+        "labels": predictions.labels.astype(np.int64),
+        "valence_arousal": predictions.valence_arousal,
+        "true_valence_arousal": predictions.true_valence_arousal,
+    }
+    with replacing(folder / f"predictions-{name}.npz") as temporary:
+        np.savez_compressed(temporary, **{key: array for key, array in arrays.items() if array is not None})
+    scores = score(arrays["probabilities"], arrays["labels"])
+    file = folder / METRICS
+    metrics = json.loads(file.read_text("utf-8")) if file.is_file() else {}
+    metrics[name] = {**(notes or {}), **scores.to_dict()}
+    if (pairs := predictions.score_valence_arousal()) is not None:
+        metrics[name]["valence_arousal"] = pairs.to_dict()
+    with replacing(file) as temporary:
+        temporary.write_text(json.dumps(metrics, indent=1) + "\n", "utf-8")
+    return scores
+
+
+def drop_records(folder: Path) -> None:
+    """Remove what ``record`` wrote, because its weights or their calibration are being replaced."""
+    for file in (folder / METRICS, *folder.glob("predictions-*.npz")):
+        file.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
@@ -73,12 +109,6 @@ class RecordedModel:
         """Recorded scores by data set and split, as ``fer.evaluation.scores.Scores.to_dict`` wrote them."""
         file = self.folder / METRICS
         return json.loads(file.read_text("utf-8")) if file.is_file() else {}
-
-    @cached_property
-    def history(self) -> History | None:
-        """The record of its training, if there is one."""
-        file = self.folder / "history.csv"
-        return History.load(file) if file.is_file() else None
 
     @property
     def sets(self) -> list[str]:

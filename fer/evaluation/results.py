@@ -9,6 +9,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from fer import cli
+from fer.errors import DataInvalid, DataMissing
+from fer.files import replacing
+from fer.labels import EMOTIONS
+
 
 @dataclass
 class ResultsConfig:
@@ -21,15 +26,6 @@ class ResultsConfig:
     readme: Path = Path("README.md")
     """File that holds the table between two marks."""
 
-
-if __name__ == "__main__":
-    from fer import cli
-
-    cli.run("fer.evaluation.results", ResultsConfig)
-
-from fer.errors import DataInvalid, DataMissing
-from fer.files import replacing
-from fer.labels import EMOTIONS
 
 BEGIN, END = "<!-- results: made by `python -m fer.evaluation.results --write` -->", "<!-- end of results -->"
 SETS = {
@@ -112,3 +108,7 @@ def main(config: ResultsConfig) -> None:
     text = replaced(config.readme.read_text("utf-8"), config.models)
     with replacing(config.readme) as temporary:
         temporary.write_text(text, "utf-8")
+
+
+if __name__ == "__main__":
+    cli.run(main, ResultsConfig)

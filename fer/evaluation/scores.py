@@ -7,12 +7,10 @@ the mean recall, macro-F1 the mean F1, both over the classes that have samples.
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 from sklearn.metrics import precision_recall_fscore_support
 
 from fer.errors import DataInvalid
 from fer.labels import EMOTIONS
-from fer.probabilities import log_softmax
 
 BINS = 15
 RESAMPLES = 2000
@@ -86,7 +84,7 @@ def score(probabilities: np.ndarray, labels: np.ndarray, resamples: int = RESAMP
             f"{broken.sum()} of {len(labels)} rows of probabilities are no numbers; the network's weights have "
             "probably overflowed. Train again with a lower --lr or --clip."
         )
-    _check(labels, classes)
+    check_labels(labels, classes)
 
     names = EMOTIONS[:classes]
     predicted = probabilities.argmax(1)
@@ -123,7 +121,7 @@ def confusion(labels: np.ndarray, predicted: np.ndarray, classes: int = len(EMOT
     return cells.reshape(classes, classes)
 
 
-def calibration(
+def calibration_curve(
     probabilities: np.ndarray, labels: np.ndarray, bins: int = BINS
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return per bin of confidence: number of samples, mean confidence, accuracy, each (bins,); empty bins hold 0."""
@@ -140,23 +138,14 @@ def calibration(
 
 def calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int = BINS) -> float:
     """Return the mean gap between confidence and accuracy over the bins, weighted by samples."""
-    n, confidence, accuracy = calibration(probabilities, labels, bins)
+    n, confidence, accuracy = calibration_curve(probabilities, labels, bins)
     return float((n * np.abs(confidence - accuracy)).sum() / n.sum())
 
 
-def _check(labels: np.ndarray, classes: int) -> None:
+def check_labels(labels: np.ndarray, classes: int) -> None:
+    """Raise DataInvalid unless all labels are from 0 to ``classes`` - 1."""
     if labels.min() < 0 or labels.max() >= classes:
         raise DataInvalid(f"Found labels {labels.min()} to {labels.max()}; expected 0 to {classes - 1}.")
-
-
-def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
-    """Return the T for which softmax(logits / T) has the lowest negative log-likelihood (Guo et al. 2017)."""
-    _check(labels, logits.shape[1])
-
-    def nll(log_t: float) -> float:
-        return -log_softmax(logits / np.exp(log_t))[np.arange(len(labels)), labels].mean()
-
-    return float(np.exp(minimize_scalar(nll, bounds=(np.log(0.05), np.log(20)), method="bounded").x))
 
 
 def rates(counts: np.ndarray) -> dict[str, np.ndarray]:

@@ -37,7 +37,8 @@ import torch
 
 from fer import checkpoint
 from fer.errors import DataInvalid
-from fer.evaluate import chosen_on, drop_records
+from fer.evaluation.calibration import calibration_split
+from fer.evaluation.recorded import drop_records
 from fer.model import FaceNetwork
 from fer.training.loop import HISTORY, STATE, held
 
@@ -133,5 +134,6 @@ def main(options: SoupOptions) -> None:
     checkpoint.save(options.out, model, card)
     print(
         f"{options.out}: the mean of {len(options.models)} models. Fit its temperature and prior: python -m "
-        f"fer.evaluate --model {options.out} --split {chosen_on(card)} --calibrate --record, with --data and --root."
+        f"fer.evaluate --model {options.out} --split {calibration_split(card)} --calibrate --record, with --data "
+        "and --root."
     )

@@ -16,7 +16,7 @@ from torch.utils.data import Dataset
 
 from fer import checkpoint
 from fer.errors import DataInvalid
-from fer.evaluate import Predictions, predict
+from fer.evaluation.predictions import Predictions, predict
 
 
 def opinions(

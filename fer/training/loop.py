@@ -21,8 +21,9 @@ from tqdm import tqdm
 from fer import checkpoint
 from fer.datasets.collate import collate
 from fer.errors import DataInvalid, DataMissing, UserError
-from fer.evaluate import Predictions, drop_records, predict
 from fer.evaluation import valence_arousal
+from fer.evaluation.predictions import Predictions, predict
+from fer.evaluation.recorded import drop_records
 from fer.files import check_same_options, replacing
 from fer.interrupt import leave_to_the_main_process, stop_signals
 from fer.labels import EMOTIONS

@@ -29,6 +29,7 @@ from fer.datasets.affectnet8 import npy, tarball
 from fer.datasets.affectnet8 import source as affectnet8_source
 from fer.datasets.affectnet8.__main__ import Extract, Index, Verify, main
 from fer.errors import DataInvalid, DataMissing
+from fer.evaluation.recorded import drop_records
 from fer.labels import EMOTIONS
 from fer.training import TrainConfig, training_splits
 
@@ -340,7 +341,7 @@ def test_calibrated_anew_on_the_faces_that_chose_the_epoch(root, trained):
         key: value for key, value in json.loads(card).items() if key not in ("temperature", "prior_strength")
     }
     write_card(trained, changed)
-    evaluate.drop_records(trained)
+    drop_records(trained)
     scoring = {"model": trained, "data": "affectnet8", "root": root, "calibrate": True, "record": True}
     with pytest.raises(DataInvalid, match="--split held-out"):
         evaluate.main(evaluate.EvaluateConfig(**scoring, split="val"))

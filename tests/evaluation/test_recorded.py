@@ -1,14 +1,18 @@
+"""What is kept in a model's folder, and read again without any data set."""
+
+import json
+
 import numpy as np
 import pytest
 
 from fer import checkpoint
 from fer.errors import DataInvalid, DataMissing
-from fer.evaluate import Predictions, record
-from fer.evaluation.recorded import preferred_set, recorded_models
+from fer.evaluation.predictions import Predictions
+from fer.evaluation.recorded import preferred_set, record, recorded_models
 from fer.evaluation.scores import score
+from fer.labels import EMOTIONS
 from fer.model import build
 from fer.probabilities import to_probabilities
-from fer.training import History
 
 RNG = np.random.default_rng(0)
 LABELS = RNG.integers(0, 8, 60)
@@ -69,8 +73,24 @@ def test_missing_and_damaged_predictions_are_told(folder):
         model.predictions("ferplus-test")
 
 
-def test_a_history_is_read_where_there_is_one(folder):
-    model = recorded_models(folder)[0]
-    assert model.history is None
-    History([{"epoch": 1, "train_loss": 2.0, "chosen": 1}], 1).save(model.folder / "history.csv")
-    assert recorded_models(folder)[0].history.best_epoch == 1
+def test_record_can_be_read_and_scored_again(tmp_path):
+    names = [f"test/{i}" for i in range(60)]
+    written = record(tmp_path, "toy-test", Predictions(names, LOGITS, LABELS), CARD, {"flip": False})
+    with np.load(tmp_path / "predictions-toy-test.npz") as file:
+        assert sorted(file) == ["labels", "names", "probabilities"]
+        assert file["probabilities"].dtype == np.float16
+        assert file["labels"].dtype == np.int64
+        assert file["names"].tolist() == names
+        assert score(file["probabilities"], file["labels"]) == written
+    metrics = json.loads((tmp_path / "metrics.json").read_text())["toy-test"]
+    assert metrics == {"flip": False, **json.loads(json.dumps(written.to_dict()))}
+    wanted = {"n", "accuracy", "balanced_accuracy", "macro_f1", "ece", "per_class", "intervals"}
+    assert wanted <= set(metrics)
+    assert list(metrics["per_class"]) == list(EMOTIONS)
+
+
+def test_records_of_other_splits_stay(tmp_path):
+    for name in ("toy-valid", "toy-test", "toy-test"):
+        record(tmp_path, name, Predictions(list("abc"), LOGITS[:3], LABELS[:3]), {})
+    assert list(json.loads((tmp_path / "metrics.json").read_text())) == ["toy-valid", "toy-test"]
+    assert len(list(tmp_path.iterdir())) == 3

@@ -10,8 +10,8 @@ import pytest
 from fer.checkpoint import load
 from fer.datasets import FERPlus
 from fer.errors import DataInvalid, DataMissing
-from fer.evaluate import predict
 from fer.evaluation import results
+from fer.evaluation.predictions import predict
 from fer.evaluation.scores import score
 from fer.labels import EMOTIONS
 

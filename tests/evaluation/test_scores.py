@@ -7,7 +7,7 @@ import pytest
 from sklearn import metrics
 
 from fer.errors import DataInvalid
-from fer.evaluation.scores import calibration, calibration_error, confusion, fit_temperature, score
+from fer.evaluation.scores import calibration_curve, calibration_error, confusion, score
 from fer.labels import EMOTIONS
 from fer.probabilities import class_shift, log_softmax, to_probabilities
 
@@ -81,7 +81,7 @@ def test_calibration_by_hand():
     """Two bins of ten: (.5, .6] holds two faces, one right; (.9, 1] two, both right."""
     probabilities = sure([0, 0, 1, 1], confidence=np.array([0.52, 0.58, 0.95, 0.99]))
     labels = np.array([0, 1, 1, 1])
-    n, confidence, accuracy = calibration(probabilities, labels, bins=10)
+    n, confidence, accuracy = calibration_curve(probabilities, labels, bins=10)
     assert n.tolist() == [0, 0, 0, 0, 0, 2, 0, 0, 0, 2]
     assert confidence[[5, 9]] == pytest.approx([0.55, 0.97])
     assert accuracy[[5, 9]] == pytest.approx([0.5, 1.0])
@@ -90,7 +90,7 @@ def test_calibration_by_hand():
 
 
 def test_certainty_falls_into_the_last_bin():
-    n, _, _ = calibration(np.eye(8)[[0, 1]], np.array([0, 1]))
+    n, _, _ = calibration_curve(np.eye(8)[[0, 1]], np.array([0, 1]))
     assert n[-1] == 2
 
 
@@ -121,26 +121,6 @@ def test_all_right_leaves_no_doubt():
     assert score(np.eye(8), np.arange(8)).intervals["accuracy"] == (1, 1)
 
 
-@pytest.mark.parametrize("true", [0.3, 1.0, 2.5])
-def test_temperature_is_recovered(true):
-    rng = np.random.default_rng(0)
-    logits = 2 * rng.normal(size=(20_000, 8))
-    p = to_probabilities(logits)
-    labels = (p.cumsum(1) > rng.random((len(p), 1))).argmax(1)
-    assert fit_temperature(logits * true, labels) == pytest.approx(true, rel=0.03)
-
-
-def test_temperature_changes_no_name_and_mends_overconfidence(random):
-    probabilities, labels = random
-    logits = 4 * np.log(probabilities)
-    t = fit_temperature(logits, labels)
-    before, after = to_probabilities(logits), to_probabilities(logits, t)
-    assert t > 1
-    assert np.array_equal(before.argmax(1), after.argmax(1))
-    assert score(after, labels, 0).nll < score(before, labels, 0).nll
-    assert score(after, labels, 0).ece < score(before, labels, 0).ece
-
-
 def test_large_logits_stay_finite():
     p = to_probabilities(np.array([[1e4, 0.0], [-1e4, 0.0]], np.float32))
     assert p.tolist() == [[1, 0], [0, 1]]
@@ -168,11 +148,6 @@ def test_a_class_that_was_never_seen_is_not_made_likely(prior):
     shift = class_shift({"class_shares": shares.tolist(), "prior_strength": -0.5}, prior)
     assert shift[7] == shift[:7].min()
     assert np.isfinite(shift).all()
-
-
-def test_a_temperature_is_fitted_to_the_classes_there_are():
-    with pytest.raises(DataInvalid, match="labels 0 to 7; expected 0 to 6"):
-        fit_temperature(np.zeros((8, 7), np.float32), np.arange(8))
 
 
 def test_text_and_json_tell_every_class(random):

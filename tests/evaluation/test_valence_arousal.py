@@ -18,8 +18,8 @@ from fer.datasets import AffectNet8, SyntheticFaces
 from fer.datasets.packed import pack
 from fer.datasets.splits import subset
 from fer.errors import DataInvalid
-from fer.evaluate import Predictions, predict, record
-from fer.evaluation.recorded import RecordedModel
+from fer.evaluation.predictions import Predictions, predict
+from fer.evaluation.recorded import RecordedModel, record
 from fer.evaluation.valence_arousal import agreement, ccc_loss, known, score, to_learn
 from fer.explain import grad_cam, layers
 from fer.model import build, count_parameters

@@ -38,7 +38,7 @@ from two_processes import PLAIN, data
 from fer import evaluate
 from fer.checkpoint import load, save
 from fer.errors import DataInvalid, DataMissing
-from fer.evaluate import Predictions, predict
+from fer.evaluation.predictions import Predictions, predict
 from fer.labels import EMOTIONS
 from fer.model import ARCHITECTURES, FaceNetwork, build
 from fer.preprocess import Preprocess

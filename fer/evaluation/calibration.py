@@ -1,0 +1,48 @@
+"""Temperature and prior, fitted to predictions on a validation split and kept in the card."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+
+from fer.datasets.finding import CHOSEN_ON, HELD_OUT
+from fer.evaluation.predictions import Predictions
+from fer.evaluation.scores import check_labels
+from fer.probabilities import log_softmax
+
+STRENGTHS = sorted((round(0.05 * step, 2) for step in range(-20, 21)), key=abs)
+"""Weakest first. Below 0 is for networks that were trained with rare classes sampled more often than they occur."""
+ACCURACY_COST = 0.005
+"""How much accuracy may be lost for balanced accuracy: half a point."""
+
+
+def calibrate(card: dict, predictions: Predictions) -> dict:
+    """Return the card with what is fitted to these predictions; use a validation split.
+
+    ``temperature`` makes confidences match accuracies. ``prior_strength`` trades accuracy
+    for balanced accuracy: of all strengths that cost at most ``ACCURACY_COST`` of the
+    best accuracy, the one with the best balanced accuracy, the weakest on a tie.
+    """
+    card = card | {"temperature": round(fit_temperature(predictions.logits, predictions.labels), 4)}
+    if not card.get("class_shares"):
+        return card
+    cards = [card | {"prior_strength": strength} for strength in STRENGTHS]
+    scores = [predictions.score(candidate, resamples=0) for candidate in cards]
+    least = max(candidate.accuracy for candidate in scores) - ACCURACY_COST
+    affordable = [i for i, candidate in enumerate(scores) if candidate.accuracy >= least]
+    return cards[max(affordable, key=lambda i: scores[i].balanced_accuracy)]
+
+
+def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
+    """Return the T for which softmax(logits / T) has the lowest negative log-likelihood (Guo et al. 2017)."""
+    check_labels(labels, logits.shape[1])
+
+    def nll(log_t: float) -> float:
+        return -log_softmax(logits / np.exp(log_t))[np.arange(len(labels)), labels].mean()
+
+    return float(np.exp(minimize_scalar(nll, bounds=(np.log(0.05), np.log(20)), method="bounded").x))
+
+
+def calibration_split(card: Mapping) -> str:
+    """Return the ``--split`` to ``--calibrate`` a model on: the one that chose its epoch."""
+    return CHOSEN_ON.get(card.get("train_data"), HELD_OUT)  # releases of AffectNet have names of their own
