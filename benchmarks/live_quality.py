@@ -75,7 +75,7 @@ class Simulated:
             evidence = self._rng.normal(0, 1, len(EMOTIONS))
             evidence[self.truth] += 2.0
             shares = np.exp(evidence) / np.exp(evidence).sum()
-            answers.append(FaceEmotion.name(box, shares.astype(np.float32), 0.0))
+            answers.append(FaceEmotion.from_probabilities(box, shares.astype(np.float32), 0.0))
         return answers
 
 

@@ -43,7 +43,6 @@ import numpy as np
 from tqdm import tqdm
 
 from fer.errors import DataInvalid, DataMissing
-from fer.faces import FaceDetector
 from fer.files import replacing
 from fer.labels import EMOTIONS, index
 from fer.photos.bulk import analyse
@@ -65,11 +64,10 @@ def main(options: ChainOptions) -> None:
             f"{len(missing)} photos of {options.labels} are not there, the first is {missing[0]}. "
             "Does --photos name their folder?"
         )
-    predictor = EmotionPredictor(model, prior=options.prior)
+    predictor = EmotionPredictor(model, detector=options.detector, prior=options.prior)
     if options.crop_margin is not None:
         predictor.margin = options.crop_margin
-    detector = FaceDetector(thorough=options.detector == "thorough")
-    pictures = list(tqdm(analyse(files, predictor, detector, detector), total=len(files), disable=None))
+    pictures = list(tqdm(analyse(files, predictor), total=len(files), disable=None))
     broken = [picture.error for picture in pictures if picture.error]
     if broken:
         raise DataInvalid(f"{len(broken)} photos cannot be read; first: {broken[0]}")

@@ -71,7 +71,6 @@ import torch
 from tqdm import tqdm
 
 from fer.errors import DataInvalid, DataMissing
-from fer.faces import FaceDetector
 from fer.files import check_output
 from fer.interrupt import stop_signals
 from fer.photos.annotate import Annotator
@@ -101,8 +100,8 @@ def main(options: PredictOptions) -> int:
         torch.set_num_threads(processes.cores)
     listing = Listing(options.paths, leave_out=options.save_annotated)
     annotator = Annotator(options.save_annotated, list(listing)) if options.save_annotated else None
-    predictor = EmotionPredictor(options.model, options.threshold, prior=options.prior)
-    columns = (*COLUMNS, *SCORES * predictor.tells_valence_arousal)
+    predictor = EmotionPredictor(options.model, options.threshold, options.detector, prior=options.prior)
+    columns = (*COLUMNS, *SCORES * predictor.model.valence_arousal)
     parts = Parts(options.csv, columns, listing, processes)
 
     def begin() -> tuple[bool, int]:
@@ -194,14 +193,11 @@ def write(
     first: bool,
 ) -> None:
     """Write this process's part of the table, and the drawn copies."""
-    with_faces = not options.whole_image
     total = sum(1 for _ in parts.todo()) if first else 0
     pictures = analyse(
         parts.todo(),
         predictor,
-        # A photo is looked at once and may take its time; what one frame of a video misses, the next one has.
-        photo_detector=FaceDetector(thorough=options.detector == "thorough") if with_faces else None,
-        video_detector=FaceDetector() if with_faces else None,
+        whole_image=options.whole_image,
         sampling=Sampling(options.frame_step, options.every_seconds),
         batch_size=options.batch_size,
         keep_images=annotator is not None,
@@ -214,7 +210,7 @@ def write(
             tqdm(total=total, unit="file", disable=None if first else True) as bar,
         ):
             for picture in pictures:
-                for row in rows(picture, predictor.tells_valence_arousal):
+                for row in rows(picture, predictor.model.valence_arousal):
                     write_row(table, row)
                 table.flush()
                 if picture.error:

@@ -1,6 +1,6 @@
-"""Frame in, named faces out: what every demo and script shows goes through here."""
+"""Picture in, faces with their emotions out: every demo and script goes through here."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from fer import checkpoint
 from fer.errors import DataInvalid
-from fer.faces import FaceDetector, crop
+from fer.faces import FaceDetector, check_frame, clip, crop
 from fer.labels import EMOTIONS, UNCERTAIN
+from fer.photos.reading import read_image
 from fer.probabilities import class_shift, outputs_of, to_probabilities
 from fer.runtime import fastest, one_torch_thread
 
@@ -20,17 +21,20 @@ MODELS = Path(__file__).parent.parent / "models"
 DEFAULTS = ("emotion_net", "baseline_cnn")
 """Shipped models, best first."""
 
+Detector = Callable[..., np.ndarray]
+"""From a BGR uint8 frame (H, W, 3) to boxes int (K, 4), as a ``FaceDetector``; the demos also give ``max_side``."""
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class FaceEmotion:
-    """One face of a frame.
+    """A face that was found in a picture.
 
     Attributes:
-        box: left, top, width, height, in pixels of the frame.
+        box: left, top, width, height in pixels, inside the picture: ``picture[y : y + h, x : x + w]`` is the face.
         probabilities: float32 (8,), calibrated, in the order of EMOTIONS, summing to 1.
-        emotion: the likeliest emotion, or ``"uncertain"`` below the threshold.
+        emotion: the most probable emotion, or ``"uncertain"`` below the threshold.
         confidence: its probability.
-        valence, arousal: -1 to 1, where the network tells them, otherwise None.
+        valence, arousal: -1 to 1; None where the network does not predict them.
     """
 
     box: tuple[int, int, int, int]
@@ -41,27 +45,33 @@ class FaceEmotion:
     arousal: float | None = None
 
     @classmethod
-    def name(
+    def from_probabilities(
         cls,
-        box: Sequence[int],
+        box: Sequence[int] | np.ndarray,
         probabilities: np.ndarray,
         threshold: float,
-        valence_arousal: Sequence[float] = (None, None),
+        valence: float | None = None,
+        arousal: float | None = None,
     ) -> "FaceEmotion":
-        """Return the face named after its likeliest emotion."""
+        """Return the face with its most probable emotion."""
         best = int(probabilities.argmax())
         confidence = float(probabilities[best])
         emotion = EMOTIONS[best] if confidence >= threshold else UNCERTAIN
-        return cls(tuple(int(v) for v in box), probabilities, emotion, confidence, *valence_arousal)
+        x, y, w, h = (int(v) for v in box)
+        return cls((x, y, w, h), probabilities, emotion, confidence, valence, arousal)
+
+    def as_dict(self) -> dict[str, float]:
+        """Return the probabilities by name: ``{"neutral": 0.02, …}``."""
+        return dict(zip(EMOTIONS, self.probabilities.tolist(), strict=True))
 
 
 class EmotionPredictor:
-    """Name the emotion of every face in a picture.
+    """Predict the emotion of every face in a picture.
 
     Args:
-        model: folder of a trained model.
-        threshold: an emotion less probable than this is called ``"uncertain"``.
-        detector: from frame to boxes (K, 4); ``FaceDetector()`` by default.
+        model: folder of a trained model; by default the best one that is shipped.
+        threshold: a face whose emotion is less probable than this is ``"uncertain"``.
+        detector: ``"thorough"``, for photos; ``"fast"``, for live frames; or a function from frame to boxes (K, 4).
         flip: average each face with its mirror image; by default as the card says.
         prior: ``"chosen"``, ``"training"`` or ``"uniform"``; see ``fer.probabilities.class_shift``.
         runtime: ``"auto"`` runs the model's ``model.onnx`` where it can, ``"torch"`` the weights themselves.
@@ -74,7 +84,7 @@ class EmotionPredictor:
         self,
         model: str | Path | None = None,
         threshold: float = 0.4,
-        detector: FaceDetector | None = None,
+        detector: str | Detector = "thorough",
         flip: bool | None = None,
         prior: str = "chosen",
         runtime: str = "auto",
@@ -83,56 +93,82 @@ class EmotionPredictor:
             raise DataInvalid(f"threshold={threshold}; expected a probability, 0 to 1.")
         if runtime not in ("auto", "torch"):
             raise DataInvalid(f"runtime={runtime!r}; expected 'auto' or 'torch'.")
+        if isinstance(detector, str):
+            if detector not in ("thorough", "fast"):
+                raise DataInvalid(f"detector={detector!r}; expected 'thorough', 'fast' or a FaceDetector.")
+            detector = FaceDetector(thorough=detector == "thorough")
         folder = Path(model or default_model())
         self.model, self.card = checkpoint.load(folder)
         self.model.to(memory_format=torch.channels_last)
-        self.tells_valence_arousal = self.model.valence_arousal
         # An exported network gives logits alone.
-        auto = runtime == "auto" and not self.tells_valence_arousal
+        auto = runtime == "auto" and not self.model.valence_arousal
         self.network = fastest(folder, self.model, self.card) if auto else self.model
         self.threshold = threshold
-        self.detect = detector or FaceDetector()
+        self.detect = detector
         self.flip = self.card.get("flip", False) if flip is None else flip
         self.margin = self.card.get("crop_margin", 0.0)
         self.temperature = self.card.get("temperature", 1.0)
         self.shift = class_shift(self.card, prior)
 
-    def __call__(self, frame: np.ndarray) -> list[FaceEmotion]:
-        """Return the faces of a frame, BGR uint8 (H, W, 3), largest first.
+    def __call__(self, picture: str | Path | np.ndarray, image_format: str = "BGR") -> list[FaceEmotion]:
+        """Return the faces of a picture, largest first.
+
+        Args:
+            picture: path of a photo, or a uint8 array (H, W, 3) or grey (H, W).
+            image_format: channel order of an array, ``"BGR"`` (OpenCV) or ``"RGB"`` (Pillow, matplotlib).
 
         Raises:
-            DataInvalid: the frame is None, as from cv2.imread where there is no picture.
+            DataInvalid: the file cannot be read, the array has another type or shape, or is None, as from
+                ``cv2.imread`` where there is no picture.
         """
-        if frame is None:
-            raise DataInvalid("Found None; expected a BGR picture (H, W, 3). Did cv2.imread find the file?")
+        if image_format not in ("BGR", "RGB"):
+            raise DataInvalid(f"image_format={image_format!r}; expected 'BGR' or 'RGB'.")
+        if isinstance(picture, str | Path):
+            frame = read_image(picture)
+        elif isinstance(picture, np.ndarray):
+            check_frame(picture)
+            swapped = image_format == "RGB" and picture.ndim == 3
+            frame = np.ascontiguousarray(picture[:, :, ::-1] if swapped else picture)
+        else:
+            raise DataInvalid(
+                f"Found a picture of type {type(picture).__name__}; expected a path or a uint8 array (H, W, 3). "
+                "cv2.imread gives None for a file that it cannot read."
+            )
         return self.classify(frame, self.detect(frame))
 
     def classify(self, frame: np.ndarray, boxes: np.ndarray) -> list[FaceEmotion]:
-        """Return one face for each box (K, 4) of a frame, in one forward pass."""
-        return self.name_crops(boxes, [crop(frame, box, self.margin) for box in boxes])
+        """Return a face for each box (K, 4) of a BGR frame, all in one forward pass.
 
-    def name_crops(self, boxes: Sequence[np.ndarray], crops: Sequence[np.ndarray]) -> list[FaceEmotion]:
-        """Return one face for each box (4,), from its crop as for ``classify_crops``."""
-        probabilities, told = self.read_crops(crops)
-        pairs = [(None, None)] * len(crops) if told is None else told.tolist()
-        rows = zip(boxes, probabilities, pairs, strict=True)
-        return [FaceEmotion.name(box, row, self.threshold, pair) for box, row, pair in rows]
+        A box that reaches over the border is cropped as it is, with padding, and reported within the frame.
+        """
+        boxes = np.asarray(boxes).reshape(-1, 4)
+        crops = [crop(frame, box, self.margin) for box in boxes]
+        return self.classify_crops(crops, clip(boxes, frame.shape))
 
-    def classify_crops(self, crops: Sequence[np.ndarray]) -> np.ndarray:
-        """Return probabilities, float32 (N, 8), of face crops: BGR (H, W, 3) or grey (H, W), uint8, of any size."""
-        return self.read_crops(crops)[0]
+    def classify_crops(
+        self, crops: Sequence[np.ndarray], boxes: Sequence[np.ndarray] | np.ndarray | None = None
+    ) -> list[FaceEmotion]:
+        """Return a face for each crop: uint8 of any size, BGR (H, W, 3) or grey (H, W).
 
-    def read_crops(self, crops: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray | None]:
-        """Return probabilities (N, 8) and, where the network tells them, valence and arousal (N, 2)."""
+        Args:
+            crops: what ``fer.faces.crop`` gives, also of several pictures; all go through one forward pass.
+            boxes: (K, 4), where each lies in its picture; by default each crop is a picture.
+        """
         if not crops:
-            return np.zeros((0, len(EMOTIONS)), np.float32), None
+            return []
+        if boxes is None:
+            boxes = [np.array([0, 0, face.shape[1], face.shape[0]]) for face in crops]
         with nullcontext() if isinstance(self.network, nn.Module) else one_torch_thread():
             inputs = torch.stack([self.model.preprocess(_to_tensor(face)) for face in crops])
-            logits, told = outputs_of(self.network, inputs, self.flip)
-        found = to_probabilities(logits.numpy(), self.temperature, self.shift)
+            logits, valence_arousal = outputs_of(self.network, inputs, self.flip)
+        known = to_probabilities(logits.numpy(), self.temperature, self.shift)
         probabilities = np.zeros((len(crops), len(EMOTIONS)), np.float32)
-        probabilities[:, : found.shape[1]] = found  # a network of seven classes never says contempt
-        return probabilities, None if told is None else told.numpy()
+        probabilities[:, : known.shape[1]] = known  # a network of seven classes never predicts contempt
+        pairs = [()] * len(crops) if valence_arousal is None else valence_arousal.tolist()
+        return [
+            FaceEmotion.from_probabilities(box, row, self.threshold, *pair)
+            for box, row, pair in zip(boxes, probabilities, pairs, strict=True)
+        ]
 
 
 def default_model() -> Path:

@@ -200,13 +200,13 @@ def test_videos_have_frame_numbers(tmp_path, model):
 
 def test_faces_of_several_pictures_share_a_forward_pass(tmp_path, model, monkeypatch):
     sizes = []
-    classify = bulk.EmotionPredictor.read_crops
+    classify = EmotionPredictor.classify_crops
 
-    def counted(self, crops):
+    def counted(self, crops, boxes):
         sizes.append(len(crops))
-        return classify(self, crops)
+        return classify(self, crops, boxes)
 
-    monkeypatch.setattr(bulk.EmotionPredictor, "read_crops", counted)
+    monkeypatch.setattr(EmotionPredictor, "classify_crops", counted)
     rng = np.random.default_rng(0)
     for number in range(5):
         save(tmp_path / "in" / f"{number}.png", rng.integers(0, 256, (48, 48), np.uint8))

@@ -3,17 +3,20 @@
 import subprocess
 import sys
 
+import cv2
 import numpy as np
 import pytest
 import torch
 from helpers import SIZE, small_net
 from torch import nn
 
+from fer import EmotionPredictor
 from fer.checkpoint import save
 from fer.errors import DataInvalid, DataMissing
+from fer.faces import FaceDetector, crop
 from fer.labels import EMOTIONS
 from fer.model import ARCHITECTURES, FaceNetwork, build
-from fer.predictor import EmotionPredictor, FaceEmotion
+from fer.predictor import FaceEmotion
 from fer.preprocess import Preprocess
 from synthetic_faces.actor import Actor
 
@@ -46,9 +49,10 @@ def test_one_face_for_each_box(folder):
         assert face.probabilities.sum() == pytest.approx(1, abs=1e-6)
         assert face.confidence == face.probabilities.max()
         assert type(face.confidence) is float
+        assert face.as_dict() == dict(zip(EMOTIONS, face.probabilities.tolist(), strict=True))
 
 
-def test_each_face_gets_its_own_answer(folder):
+def test_each_face_gets_its_own_probabilities(folder):
     """In one batch as alone."""
     one, frame = predictor(folder), picture()
     together = one(frame)
@@ -69,7 +73,7 @@ def test_all_faces_of_a_frame_take_one_forward_pass(folder, flip):
 def test_no_face(folder):
     one = predictor(folder, detector=lambda frame: np.zeros((0, 4), int))
     assert one(picture()) == []
-    assert one.classify_crops([]).shape == (0, 8)
+    assert one.classify_crops([]) == []
 
 
 def test_an_empty_wall_has_no_face(folder):
@@ -100,17 +104,42 @@ def colours(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(("bgr", "emotion"), [((0, 0, 250), "happiness"), ((250, 0, 0), "fear")])
-def test_frames_are_bgr_and_the_network_sees_rgb(colours, bgr, emotion):
+def test_arrays_are_bgr_unless_said_otherwise_and_files_what_they_are(colours, tmp_path, bgr, emotion):
     frame = np.empty((96, 96, 3), np.uint8)
     frame[:] = bgr
-    assert {face.emotion for face in predictor(colours)(frame)} == {emotion}
+    cv2.imwrite(str(tmp_path / "a.png"), frame)
+    predict = predictor(colours)
+    results = [
+        predict(frame),
+        predict(frame[:, :, ::-1], image_format="RGB"),
+        predict(str(tmp_path / "a.png")),
+        predict(tmp_path / "a.png", image_format="RGB"),  # of arrays only
+    ]
+    assert [{face.emotion for face in faces} for faces in results] == [{emotion}] * 4
 
 
-def test_grey_frames(folder):
+def test_grey_pictures(folder):
     frame = picture()[:, :, 0]
-    coloured = np.repeat(frame[:, :, None], 3, 2)
-    for a, b in zip(predictor(folder)(frame), predictor(folder)(coloured), strict=True):
-        np.testing.assert_allclose(a.probabilities, b.probabilities, atol=1e-4)
+    coloured, predict = np.repeat(frame[:, :, None], 3, 2), predictor(folder)
+    for faces in (predict(frame), predict(frame, image_format="RGB")):
+        for a, b in zip(faces, predict(coloured), strict=True):
+            np.testing.assert_allclose(a.probabilities, b.probabilities, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (None, r"type NoneType; expected a path or a uint8 array.*cv2\.imread"),
+        ([[1, 2]], "type list; expected"),
+        (np.zeros((9, 9, 4), np.uint8), r"uint8 \(9, 9, 4\); expected uint8"),
+        (np.zeros((9, 9, 3)), "float64"),
+        (np.zeros((0, 9, 3), np.uint8), r"\(0, 9, 3\)"),
+        ("absent.jpg", "absent.jpg"),
+    ],
+)
+def test_what_is_no_picture_is_refused(folder, image, message):
+    with pytest.raises(DataInvalid, match=message):
+        predictor(folder)(image)
 
 
 @pytest.mark.parametrize(("margin", "side"), [(0.0, 40), (0.25, 60), (-0.1, 32)])
@@ -123,9 +152,13 @@ def test_margin_of_the_card_is_used(tmp_path, margin, side):
     assert seen == [(3, side, side)]
 
 
-def test_boxes_over_the_border(folder):
-    (face,) = predictor(folder).classify(picture(), np.array([[-10, 80, 40, 40]]))
-    assert face.box == (-10, 80, 40, 40)
+def test_boxes_lie_inside_the_picture_but_are_cropped_as_they_are(folder):
+    frame, box = picture(), np.array([-10, 80, 40, 40])
+    (face,) = predictor(folder).classify(frame, box[None])
+    assert face.box == (0, 80, 30, 16)
+    (whole,) = predictor(folder).classify_crops([crop(frame, box)])
+    np.testing.assert_allclose(face.probabilities, whole.probabilities, atol=1e-6)
+    assert whole.box == (0, 0, 40, 40)
 
 
 @pytest.mark.parametrize("threshold", [0.0, 0.5, 1.0])
@@ -141,7 +174,7 @@ def test_below_the_threshold_a_face_is_uncertain(colours, threshold):
 
 def test_a_confidence_at_the_threshold_is_enough():
     probabilities = np.array([0.25, 0.75, 0, 0, 0, 0, 0, 0], np.float32)
-    assert FaceEmotion.name((0, 0, 1, 1), probabilities, 0.75).emotion == "happiness"
+    assert FaceEmotion.from_probabilities((0, 0, 1, 1), probabilities, 0.75).emotion == "happiness"
 
 
 def test_temperature_and_flip_of_the_card_are_used(tmp_path):
@@ -161,7 +194,7 @@ def test_uniform_prior(folder):
         np.testing.assert_allclose(b.probabilities, expected / expected.sum(), atol=1e-5)
 
 
-def test_networks_of_seven_classes_never_say_contempt(tmp_path):
+def test_networks_of_seven_classes_never_predict_contempt(tmp_path):
     save(tmp_path, small_net(num_classes=7), CARD | {"class_shares": [0.7] + [0.05] * 6})
     for face in predictor(tmp_path)(picture()):
         assert face.probabilities.shape == (8,)
@@ -172,13 +205,34 @@ def test_networks_of_seven_classes_never_say_contempt(tmp_path):
 def test_crops_of_any_size(folder):
     one = predictor(folder)
     crops = [picture(SIZE, SIZE), picture(50, 50), picture(SIZE, SIZE)[:, :, 0], picture(50, 50)[:, ::-1, 0]]
-    assert one.classify_crops(crops).shape == (4, 8)
+    assert [face.probabilities.shape for face in one.classify_crops(crops)] == [(8,)] * 4
 
 
-@pytest.mark.parametrize("threshold", [-0.1, 1.1])
-def test_threshold_is_a_probability(folder, threshold):
-    with pytest.raises(DataInvalid, match="0 to 1"):
-        predictor(folder, threshold=threshold)
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"threshold": -0.1}, "0 to 1"),
+        ({"threshold": 1.1}, "0 to 1"),
+        ({"detector": "best"}, "expected 'thorough', 'fast'"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(folder, options, message):
+    with pytest.raises(DataInvalid, match=message):
+        predictor(folder, **options)
+    with pytest.raises(DataInvalid, match="expected 'BGR' or 'RGB'"):
+        predictor(folder)(picture(), image_format="HSV")
+
+
+def test_the_detector_is_thorough_unless_a_fast_one_is_asked_for(folder):
+    """A tilted head that fills the picture."""
+    scene = Actor((320, 240)).frame(0.0)
+    tight = crop(scene, FaceDetector()(scene)[0], -0.1)
+    turn = cv2.getRotationMatrix2D((len(tight) / 2, len(tight) / 2), 30, 1)
+    tilted = cv2.warpAffine(tight, turn, tight.shape[:2], borderMode=cv2.BORDER_REPLICATE)
+    (face,) = EmotionPredictor(folder)(tilted)
+    x, y, w, h = face.box
+    assert tilted[y : y + h, x : x + w].shape == (h, w, 3)
+    assert EmotionPredictor(folder, detector="fast")(tilted) == []
 
 
 def test_no_such_model(tmp_path):
@@ -196,7 +250,7 @@ def test_demos_need_no_training_libraries():
 @pytest.mark.parametrize("actor", range(4))
 def test_the_shipped_network_reads_the_built_in_sample(actor):
     """Of every emotion that the film shows in full, most frames are named rightly."""
-    film, predictor = Actor(seed=actor), EmotionPredictor()
+    film, predictor = Actor(seed=actor), EmotionPredictor(detector="fast")
     for label, emotion in enumerate(EMOTIONS):
         moments = 3 * label + np.linspace(0.8, 2.4, 17)
         named = [[face.emotion for face in predictor(film.frame(moment))] for moment in moments]

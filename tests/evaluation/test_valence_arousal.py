@@ -349,14 +349,14 @@ def rated_model(tmp_path):
     return tmp_path / "model"
 
 
-def test_the_predictor_tells_them(rated_model):
+def test_the_predictor_predicts_them(rated_model):
     predictor = EmotionPredictor(rated_model)
     frame = np.random.default_rng(0).integers(0, 255, (60, 80, 3), np.uint8)
     boxes = np.array([[0, 0, 40, 40], [20, 10, 30, 30]])
     faces = predictor.classify(frame, boxes)
     assert all(-1 <= value <= 1 for face in faces for value in (face.valence, face.arousal))
     crops = [frame[:40, :40], frame[10:40, 20:50]]
-    assert np.allclose(predictor.classify_crops(crops)[0], faces[0].probabilities, atol=1e-6)
+    assert np.allclose(predictor.classify_crops(crops)[0].probabilities, faces[0].probabilities, atol=1e-6)
     mirrored = predictor.classify(frame[:, ::-1].copy(), np.array([[40, 0, 40, 40]]))
     assert mirrored[0].valence == pytest.approx(faces[0].valence, abs=1e-4)  # flip averages both
 
