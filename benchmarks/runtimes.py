@@ -43,14 +43,15 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from benchmarks import record
 from fer import checkpoint
 from fer.datasets.ferplus import FERPlus
 from fer.export import export
+from fer.model import FaceNetwork
 from fer.predictor import EmotionPredictor
-from fer.probabilities import logits_of
+from fer.probabilities import outputs_of
 from fer.runtime import OnnxNetwork, OpenVinoNetwork
 
 CROP = 160
@@ -85,10 +86,10 @@ def main(options: RuntimesOptions) -> None:
     record.save(options.out, threads=torch.get_num_threads(), repeats=options.repeats, cases=rows)
 
 
-def names(model: nn.Module, network: Callable[[Tensor], Tensor], faces: Tensor) -> Tensor:
+def names(model: FaceNetwork, network: Callable[[Tensor], Tensor], faces: Tensor) -> Tensor:
     """Return the likeliest class of each face, int64 (N,), with its mirror image."""
     parts = faces.split(64)
-    return torch.cat([logits_of(network, model.preprocess(part), flip=True).argmax(1) for part in parts])
+    return torch.cat([outputs_of(network, model.preprocess(part), flip=True)[0].argmax(1) for part in parts])
 
 
 @torch.inference_mode()
@@ -106,7 +107,7 @@ def times(folder: Path, network: Callable[[Tensor], Tensor], repeats: int) -> di
     }
 
 
-def runtimes(model: nn.Module, file: Path) -> dict[str, Callable[[Tensor], Tensor]]:
+def runtimes(model: FaceNetwork, file: Path) -> dict[str, Callable[[Tensor], Tensor]]:
     """Return the same network in each runtime."""
     opencv = cv2.dnn.readNetFromONNX(str(file))
 

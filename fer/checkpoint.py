@@ -14,7 +14,7 @@ import platform
 import re
 import struct
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import safetensors.torch
@@ -22,10 +22,10 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from fer import model as models
 from fer.errors import DataInvalid, DataMissing
 from fer.files import replacing
 from fer.labels import EMOTIONS
+from fer.model import FaceNetwork, architecture, build, count_parameters
 from fer.preprocess import Preprocess
 
 WEIGHTS, CARD = "model.safetensors", "card.json"
@@ -34,14 +34,14 @@ STUDENT = Preprocess(size=224, channels=3, scaling="raw")
 """How the student project of 2022 fed its network; assumed for a bare baseline state_dict."""
 
 
-def save(folder: str | Path, model: models.FaceNetwork, card: Mapping, half: bool = False) -> None:
+def save(folder: str | Path, model: FaceNetwork, card: Mapping, half: bool = False) -> None:
     """Write weights and card into ``folder``, each under a temporary name first.
 
     Args:
         folder: made when missing.
-        model: a network of ``fer.model.build``, with its ``preprocess``.
+        model: a network of ``fer.model``.
         card: anything JSON-ready; how to build the network and the hash of the weights are added.
-        half: write convolutions and linear layers, which are nearly all of it, as float16.
+        half: write convolutions and linear layers, nearly the whole file, as float16.
 
     Raises:
         DataInvalid: the network has more outputs than there are emotions.
@@ -58,18 +58,15 @@ def save(folder: str | Path, model: models.FaceNetwork, card: Mapping, half: boo
         # Not save_file: the file it makes can be read by its owner alone.
         temporary.write_bytes(safetensors.torch.save(weights, metadata={"format": "pt"}))
         digest = _sha256(temporary)
-    write_card(
-        folder,
-        {
-            **card,
-            "arch": model.arch,
-            "options": model.options,
-            "emotions": list(EMOTIONS[: model.num_classes]),
-            "preprocess": model.preprocess.to_dict(),
-            "parameters": models.count_parameters(model),
-            "weights_sha256": digest,
-        },
-    )
+    added = {
+        "arch": model.arch,
+        "options": model.options,
+        "emotions": list(EMOTIONS[: model.num_classes]),
+        "preprocess": model.preprocess.to_dict(),
+        "parameters": count_parameters(model),
+        "weights_sha256": digest,
+    }
+    write_card(folder, {**card, **added})
 
 
 def write_card(folder: str | Path, card: Mapping) -> None:
@@ -78,7 +75,7 @@ def write_card(folder: str | Path, card: Mapping) -> None:
         temporary.write_text(json.dumps(card, indent=2) + "\n", "utf-8")
 
 
-def load(path: str | Path, arch: str | None = None, device: str = "cpu") -> tuple[models.FaceNetwork, dict]:
+def load(path: str | Path, arch: str | None = None, device: str = "cpu") -> tuple[FaceNetwork, dict]:
     """Return the network, ready to predict, and its card.
 
     Args:
@@ -88,45 +85,23 @@ def load(path: str | Path, arch: str | None = None, device: str = "cpu") -> tupl
         device: where the network goes.
 
     Raises:
-        DataMissing: a file is not there.
+        DataMissing: a file is missing.
         DataInvalid: the classes have another order, a weight is missing, left
             over or of another shape, or a file is damaged or needs unpickling.
     """
     path = Path(path)
-    if path.is_dir():
-        card = read_card(path)
-        weights = _read_weights(path / WEIGHTS)
-        if "weights_sha256" in card and card["weights_sha256"] != _sha256(path / WEIGHTS):
-            raise DataInvalid(
-                f"{path / WEIGHTS} is not the file that {CARD} describes (its sha256 differs). "
-                "Take both from the same place."
-            )
-    elif not path.exists():
-        raise DataMissing(
-            f"No model at {path}: expected a folder with {WEIGHTS} and {CARD}. See models/README.md."
-        )
-    elif arch is None:
+    card = read_card(path) if path.is_dir() else _card_of_bare_weights(path, arch)
+    weights = _read_weights(path / WEIGHTS if path.is_dir() else path)
+    if "weights_sha256" in card and card["weights_sha256"] != _sha256(path / WEIGHTS):
         raise DataInvalid(
-            f"{path} is a file, not a model's folder. If it holds bare weights, say of which network, e.g. "
-            '--arch baseline in fer.evaluate, or load(..., arch="baseline").'
+            f"{path / WEIGHTS} is not the file that {CARD} describes (its sha256 differs). "
+            "Take both from the same place."
         )
-    else:
-        weights = _read_weights(path)
-        usual = (
-            STUDENT if arch == "baseline" else models.ARCHITECTURES.get(arch, models.EmotionNet).preprocess
-        )
-        card = {"arch": arch, "emotions": list(EMOTIONS), "preprocess": usual.to_dict(), "source": path.name}
-
     try:
-        model = models.build(
-            card["arch"],
-            num_classes=len(card["emotions"]),
-            preprocess=Preprocess(**card["preprocess"]),
-            **card.get("options", {}),
+        model = build(
+            card["arch"], len(card["emotions"]), Preprocess(**card["preprocess"]), **card.get("options", {})
         )
     except (TypeError, ValueError, RuntimeError) as error:  # the network or Preprocess does not know it
-        if not path.is_dir():
-            raise
         raise DataInvalid(
             f"{path / CARD} does not describe a network of this code ({error}). Take the model from its "
             "source again, or use the code it was trained with."
@@ -141,8 +116,27 @@ def load(path: str | Path, arch: str | None = None, device: str = "cpu") -> tupl
     return model.to(device).eval(), card
 
 
+def _card_of_bare_weights(path: Path, arch: str | None) -> dict:
+    if not path.exists():
+        raise DataMissing(
+            f"No model at {path}: expected a folder with {WEIGHTS} and {CARD}. See models/README.md."
+        )
+    if arch is None:
+        raise DataInvalid(
+            f"{path} is a file, not a model's folder. If it holds bare weights, say of which network, e.g. "
+            '--arch baseline in fer.evaluate, or load(..., arch="baseline").'
+        )
+    preprocess = STUDENT if arch == "baseline" else architecture(arch).preprocess
+    return {
+        "arch": arch,
+        "emotions": list(EMOTIONS),
+        "preprocess": preprocess.to_dict(),
+        "source": path.name,
+    }
+
+
 def read_card(folder: str | Path) -> dict:
-    """Return a model's card after checking that its outputs are named as here, and its numbers can be.
+    """Return a model's card after checking that its outputs are named as here, and its numbers are in range.
 
     Raises:
         DataMissing, DataInvalid: as ``load``.
@@ -163,38 +157,33 @@ def read_card(folder: str | Path) -> dict:
             f"{file} names its outputs {found}; this code expects {list(EMOTIONS)}. "
             "Every face would get a wrong name: retrain, or load a matching checkpoint."
         )
-    for key, (right, expected) in _NUMBERS.items():
-        if card.get(key) is not None and not right(card[key]):
-            raise _wrong(file, key, card[key], expected)
-    shares = card.get("class_shares")
-    if shares and not (
-        isinstance(shares, list) and len(shares) == len(found) and all(map(_is_share, shares))
-    ):
-        raise _wrong(file, "class_shares", shares, f"{len(found)} shares from 0 to 1, one an output")
+    for key, (valid, expected) in _RANGES.items():
+        value = card.get(key)
+        if value is not None and not valid(value, len(found)):
+            raise DataInvalid(
+                f"{file} is damaged: {key} is {value!r}; expected {expected}. Take the model from its source again."
+            )
     return card
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: object, classes: int = 0) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _is_share(value: object) -> bool:
-    return _is_number(value) and 0 <= value <= 1
+def _are_frequencies(values: object, classes: int) -> bool:
+    return isinstance(values, list) and (
+        not values or (len(values) == classes and all(_is_number(v) and 0 <= v <= 1 for v in values))
+    )
 
 
-_NUMBERS = {
-    "temperature": (lambda value: _is_number(value) and value > 0, "a number above 0"),
+_RANGES: dict[str, tuple[Callable[..., bool], str]] = {
+    "temperature": (lambda value, classes: _is_number(value) and value > 0, "a number above 0"),
     "prior_strength": (_is_number, "a number"),
     "crop_margin": (_is_number, "a number"),
-    "flip": (lambda value: isinstance(value, bool), "true or false"),
+    "flip": (lambda value, classes: isinstance(value, bool), "true or false"),
+    "class_shares": (_are_frequencies, "a class frequency from 0 to 1 for each output"),
 }
-"""What scoring and the demos take from a card as it is, and what it must be."""
-
-
-def _wrong(file: Path, key: str, value: object, expected: str) -> DataInvalid:
-    return DataInvalid(
-        f"{file} is damaged: {key} is {value!r}; expected {expected}. Take the model from its source again."
-    )
+"""What scoring and the demos take from a card as it is: a test of value and number of classes, and what it must be."""
 
 
 def provenance() -> dict:
@@ -203,11 +192,17 @@ def provenance() -> dict:
     for name in ("torch", "torchvision", "numpy", "accelerate", "opencv-python"):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):  # e.g. a headless OpenCV
             versions[name] = importlib.metadata.version(name)
-    return {"git": _git_commit(), "versions": versions}
+    command = ["git", "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"]
+    commit = None
+    with contextlib.suppress(OSError, subprocess.CalledProcessError):  # no git, or not a clone
+        here = Path(__file__).parent
+        done = subprocess.run(command, cwd=here, capture_output=True, text=True, check=True)
+        commit = done.stdout.strip()
+    return {"git": commit, "versions": versions}
 
 
 def read_plain(path: Path) -> object:
-    """Return what ``torch.save`` wrote, as long as it is tensors and plain values; nothing else is unpickled.
+    """Return what ``torch.save`` wrote, if it is tensors and plain values; nothing else is unpickled.
 
     Raises:
         DataInvalid: the file holds other objects, or is damaged.
@@ -228,15 +223,6 @@ _UNREADABLE = (
     *(LookupError, ValueError, TypeError, AttributeError, struct.error),
 )
 """What torch.load raises on a damaged file depends on which byte is wrong."""
-
-
-def _git_commit() -> str | None:
-    command = ["git", "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"]
-    try:
-        done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return None  # no git, or not a clone
-    return done.stdout.strip()
 
 
 def _read_weights(path: Path) -> dict[str, Tensor]:

@@ -9,7 +9,7 @@ from captum.attr import LayerGradCam
 from torch import Tensor, nn
 
 from fer.errors import DataInvalid
-from fer.model import FaceNetwork, blank
+from fer.model import FaceNetwork
 
 LAST_MAPS = ("conv5", "blocks", "layer4")
 """Where each architecture still knows places in the picture for the last time: baseline, EmotionNet, ResNet18."""
@@ -45,7 +45,7 @@ def layers(model: FaceNetwork) -> list[Layer]:
     was_training = model.training
     try:
         with torch.no_grad():
-            model.eval()(blank(model))
+            model.eval()(model.blank())
     finally:
         model.train(was_training)
         for hook in hooks:

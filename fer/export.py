@@ -3,22 +3,49 @@
 python -m fer.export models/emotion_net OUT.onnx
 
 Without OUT.onnx it is written into the model's folder, where the predictor
-finds it. The file says in its metadata, as JSON, all that its user needs:
+finds it. The metadata of the file hold, as JSON, all that its user needs:
 
     fer.emotions          names of the outputs, in order
     fer.preprocess        fields of fer.preprocess.Preprocess: side of the input, channels, scaling
-    fer.crop_margin       how much wider than a detected box a face is cut, as a share of its side
+    fer.crop_margin       how much wider than a detected box a face is cut, as a fraction of its side
     fer.flip              whether logits shall be averaged with those of the mirror image
     fer.temperature       what logits are divided by before softmax
-    fer.class_shares      shares of the emotions in the training data
-    fer.prior_strength    how much of log(class_shares) to take from log(softmax(...)); nothing where absent
+    fer.class_shares      class frequencies of the training data
+    fer.prior_strength    how much of log(class_shares) to subtract from log(softmax(...)); nothing where absent
     fer.weights_sha256    hash of the weights that it was made from
 """
 
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import logging
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import tyro
+
+from fer import cli
+from fer.errors import DataInvalid, DataMissing, UserError
+from fer.files import replacing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor
+    from torch.onnx import ONNXProgram
+
+    from fer.model import FaceNetwork
+
+METADATA = (
+    *("emotions", "preprocess", "crop_margin", "flip"),
+    *("temperature", "class_shares", "prior_strength", "weights_sha256"),
+)
+"""Entries of the card that the file gets."""
+TOLERANCE = 1e-4
 
 
 @dataclass
@@ -31,31 +58,13 @@ class ExportOptions:
     """The file to write; by default model.onnx in the model's folder."""
 
 
-if __name__ == "__main__":
-    from fer import cli
+def main(options: ExportOptions) -> None:
+    """Export, check, and print where the file is."""
+    from fer.runtime import ONNX
 
-    cli.run("fer.export", ExportOptions)
-
-import contextlib
-import io
-import json
-import logging
-import warnings
-
-import numpy as np
-import torch
-
-from fer import checkpoint
-from fer.errors import DataInvalid, DataMissing, UserError
-from fer.files import replacing
-from fer.model import FaceNetwork
-from fer.runtime import INPUT, ONNX, OUTPUT, OnnxNetwork
-
-NOTED = (
-    *("emotions", "preprocess", "crop_margin", "flip"),
-    *("temperature", "class_shares", "prior_strength", "weights_sha256"),
-)
-TOLERANCE = 1e-4
+    out = options.out or options.model / ONNX
+    difference = export(options.model, out)
+    print(f"{out}: {out.stat().st_size / 1e6:.1f} MB, logits within {difference:.1e} of torch's")
 
 
 def export(folder: str | Path, out: str | Path) -> float:
@@ -69,68 +78,69 @@ def export(folder: str | Path, out: str | Path) -> float:
 
     Raises:
         DataMissing: the packages that export needs are not installed, or as ``fer.checkpoint.load``.
-        DataInvalid: ``out`` is a folder or no .onnx, or the differences are too large.
+        DataInvalid: ``out`` is a folder or no .onnx.
+        UserError: the differences are too large.
     """
+    from fer import checkpoint
+    from fer.runtime import ONNX, OnnxNetwork
+
     out = Path(out)
     if out.is_dir():
         raise DataInvalid(f"{out} is a folder; expected the name of the file to write, e.g. {out / ONNX}.")
     if out.suffix.lower() != ".onnx":
         raise DataInvalid(f"{out}: expected a name that ends in .onnx.")
     model, card = checkpoint.load(folder)
-    shape = (model.preprocess.channels, model.preprocess.size, model.preprocess.size)
     try:
-        program = _quietly_exported(model, torch.zeros(2, *shape))
+        program = _quietly_exported(model)
     except ModuleNotFoundError as error:
         raise DataMissing(
             f"Export needs a package that is missing ({error}): python -m pip install onnx onnxscript"
         ) from error
     for node in program.model.graph:
         node.metadata_props.clear()  # where in whose file each operation was written
-    program.model.metadata_props.update({f"fer.{k}": json.dumps(card[k]) for k in NOTED if k in card})
+    program.model.metadata_props.update({f"fer.{k}": json.dumps(card[k]) for k in METADATA if k in card})
     with replacing(out) as temporary:
         program.save(temporary)
-        difference = largest_difference(model, OnnxNetwork(temporary), shape)
+        difference = largest_difference(model, OnnxNetwork(temporary))
         if difference > TOLERANCE:
-            raise Different(
+            raise UserError(
                 f"The exported network differs from torch by {difference:.2g}; expected at most {TOLERANCE}. "
                 f"{out} was not written: try the versions of torch, onnx and onnxscript in requirements.txt."
             )
     return difference
 
 
-class Different(UserError):
-    """The exported network gives other logits than torch."""
-
-
-def largest_difference(model: FaceNetwork, network: OnnxNetwork, shape: tuple[int, ...]) -> float:
+def largest_difference(model: FaceNetwork, network: Callable[[Tensor], Tensor]) -> float:
     """Return the largest absolute difference of logits over random faces, in batches of 1, 2 and 7."""
-    random = torch.Generator().manual_seed(0)
-    found = []
-    for n in (1, 2, 7):
-        faces = torch.randn(n, *shape, generator=random)
-        with torch.inference_mode():
-            found.append(np.abs(model(faces).numpy() - network(faces).numpy()).max())
-    return float(max(found))
+    import torch
+
+    random, blank = torch.Generator().manual_seed(0), model.blank()
+    batches = [torch.randn(n, *blank.shape[1:], generator=random) for n in (1, 2, 7)]
+    with torch.inference_mode():
+        return max(float((model(faces) - network(faces)).abs().max()) for faces in batches)
 
 
-def _quietly_exported(model: FaceNetwork, faces: torch.Tensor) -> torch.onnx.ONNXProgram:
+def _quietly_exported(model: FaceNetwork) -> ONNXProgram:
     """Export without the exporter's own progress and its libraries' deprecation notes."""
+    import torch
+
+    from fer.runtime import INPUT, OUTPUT
+
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore", (DeprecationWarning, FutureWarning, UserWarning))
-        return torch.onnx.export(
+        program = torch.onnx.export(
             model,
-            (faces,),
+            (model.blank(2),),
             dynamo=True,
             dynamic_shapes=({0: torch.export.Dim("n")},),
             input_names=[INPUT],
             output_names=[OUTPUT],
             verbose=False,
         )
+    assert program is not None  # with dynamo it is the program, not a file
+    return program
 
 
-def main(options: ExportOptions) -> None:
-    """Export, check, and say where the file is."""
-    out = options.out or options.model / ONNX
-    difference = export(options.model, out)
-    print(f"{out}: {out.stat().st_size / 1e6:.1f} MB, logits within {difference:.1e} of torch's")
+if __name__ == "__main__":
+    cli.run(main, ExportOptions)

@@ -19,14 +19,14 @@ class FaceNetwork(nn.Module):
     ``model(x, both=True)`` gives logits and valence and arousal (N, 2), from -1 to 1, or None in
     place of these from a network that does not predict them.
 
-    A subclass gives ``arch``, ``preprocess``, ``smallest`` and ``outputs``, and hands on what its
-    constructor was called with.
+    A subclass gives its own ``arch``, ``preprocess``, ``smallest`` and ``outputs``.
 
     Attributes:
         preprocess: what turns uint8 images into the input; scoring and the demos take it from here.
         arch: name in ``ARCHITECTURES``; a network without one cannot be saved with a card.
         num_classes: number of logits.
-        valence_arousal: whether the last layer has two outputs more, for valence and arousal.
+        valence_arousal: whether the network predicts valence and arousal, too.
+        n_outputs: outputs of the last layer: the logits, and two more for valence and arousal.
         options: arguments of the constructor, where they differ from its defaults.
         started_from: card of the trained network whose weights this one began with.
         smallest: side of the smallest faces that leave something after the last halving.
@@ -42,17 +42,13 @@ class FaceNetwork(nn.Module):
     def __init__(self, num_classes: int, valence_arousal: bool = False, **options: Any) -> None:
         super().__init__()
         self.num_classes, self.valence_arousal = num_classes, valence_arousal
+        self.n_outputs = num_classes + 2 * valence_arousal
         defaults = inspect.signature(type(self)).parameters
         self.options = {key: value for key, value in options.items() if value != defaults[key].default}
         self.options |= {"valence_arousal": True} if valence_arousal else {}
 
-    @property
-    def width(self) -> int:
-        """Number of outputs of the last layer."""
-        return self.num_classes + 2 * self.valence_arousal
-
     def outputs(self, x: Tensor) -> Tensor:
-        """Return what the last layer gives, (N, width)."""
+        """Return what the last layer gives, (N, n_outputs)."""
         raise NotImplementedError
 
     def forward(self, x: Tensor, both: bool = False) -> Tensor | tuple[Tensor, Tensor | None]:  # noqa: D102
@@ -61,6 +57,11 @@ class FaceNetwork(nn.Module):
             return (outputs, None) if both else outputs
         logits, valence_arousal = outputs[:, :-2], outputs[:, -2:].tanh()
         return (logits, valence_arousal) if both else logits
+
+    def blank(self, n: int = 1) -> Tensor:
+        """Return an input of zeros for ``n`` faces, on the network's device."""
+        side, channels = self.preprocess.size, self.preprocess.channels
+        return torch.zeros(n, channels, side, side, device=next(self.parameters()).device)
 
 
 class BaselineCNN(FaceNetwork):
@@ -80,7 +81,7 @@ class BaselineCNN(FaceNetwork):
         self.conv3 = nn.Conv2d(12, 24, 3, padding=1)
         self.conv4 = nn.Conv2d(24, 24, 3, padding=1)
         self.conv5 = nn.Conv2d(24, 24, 3, padding=1)
-        self.fc = nn.Linear(24 * 14 * 14, self.width)
+        self.fc = nn.Linear(24 * 14 * 14, self.n_outputs)
 
     def outputs(self, x: Tensor) -> Tensor:  # noqa: D102
         # Pooling before ReLU gives the same numbers as after it, at a quarter of the work.
@@ -118,7 +119,7 @@ class EmotionNet(FaceNetwork):
         self.stem = nn.Sequential(conv_bn(1, widths[0]), nn.ReLU())
         pairs = zip([widths[0], *widths[:-1]], widths, strict=True)
         self.blocks = nn.Sequential(*(Residual(before, after) for before, after in pairs))
-        self.head = nn.Sequential(nn.Dropout(drop), nn.Linear(widths[-1], self.width))
+        self.head = nn.Sequential(nn.Dropout(drop), nn.Linear(widths[-1], self.n_outputs))
 
     def outputs(self, x: Tensor) -> Tensor:  # noqa: D102
         return self.head(self.blocks(self.stem(x)).mean((2, 3)))
@@ -212,7 +213,7 @@ class ResNet18(FaceNetwork):
         self.frozen = frozen
         for name, layer in original.named_children():
             self.add_module(name, layer.requires_grad_(not frozen))
-        self.fc = nn.Linear(original.fc.in_features, self.width)
+        self.fc = nn.Linear(original.fc.in_features, self.n_outputs)
 
     def outputs(self, x: Tensor) -> Tensor:  # noqa: D102
         *layers, last = self.children()
@@ -238,6 +239,17 @@ ARCHITECTURES: dict[str, type[FaceNetwork]] = {
 }
 
 
+def architecture(name: str) -> type[FaceNetwork]:
+    """Return the class of a name.
+
+    Raises:
+        DataInvalid: no architecture is called so.
+    """
+    if name not in ARCHITECTURES:
+        raise DataInvalid(f"No model is called {name!r}; expected one of {', '.join(ARCHITECTURES)}.")
+    return ARCHITECTURES[name]
+
+
 def build(
     name: str, num_classes: int = len(EMOTIONS), preprocess: Preprocess | None = None, **options: Any
 ) -> FaceNetwork:
@@ -252,17 +264,15 @@ def build(
     Raises:
         DataInvalid: there is no such architecture, or it cannot use what the preprocessing gives.
     """
-    if name not in ARCHITECTURES:
-        raise DataInvalid(f"No model is called {name!r}; expected one of {', '.join(ARCHITECTURES)}.")
-    architecture = ARCHITECTURES[name]
+    make = architecture(name)
     if preprocess:
-        channels = architecture.preprocess.channels
+        channels = make.preprocess.channels
         if preprocess.channels != channels:
             raise DataInvalid(
                 f"{name} cannot use Preprocess(channels={preprocess.channels}); expected channels={channels}."
             )
         check_size(name, preprocess.size)
-    model = architecture(num_classes, **options)
+    model = make(num_classes, **options)
     model.preprocess = preprocess or model.preprocess
     return model
 
@@ -273,7 +283,7 @@ def check_size(name: str, size: int) -> None:
     Raises:
         DataInvalid: ``size`` is too small, or for the baseline not its own.
     """
-    smallest, any_size = ARCHITECTURES[name].smallest, ARCHITECTURES[name].any_size
+    smallest, any_size = architecture(name).smallest, architecture(name).any_size
     if size < smallest or (size > smallest and not any_size):
         what = "or more" if any_size else "alone"
         raise DataInvalid(f"{name} cannot use faces of {size} pixels a side; expected {smallest} {what}.")
@@ -290,12 +300,6 @@ def count_multiply_adds(model: FaceNetwork) -> int:
 
     was_training = model.training
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        model.eval()(blank(model))
+        model.eval()(model.blank())
     model.train(was_training)
     return counter.get_total_flops() // 2
-
-
-def blank(model: FaceNetwork) -> Tensor:
-    """Return a batch of one input of zeros, on the network's device."""
-    size, channels = model.preprocess.size, model.preprocess.channels
-    return torch.zeros(1, channels, size, size, device=next(model.parameters()).device)

@@ -62,7 +62,7 @@ class Preprocess:
     def __call__(self, image: Tensor) -> Tensor:
         """Return the network input."""
         check(image)
-        x = grey(image) if self.channels == 1 and image.shape[-3] == 3 else image
+        x = to_grey(image) if self.channels == 1 and image.shape[-3] == 3 else image
         x = self._scale(self._resize(x))
         # Last, because scaling one grey channel is a third of the work and gives the same numbers.
         return x.expand(*x.shape[:-3], self.channels, self.size, self.size)
@@ -123,7 +123,7 @@ def _standardize(images: Tensor) -> Tensor:
     return x.reshape(images.shape)
 
 
-def grey(image: Tensor) -> Tensor:
+def to_grey(image: Tensor) -> Tensor:
     """Return RGB uint8 (..., 3, H, W) as float32 (..., 1, H, W), by ITU-R BT.601, as in PIL and OpenCV."""
     red, green, blue = image.unbind(-3)  # a sum over the channels takes up to three times as long
     return (red * 0.299).add_(green, alpha=0.587).add_(blue, alpha=0.114).unsqueeze(-3)

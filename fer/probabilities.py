@@ -1,4 +1,4 @@
-"""From network input to calibrated probabilities: the same steps for scoring and for the demos."""
+"""From preprocessed faces to calibrated probabilities: the same steps for scoring and for the demos."""
 
 from collections.abc import Callable, Mapping
 
@@ -11,25 +11,26 @@ from fer.model import FaceNetwork
 
 
 @torch.inference_mode()
-def logits_of(model: Callable[[Tensor], Tensor], inputs: Tensor, flip: bool = False) -> Tensor:
-    """Return logits float32 (N, C) of preprocessed faces float32 (N, channels, size, size).
+def outputs_of(
+    network: Callable[[Tensor], Tensor], inputs: Tensor, flip: bool = False
+) -> tuple[Tensor, Tensor | None]:
+    """Return logits (N, C), and valence and arousal (N, 2) of a network that predicts them; float32.
 
-    With ``flip`` each row is the mean of the face's and its mirror image's.
+    Args:
+        network: of ``fer.model``, or an exported one of ``fer.runtime``, which gives logits alone.
+        inputs: preprocessed faces, float32 (N, channels, size, size).
+        flip: give the mean of the outputs of each face and of its mirror image.
     """
     x = torch.cat([inputs, inputs.flip(-1)]) if flip else inputs
-    logits = model(x.contiguous(memory_format=torch.channels_last)).float()
-    return logits.view(2, len(inputs), -1).mean(0) if flip else logits
+    x = x.contiguous(memory_format=torch.channels_last)
+    logits, valence_arousal = (
+        network(x, both=True) if isinstance(network, FaceNetwork) else (network(x), None)
+    )
 
+    def mean(outputs: Tensor) -> Tensor:
+        return outputs.float().unflatten(0, (2, len(inputs))).mean(0) if flip else outputs.float()
 
-@torch.inference_mode()
-def outputs_of(
-    model: Callable[[Tensor], Tensor], inputs: Tensor, flip: bool = False
-) -> tuple[Tensor, Tensor | None]:
-    """Return ``logits_of`` and, of a network that tells them, valence and arousal, float32 (N, 2)."""
-    if not (isinstance(model, FaceNetwork) and model.valence_arousal):
-        return logits_of(model, inputs, flip), None
-    together = logits_of(lambda x: torch.cat(model(x, both=True), 1), inputs, flip)
-    return together[:, :-2], together[:, -2:]
+    return mean(logits), None if valence_arousal is None else mean(valence_arousal)
 
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:
@@ -48,30 +49,29 @@ def to_probabilities(
 def class_shift(card: Mapping, prior: str) -> np.ndarray | float:
     """Return what to add to calibrated log-probabilities, (C,) or 0, for a prior.
 
-    Bayes' rule: the network has learned how common each emotion is in its
-    training data; taking the logarithm of those shares away leaves what the
-    picture says, as if all emotions were equally common. Taking away a part of
-    it lies in between.
+    Bayes' rule: the network has learned how common each emotion is in its training
+    data. Subtracting the logarithm of those class frequencies leaves what the image
+    shows, as if all emotions were equally common; subtracting a part of it lies in between.
 
     Args:
-        card: of the model; ``class_shares`` are the training shares, ``prior_strength``
-            is the part chosen on validation faces (see ``fer.evaluation.calibration``), below 0
-            where the network saw rare classes more often than they are.
-        prior: ``"training"`` leaves things as learned, ``"uniform"`` evens them
-            out, ``"chosen"`` does as much of that as the card says.
+        card: of the model; ``class_shares`` are the class frequencies of its training data,
+            ``prior_strength`` is the part chosen on validation faces (see ``fer.evaluation.calibration``),
+            below 0 where the network saw rare classes more often than they are.
+        prior: ``"training"`` leaves the learned frequencies, ``"uniform"`` removes them,
+            ``"chosen"`` removes the part that the card gives.
 
     Raises:
-        DataInvalid: another prior, or the card does not tell the training shares.
+        DataInvalid: another prior, or the card has no class frequencies.
     """
     part = {"training": 0.0, "uniform": 1.0, "chosen": card.get("prior_strength", 0.0)}.get(prior)
     if part == 0:
         return 0.0
-    shares = card.get("class_shares")
-    if part is None or not shares:
+    if part is None or not card.get("class_shares"):
         raise DataInvalid(
-            f"prior={prior!r} needs the shares of the training classes, and this model's card has "
-            f"{shares}. Expected 'training', or a model trained with fer.train."
+            f"prior={prior!r} needs the class frequencies of the training data, and this model's card has "
+            f"{card.get('class_shares')}. Expected 'training', or a model trained with fer.train."
         )
-    shares = np.asarray(shares, np.float64)
-    shift = -part * np.log(np.where(shares > 0, shares, 1))
-    return np.where(shares > 0, shift, shift[shares > 0].min())  # never shown: stays as unlikely as learned
+    frequencies = np.asarray(card["class_shares"], np.float64)
+    seen = frequencies > 0
+    shift = -part * np.log(np.where(seen, frequencies, 1))
+    return np.where(seen, shift, shift[seen].min())  # a class never seen stays as unlikely as learned

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fer.preprocess import grey
+from fer import preprocess
 from fer.threads import for_each
 
 
@@ -133,7 +133,7 @@ def to_grey(images: Tensor) -> Tensor:
     if images.shape[1] == 1:
         return images
     if images.device.type != "cpu":
-        return grey(images).round_().to(torch.uint8)
+        return preprocess.to_grey(images).round_().to(torch.uint8)
 
     def change(_: int, face: np.ndarray, new: np.ndarray) -> None:
         cv2.cvtColor(face, cv2.COLOR_RGB2GRAY, new)
