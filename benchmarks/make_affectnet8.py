@@ -54,7 +54,7 @@ from fer.datasets.affectnet8.index import PUBLISHED
 from fer.errors import DataInvalid
 from fer.files import replacing
 from fer.labels import EMOTIONS
-from synthetic_faces.tree import SIZE, Sample, draw_person
+from synthetic_faces.tree import SIZE, SyntheticFace, render_person
 
 SETTINGS = "made.json"
 _CHUNK = 64
@@ -81,7 +81,7 @@ def make(options: MakeOptions) -> Path:
     wanted = counts(options.images)
     missing = {split: _missing(options, split, sum(n)) for split, n in wanted.items()}
     if any(missing.values()):
-        faces = _draw(min(options.faces, options.images), options.seed)
+        faces = _render(min(options.faces, options.images), options.seed)
         for split, rows in missing.items():
             _write_split(options, split, wanted[split], rows, faces)
     for split in wanted if options.tar else ():
@@ -136,18 +136,18 @@ def _missing(options: MakeOptions, split: str, n: int) -> list[int]:
     return [row for row, one in enumerate(_ids(options.seed, n).tolist()) if f"{one}.jpg" not in there]
 
 
-def _draw(n: int, seed: int) -> list[list[Sample]]:
+def _render(n: int, seed: int) -> list[list[SyntheticFace]]:
     """Draw n faces; return those of each class."""
-    people = (draw_person(seed, "train", person) for person in itertools.count())
+    people = (render_person(seed, "train", person) for person in itertools.count())
     samples = itertools.islice(itertools.chain.from_iterable(people), max(n, len(EMOTIONS)))
-    classes: list[list[Sample]] = [[] for _ in EMOTIONS]
-    for sample in tqdm(samples, "drawing", n, unit="face", disable=None):
+    classes: list[list[SyntheticFace]] = [[] for _ in EMOTIONS]
+    for sample in tqdm(samples, "rendering", n, unit="face", disable=None):
         classes[sample.label].append(sample)
     return classes
 
 
 def _write_split(
-    options: MakeOptions, split: str, count: np.ndarray, rows: list[int], faces: list[list[Sample]]
+    options: MakeOptions, split: str, count: np.ndarray, rows: list[int], faces: list[list[SyntheticFace]]
 ) -> None:
     folder = options.out / f"{split}_set"
     ids = _ids(options.seed, int(count.sum())).tolist()
@@ -179,7 +179,7 @@ def _write_split(
             bar.update(done)
 
 
-def vary(face: Sample, rng: np.random.Generator, flat: bytes | None) -> tuple[bytes, dict[str, bytes]]:
+def vary(face: SyntheticFace, rng: np.random.Generator, flat: bytes | None) -> tuple[bytes, dict[str, bytes]]:
     """Return the JPEG of a variation of a face, and the bytes of its four annotations.
 
     Args:

@@ -34,7 +34,7 @@ CAST = (
         jaw=1.03, brow_weight=1.2, lip_fullness=0.88, clothes=(72, 84, 76),
     ),
 )  # fmt: skip
-"""The people who act first; further ones are drawn at random."""
+"""The people who act first; further ones are random."""
 
 _LIGHT = Light(azimuth=-30, elevation=28, ambient=0.5, gain=1.04, warmth=0.2)
 # How the head goes along with a full expression: yaw, pitch, roll in degrees.
@@ -58,12 +58,12 @@ class Truth:
 
 
 class Actor:
-    """A film of drawn people who go through the eight expressions.
+    """A film of synthetic people who go through the eight expressions.
 
     Iterating yields ``(frame, time_s, label, intensity)``: BGR uint8
     (height, width, 3), seconds since the start, and the first face's true
     emotion, an index into EMOTIONS, with its strength, 0 to 1 (an expression
-    comes, stays and goes; neutral is always 1). ``truth(time_s)`` tells all
+    comes, stays and goes; neutral is always 1). ``truth(time_s)`` has all
     faces. Everything follows from the arguments, and any moment can be asked
     for by ``frame(time_s)``.
 
@@ -124,7 +124,7 @@ class Actor:
         return [self._truth(k, time_s) for k in range(self.faces)]
 
     def frame(self, time_s: float) -> np.ndarray:
-        """Draw the picture of a moment: BGR uint8 (height, width, 3)."""
+        """Render the image of a moment: BGR uint8 (height, width, 3)."""
         frame = self._stage.copy()
         for k, (painter, at, truth) in enumerate(
             zip(self._painters, self._places, self.truth(time_s), strict=True)
@@ -196,7 +196,7 @@ def _room(size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
     x, y = np.meshgrid(np.linspace(0, 1, w), np.linspace(0, 1, h))
     glow = np.exp(-(((x - 0.2) / 0.55) ** 2) - ((y - 0.3) / 0.7) ** 2)
     wall = np.array([84, 92, 92]) + glow[..., None] * np.array([78, 92, 104])
-    room = np.ascontiguousarray(wall, np.float32)
+    room: np.ndarray = np.ascontiguousarray(wall, np.float32)
 
     def box(x0: float, y0: float, x1: float, y1: float, bgr: tuple[float, float, float]) -> None:
         cv2.rectangle(room, (round(x0 * w), round(y0 * h)), (round(x1 * w), round(y1 * h)), bgr, -1)

@@ -36,8 +36,8 @@ def paint_body(canvas: Canvas, who: Identity, light: Light) -> None:
         wide = {"long": 1.0, "bob": 1.1, "fringe": 1.02}[who.hairstyle]
         back = np.array([[-1.1, -0.8], [1.1, -0.8], [wide, low], [-wide, low]])
         canvas.fill(back, np.array(who.hair[::-1]) * 0.5 * tint, 1.0, 0.03)
-    neck = [(-0.56, 0.8), (-0.54, chin + 0.3), (-0.66, chin + 0.62), (-1.2, chin + 0.86), (-1.5, chin + 1.5)]
-    neck = spline(np.array(neck), 5)
+    side = [(-0.56, 0.8), (-0.54, chin + 0.3), (-0.66, chin + 0.62), (-1.2, chin + 0.86), (-1.5, chin + 1.5)]
+    neck = spline(np.array(side), 5)
     outline = np.concatenate([neck, (neck * (-1, 1))[::-1]])
     area = canvas.box(outline)
     if area is not None:

@@ -39,7 +39,7 @@ def taper(count: int, width: float, ends: float = 0.1) -> np.ndarray:
 
 def mix(picture: np.ndarray, mask: np.ndarray, colour: tuple | np.ndarray, opacity: float = 1.0) -> None:
     """Mix ``colour`` (BGR, or a picture) into ``picture`` (H, W, 3) uint8 as far as ``mask`` (H, W) says."""
-    weight = cv2.multiply(mask, opacity / 255, dtype=cv2.CV_32F)[..., None]
+    weight = cv2.LUT(mask, (np.arange(256) * (opacity / 255)).astype(np.float32))[..., None]
     change = np.minimum(np.asarray(colour, np.float32), 255) - picture
     change *= weight
     change += picture
@@ -63,7 +63,7 @@ class Canvas:
         self.image = np.zeros((self.height, self.width, 3), np.uint8)
 
     @classmethod
-    def over(cls, image: np.ndarray, origin: tuple[float, float], scale: float) -> "Canvas":
+    def over(cls, image: np.ndarray, origin: tuple[float, float] | np.ndarray, scale: float) -> "Canvas":
         """Paint on an existing BGR picture whose pixel ``origin`` is the point between the eyes."""
         canvas = cls((0, 0, 0, 0), scale)
         canvas.image, (canvas.height, canvas.width) = image, image.shape[:2]
@@ -71,7 +71,7 @@ class Canvas:
         return canvas
 
     def pixels(self, points: np.ndarray, offset: tuple[int, int] = (0, 0)) -> np.ndarray:
-        """Face coordinates (N, 2) as OpenCV's fixed-point pixels, less ``offset`` in whole pixels."""
+        """Face coordinates (N, 2) as OpenCV's fixed-point pixels, less ``offset`` in integer pixels."""
         one = self.scale * (1 << _SHIFT)
         corner = (self.origin * self.scale + 0.5 + offset) * (1 << _SHIFT)
         return np.rint(points * one - corner).astype(np.int32)

@@ -146,8 +146,8 @@ def _paint_hole(canvas: Canvas, shape: FaceShape, au: ActionUnits, tint: np.ndar
         x = m.inner_top[12, 0] + place * half
         lines.append(np.array([[x, m.inner_top[12, 1] - 0.12], [x, m.inner_bottom[12, 1] + 0.1]]))
     canvas.lines(gaps, np.stack(lines), 0.008, 255, area)
-    gaps = cv2.min(canvas.soften(gaps, 0.004), teeth)
-    mix(inside, gaps, np.array([70, 80, 110]) * tint, 0.35)
+    between = cv2.min(canvas.soften(gaps, 0.004), teeth)
+    mix(inside, between, np.array([70, 80, 110]) * tint, 0.35)
     rim = ribbon((m.inner_top + m.top) / 2, np.full(25, 0.09))
     mix(inside, canvas.mask(rim, area, 0.02), _INK, 0.55)  # lips shade what lies behind them
     corner = canvas.mask(np.concatenate([m.inner_top[6:19], m.inner_bottom[6:19][::-1]]), area, half * 0.16)

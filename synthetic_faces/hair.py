@@ -84,12 +84,12 @@ def paint_hair(canvas: Canvas, who: Identity, light: Light, rng: np.random.Gener
     canvas.image[:] = np.clip(base * 0.8, 0, 255)
     if who.hairstyle == "bald":
         return mask
-    whole = _all(canvas)
+    area = _all(canvas)
     strips = [_strip(who, side) for side in (-1, 1)]
     for outer, inner in strips:
         cv2.fillPoly(mask, [canvas.pixels(np.concatenate([outer, inner[::-1]]))], 255, cv2.LINE_AA, 5)
     if who.hairstyle == "bun":
-        canvas.disc(mask, _BUN, 0.36, 255, whole)
+        canvas.disc(mask, _BUN, 0.36, 255, area)
     if who.hairstyle == "afro":
         _curl(canvas, mask, strips, base, rng)
         return canvas.soften(mask, 0.012)
@@ -98,11 +98,11 @@ def paint_hair(canvas: Canvas, who: Identity, light: Light, rng: np.random.Gener
     wisps = np.concatenate([_strands(*strip, who.hairstyle, 16, rng, wisps=True) for strip in strips])
     for k, tone in enumerate((0.6, 0.88, 1.16, 0.74, 1.34, 1.0)):
         colour = tuple(np.clip(base * tone + 6 * tone, 0, 255).tolist())
-        canvas.lines(canvas.image, strands[k::6], thin, colour, whole)
+        canvas.lines(canvas.image, strands[k::6], thin, colour, area)
     if who.hairstyle == "bun":
         _wind(canvas, base, thin, rng)
     if who.hairstyle not in ("buzz", "receding"):
-        canvas.lines(mask, wisps, 0.014, 255, whole)
+        canvas.lines(mask, wisps, 0.014, 255, area)
     canvas.image[:] = cv2.GaussianBlur(canvas.image, (0, 0), max(0.5, 0.009 * canvas.scale))
     _sheen(canvas, base)
     mask = canvas.soften(mask, 0.012 if who.hairstyle != "buzz" else 0.05)
@@ -175,12 +175,12 @@ def _sheen(canvas: Canvas, base: np.ndarray) -> None:
 
 
 def _curl(canvas: Canvas, mask: np.ndarray, strips: list, base: np.ndarray, rng: np.random.Generator) -> None:
-    whole = _all(canvas)
+    area = _all(canvas)
     for outer, inner in strips:
         for point in np.concatenate([outer, outer[1:] * 0.5 + outer[:-1] * 0.5]):
-            canvas.disc(mask, point + rng.normal(0, 0.02, 2), rng.uniform(0.08, 0.13), 255, whole)
+            canvas.disc(mask, point + rng.normal(0, 0.02, 2), rng.uniform(0.08, 0.13), 255, area)
         for point in inner[::2]:
-            canvas.disc(mask, point, rng.uniform(0.03, 0.05), 255, whole)
+            canvas.disc(mask, point, rng.uniform(0.03, 0.05), 255, area)
         count = 420
         i, r = rng.integers(0, len(outer), count), rng.uniform(-0.05, 1.08, (count, 1))
         centres = canvas.pixels(inner[i] * (1 - r) + outer[i] * r + rng.normal(0, 0.04, (count, 2)))
@@ -216,7 +216,7 @@ def paint_ears(canvas: Canvas, shape: FaceShape, who: Identity, light: Light) ->
 def beard_mask(
     canvas: Canvas, shape: FaceShape, who: Identity
 ) -> tuple[tuple[slice, slice], np.ndarray] | None:
-    """Where a beard grows: an area of the canvas and the beard's share of it, uint8; None for a shaven chin.
+    """Where a beard grows: an area of the canvas and its coverage of it, uint8; None for a shaven chin.
 
     It moves with jaw and lips.
     """

@@ -60,7 +60,7 @@ class Identity:
 
     @classmethod
     def random(cls, rng: np.random.Generator) -> "Identity":
-        """Draw a person. The same generator state gives the same person."""
+        """Sample a person. The same generator state gives the same person."""
 
         def around(spread: float) -> float:
             return float(np.clip(rng.normal(1.0, spread), 1 - 2 * spread, 1 + 2 * spread))
@@ -83,9 +83,7 @@ class Identity:
             hair = HAIRS[int(rng.integers(2 if tone >= 5 else len(HAIRS) - 1))]
         beard = str(rng.choice(BEARDS, p=(0.5, 0.24, 0.06, 0.2))) if masculine else "none"
         warmth = rng.normal(1, 0.015, 3)
-        skin = tuple(
-            int(v) for v in np.clip(np.array(SKINS[tone]) * rng.uniform(0.95, 1.04) * warmth, 30, 250)
-        )
+        skin = _colour(np.clip(np.array(SKINS[tone]) * rng.uniform(0.95, 1.04) * warmth, 30, 250))
         return cls(
             skin=skin,
             hair=hair,
@@ -108,5 +106,10 @@ class Identity:
             nose_length=around(0.05),
             mouth_width=around(0.06),
             lip_fullness=around(0.14) + (0.12 if tone >= 5 else 0.0) + (-0.08 if masculine else 0.06),
-            clothes=tuple(int(v) for v in rng.integers(30, 190, 3)),
+            clothes=_colour(rng.integers(30, 190, 3)),
         )
+
+
+def _colour(values: np.ndarray) -> Colour:
+    red, green, blue = (int(value) for value in values)
+    return red, green, blue

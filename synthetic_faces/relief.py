@@ -23,7 +23,7 @@ class Light:
     """One lamp and what the room reflects.
 
     ``azimuth`` and ``elevation`` in degrees: where the lamp stands, 0 is the
-    camera, positive is right and up. ``ambient`` (0-1) is the room's share.
+    camera, positive is right and up. ``ambient`` (0-1) is the part of the light that the room reflects.
     """
 
     azimuth: float = -28.0
@@ -45,7 +45,7 @@ class Light:
 
 
 def _chain(
-    start: tuple, end: tuple, size: float, amount: float, bow: float = 0.0, count: int = 11
+    start: np.ndarray, end: np.ndarray, size: float, amount: float, bow: float = 0.0, count: int = 11
 ) -> list[Bump]:
     """A ridge or furrow: bumps along a slightly bowed line."""
     (x0, y0), (x1, y1) = start, end

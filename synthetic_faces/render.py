@@ -88,18 +88,20 @@ class Painter:
         if who.glasses:
             hair.paint_glasses(over, rest, hairs)
         self._over, self._over_mask = over.image, hairs
-        self._over_share = hairs.astype(np.float32) / 255
-        self._under_share = 1 - self._over_share
+        self._over_weight = hairs.astype(np.float32) / 255
+        self._under_weight = 1 - self._over_weight
         self._xs = self._grid(window[0], over.width)
         self._ys = self._grid(window[1], over.height)
         small = cv2.resize(bare, (len(self._xs), len(self._ys)), interpolation=cv2.INTER_AREA)
-        fall = np.float32([[1, 0, -0.05 * _RELIEF * np.sign(light.azimuth)], [0, 1, 0.09 * _RELIEF]])
+        fall = np.array(
+            [[1, 0, -0.05 * _RELIEF * np.sign(light.azimuth)], [0, 1, 0.09 * _RELIEF]], np.float32
+        )
         small = cv2.warpAffine(cv2.GaussianBlur(small, (0, 0), 0.07 * _RELIEF), fall, small.shape[::-1])
         self._shadow = cv2.merge([255 - cv2.convertScaleAbs(small, alpha=0.42)] * 3)
-        self._whiskers = None
+        self._whiskers: np.ndarray | None = None
         if who.beard != "none":
-            grain = rng.standard_normal((over.height, over.width), np.float32)
-            grain = cv2.GaussianBlur(grain, (0, 0), max(0.4, 0.008 * scale), sigmaY=0.02 * scale)
+            noise = rng.standard_normal((over.height, over.width), np.float32)
+            grain = cv2.GaussianBlur(noise, (0, 0), max(0.4, 0.008 * scale), sigmaY=0.02 * scale)
             self._whiskers = np.clip(1 + 1.1 * grain, 0.45, 1.9)[..., None]
         self._freckles = rng.normal((0, 0.36), (0.42, 0.14), (46, 2)) if who.freckles else None
 
@@ -139,20 +141,22 @@ class Painter:
             features.paint_eye(canvas, eye, who, au, light)
             features.paint_brow(canvas, brow, eye.side, who, light)
         beard = hair.beard_mask(canvas, shape, who)
-        if beard is not None:
-            self._grow(canvas, *beard)
+        if beard is not None and self._whiskers is not None:
+            self._grow(canvas, *beard, self._whiskers)
             if who.beard == "full":
                 cover[beard[0]] = cv2.max(cover[beard[0]], beard[1])
-        picture = cv2.blendLinear(canvas.image, self._over, self._under_share, self._over_share)
+        picture = cv2.blendLinear(canvas.image, self._over, self._under_weight, self._over_weight)
         return picture, cv2.max(cover, self._over_mask), shape.landmarks()
 
     def _brown(self) -> np.ndarray:
         return np.array(self.who.skin[::-1]) * (0.45, 0.55, 0.7)
 
-    def _grow(self, canvas: Canvas, area: tuple[slice, slice], beard: np.ndarray) -> None:
+    def _grow(
+        self, canvas: Canvas, area: tuple[slice, slice], beard: np.ndarray, whiskers: np.ndarray
+    ) -> None:
         colour = np.array(self.who.hair[::-1], np.float32) * (self.light.tint * 0.75).astype(np.float32)
         opacity = {"stubble": 0.36, "moustache": 0.9, "full": 0.9}[self.who.beard]
-        canvas.blend(area, beard, (colour + 6) * self._whiskers[area], opacity)
+        canvas.blend(area, beard, (colour + 6) * whiskers[area], opacity)
 
     def place(
         self, frame: np.ndarray, au: ActionUnits, pose: Pose, at: tuple[float, float], unit: float,
@@ -186,18 +190,19 @@ class Painter:
         coarse = (max(2, size[0] // 6), max(2, size[1] // 6))
         u = (left + (np.arange(coarse[0]) + 0.5) * size[0] / coarse[0] - at[0]) / unit
         v = (top + (np.arange(coarse[1]) + 0.5) * size[1] / coarse[1] - at[1]) / unit
-        x, y = unturn(*np.meshgrid(u, v), pose)
+        u, v = np.meshgrid(u, v)
+        x, y = unturn(u, v, pose)
         grid = np.stack([(x - x0) * self.scale - 0.5, (y - y0) * self.scale - 0.5], 2).astype(np.float32)
-        grid = cv2.resize(grid, size, interpolation=cv2.INTER_LINEAR)
-        face = cv2.remap(picture, grid, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        share = cv2.remap(cover, grid, None, cv2.INTER_LINEAR).astype(np.float32) / 255
+        columns, rows = cv2.split(cv2.resize(grid, size, interpolation=cv2.INTER_LINEAR))
+        face = cv2.remap(picture, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        weight = cv2.remap(cover, columns, rows, cv2.INTER_LINEAR).astype(np.float32) / 255
         area = frame[top:bottom, left:right]
-        area[:] = cv2.blendLinear(face, area, share, 1 - share)
+        area[:] = cv2.blendLinear(face, area, weight, 1 - weight)
         return landmarks
 
 
 class Portraitist:
-    """Draws one person's portraits, cropped like AffectNet's: the face fills the picture.
+    """Renders one person's portraits, cropped like AffectNet's: the face fills the picture.
 
     Args:
         who: the person.
@@ -209,10 +214,10 @@ class Portraitist:
     def __init__(self, who: Identity, light: Light, size: int = 224, oversampling: float = 1.6) -> None:
         self.size, self.unit = size, size * 0.345
         self._painter = Painter(who, light, self.unit * oversampling, PORTRAIT)
-        self._body, self._body_share = self._paint_body(who, light)
+        self._body, self._body_weight = self._paint_body(who, light)
 
     def _paint_body(self, who: Identity, light: Light) -> tuple[np.ndarray, np.ndarray]:
-        """Neck and shoulders, and their share of each pixel: what shows on both black and white is body."""
+        """Neck and shoulders, and their weight in each pixel: what shows on both black and white is body."""
         seen = []
         for wall in (0, 255):
             frame = np.full((self.size, self.size, 3), wall, np.uint8)
@@ -221,7 +226,7 @@ class Portraitist:
             seen.append(frame)
         return seen[0], 1 - (seen[1][..., 1].astype(np.float32) - seen[0][..., 1]) / 255
 
-    def draw(
+    def render(
         self,
         au: ActionUnits,
         pose: Pose,
@@ -230,14 +235,14 @@ class Portraitist:
         shift: tuple[float, float] = (0.0, 0.0),
         gaze: tuple[float, float] = (0.0, 0.0),
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Draw a portrait.
+        """Render a portrait.
 
         Args:
             au: what the muscles do.
             pose: how the head is held.
             background: BGR uint8 (size, size, 3) behind the head; a plain wall by default.
             zoom: 1 leaves a little room round the face, more comes closer.
-            shift: how far the face lies off its place, in shares of the picture.
+            shift: how far the face lies off its place, as a fraction of the image.
             gaze: where the eyes look, -1 to 1 to the right and down.
 
         Returns:
@@ -248,17 +253,17 @@ class Portraitist:
             np.full((size, size, 3), (178, 172, 166), np.uint8) if background is None else background.copy()
         )
         at = (size * (0.5 + shift[0]), size * (0.47 + shift[1]) - unit * 0.22)
-        onto = np.float32([[zoom, 0, at[0] - zoom * size / 2], [0, zoom, at[1] - zoom * size / 4]])
-        share = cv2.warpAffine(self._body_share, onto, (size, size), borderMode=cv2.BORDER_REPLICATE)
+        onto = np.array([[zoom, 0, at[0] - zoom * size / 2], [0, zoom, at[1] - zoom * size / 4]], np.float32)
+        weight = cv2.warpAffine(self._body_weight, onto, (size, size), borderMode=cv2.BORDER_REPLICATE)
         body = cv2.warpAffine(self._body, onto, (size, size), borderMode=cv2.BORDER_REPLICATE)
-        frame = cv2.blendLinear(body, frame, share, 1 - share)
+        frame = cv2.blendLinear(body, frame, weight, 1 - weight)
         return frame, self._painter.place(frame, au, pose, at, unit, gaze)
 
 
 _STRAIGHT, _DAYLIGHT = Pose(), Light()
 
 
-def draw_face(
+def render_face(
     who: Identity,
     au: ActionUnits,
     pose: Pose = _STRAIGHT,
@@ -266,9 +271,9 @@ def draw_face(
     size: int = 224,
     background: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Draw one portrait: see ``Portraitist``, which is faster for several of one person.
+    """Render one portrait: see ``Portraitist``, which is faster for several of one person.
 
     Returns:
         BGR uint8 (size, size, 3) and the 68 iBUG landmarks in its pixels, (68, 2) float64.
     """
-    return Portraitist(who, light, size).draw(au, pose, background)
+    return Portraitist(who, light, size).render(au, pose, background)

@@ -213,8 +213,11 @@ def _mouth(who: Identity, au: ActionUnits, drop: float) -> Mouth:
     top = inner_top - upper * bow - sneer * 0.25
     pout = 0.02 * au.au17 + 0.015 * au.au15
     bottom = inner_bottom + (lower + pout) * belly
-    curves = [np.stack([x, y], 1) for y in (top, inner_top, inner_bottom, bottom)]
-    return Mouth(*curves, gap=float((inner_bottom - inner_top)[12]))
+    gap = float((inner_bottom - inner_top)[12])
+    top, inner_top, inner_bottom, bottom = (
+        np.stack([x, y], 1) for y in (top, inner_top, inner_bottom, bottom)
+    )
+    return Mouth(top, inner_top, inner_bottom, bottom, gap)
 
 
 def build(who: Identity, au: ActionUnits, gaze: tuple[float, float] = (0.0, 0.0)) -> FaceShape:

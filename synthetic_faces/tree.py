@@ -1,4 +1,4 @@
-"""Draw a whole data set in AffectNet8's layout."""
+"""Write synthetic faces as a data set in AffectNet8's layout."""
 
 import io
 import json
@@ -23,14 +23,14 @@ from synthetic_faces.render import Portraitist, Pose
 SIZE = 224
 SETTINGS = "synthetic.json"
 VERSION = 1
-"""Goes up whenever the pictures change, so that older trees are drawn anew."""
+"""Goes up whenever the images change, so that older trees are rendered again."""
 
 _SPLITS = ("train", "val")
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
-    """One drawn picture: BGR uint8 (224, 224, 3), its truth, and how strongly to compress it.
+class SyntheticFace:
+    """One image: BGR uint8 (224, 224, 3), its true annotations, and the quality of its JPEG.
 
     ``intensity`` is that of the expression, 0.3 to 1; for neutral it means nothing.
     """
@@ -45,14 +45,14 @@ class Sample:
 
 
 def val_per_class(per_class: int) -> int:
-    """How many validation pictures a class gets beside ``per_class`` training pictures."""
+    """Return how many validation images a class gets beside ``per_class`` training images."""
     return max(1, per_class // 4)
 
 
-def draw_person(seed: int, split: str, person: int) -> Iterator[Sample]:
+def render_person(seed: int, split: str, person: int) -> Iterator[SyntheticFace]:
     """Yield one person's eight expressions, in an order of their own.
 
-    Everything follows from the three arguments: which other people are drawn
+    Everything follows from the three arguments: which other people are rendered
     does not matter. No person occurs in both splits.
     """
     rng = np.random.default_rng([seed, _SPLITS.index(split), person])
@@ -66,12 +66,12 @@ def draw_person(seed: int, split: str, person: int) -> Iterator[Sample]:
     )
     artist = Portraitist(who, light, SIZE)
     for label in rng.permutation(len(EMOTIONS)):
-        yield _draw_sample(
+        yield _render_face(
             artist, int(label), np.random.default_rng([seed, _SPLITS.index(split), person, label])
         )
 
 
-def _draw_sample(artist: Portraitist, label: int, rng: np.random.Generator) -> Sample:
+def _render_face(artist: Portraitist, label: int, rng: np.random.Generator) -> SyntheticFace:
     intensity = float(rng.uniform(0.3, 1.0))
     au = expression(label, intensity, int(rng.integers(6))).varied(rng, 0.18)
     restless = ActionUnits(
@@ -88,7 +88,7 @@ def _draw_sample(artist: Portraitist, label: int, rng: np.random.Generator) -> S
     ).varied(rng, 1.0)
     au = au.at_least(restless.scaled(float(rng.random())))
     yaw, pitch, roll = np.clip(rng.normal(0, (8, 5, 5)), -18, 18)
-    image, landmarks = artist.draw(
+    image, landmarks = artist.render(
         au,
         Pose(float(yaw), float(pitch), float(roll)),
         background(SIZE, rng),
@@ -99,11 +99,11 @@ def _draw_sample(artist: Portraitist, label: int, rng: np.random.Generator) -> S
     angle = VALENCE_AROUSAL[EMOTIONS[label]]
     valence, arousal = np.clip(np.array(angle) * intensity + rng.normal(0, 0.05, 2), -1, 1)
     picture, quality = _photograph(image, rng), int(rng.integers(72, 96))
-    return Sample(picture, label, float(valence), float(arousal), landmarks, quality, intensity)
+    return SyntheticFace(picture, label, float(valence), float(arousal), landmarks, quality, intensity)
 
 
 def background(size: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw something out of focus: BGR uint8 (size, size, 3)."""
+    """Render something out of focus: BGR uint8 (size, size, 3)."""
     small = 28
     top, bottom = rng.uniform(30, 225, (2, 1)) + rng.normal(0, 18, (2, 3))
     ramp = np.linspace(0, 1, small)[:, None, None]
@@ -143,7 +143,7 @@ def _write_split(folder: Path, split: str, per_class: int, seed: int, bar: tqdm)
     number = 0
     gaps = np.random.default_rng([seed, 99])  # the same in both splits: so are the ids, as in AffectNet
     for person in range(per_class):
-        for sample in draw_person(seed, split, person):
+        for sample in render_person(seed, split, person):
             options = [cv2.IMWRITE_JPEG_QUALITY, sample.quality]
             ok, jpeg = cv2.imencode(".jpg", sample.image, options)
             if not ok:
@@ -163,13 +163,13 @@ def _write_split(folder: Path, split: str, per_class: int, seed: int, bar: tqdm)
             bar.update()
 
 
-def settings(per_class: int, seed: int) -> dict[str, int]:
+def settings(per_class: int = 100, seed: int = 0) -> dict[str, int]:
     """What a tree is made from; stored in it as ``synthetic.json``."""
     return {"version": VERSION, "per_class": per_class, "seed": seed}
 
 
 def read_settings(root: Path) -> dict[str, int] | None:
-    """Return the settings stored in a tree, or None where there is no finished drawn tree."""
+    """Return the settings stored in a tree, or None for any other folder."""
     try:
         found = json.loads((root / SETTINGS).read_text())
     except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
@@ -178,25 +178,25 @@ def read_settings(root: Path) -> dict[str, int] | None:
 
 
 def write_tree(out: str | Path, per_class: int = 100, seed: int = 0) -> Path:
-    """Draw ``train_set`` and ``val_set`` in AffectNet8's layout, 224x224 JPEGs with annotations.
+    """Render ``train_set`` and ``val_set`` in AffectNet8's layout, 224x224 JPEGs with annotations.
 
-    The tree is made under another name and renamed when it is whole. A tree
-    that was drawn before is replaced; anything else is left alone.
+    The tree is written under another name and renamed when it is complete. An
+    older tree is replaced; anything else is left alone.
 
     Args:
         out: the folder to make.
-        per_class: training pictures of each emotion (and people); a quarter as many are for validation.
-        seed: the same seed gives the same pictures, bit for bit.
+        per_class: training images of each emotion (and people); a quarter as many are for validation.
+        seed: the same seed gives the same images, bit for bit.
 
     Returns:
         The folder.
 
     Raises:
-        DataInvalid: ``out`` holds something that was not drawn here, ``per_class`` is below 1, or ``seed`` below 0.
+        DataInvalid: ``out`` holds something else, ``per_class`` is below 1, or ``seed`` below 0.
     """
     out = Path(out)
     if per_class < 1:
-        raise DataInvalid(f"per_class is {per_class}; at least 1 picture of each emotion must be drawn.")
+        raise DataInvalid(f"per_class is {per_class}; expected at least 1 image of each emotion.")
     if seed < 0:
         raise DataInvalid(f"seed is {seed}; expected 0 or more.")
     _refuse_foreign(out)
@@ -206,13 +206,13 @@ def write_tree(out: str | Path, per_class: int = 100, seed: int = 0) -> Path:
     try:
         counts = {"train": per_class, "val": val_per_class(per_class)}
         total = len(EMOTIONS) * sum(counts.values())
-        with tqdm(total=total, desc=f"drawing faces into {out}", unit="face") as bar:
+        with tqdm(total=total, desc=f"rendering faces into {out}", unit="face") as bar:
             for split, count in counts.items():
                 _write_split(fresh / f"{split}_set", split, count, seed, bar)
         (fresh / SETTINGS).write_text(json.dumps(settings(per_class, seed)) + "\n")
         fresh.chmod(0o755)  # mkdtemp keeps others out
         if before is None and read_settings(out) == settings(per_class, seed):
-            return out  # another process has drawn the same meanwhile, and reads it
+            return out  # another process has written the same meanwhile, and reads it
         if out.exists():
             _refuse_foreign(out)
             shutil.rmtree(out)
@@ -231,6 +231,6 @@ def _refuse_foreign(out: Path) -> None:
         return
     if not out.is_dir() or any(out.iterdir()):
         raise DataInvalid(
-            f"{out} exists and was not drawn by this program (no {SETTINGS} in it). "
+            f"{out} exists and was not written by this program (no {SETTINGS} in it). "
             "Nothing was changed: name another folder, or remove this one first."
         )

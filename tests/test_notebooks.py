@@ -14,12 +14,12 @@ import torch
 from PIL import Image
 
 from fer import checkpoint
-from fer.datasets.synthetic import write_tree
 from fer.evaluation.predictions import Predictions
 from fer.evaluation.recorded import record
 from fer.labels import EMOTIONS
 from fer.model import build
 from fer.training import History
+from synthetic_faces.tree import write_tree
 
 FOLDER = Path(__file__).parent.parent / "notebooks"
 sys.path.insert(0, str(FOLDER))

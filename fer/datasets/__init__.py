@@ -7,8 +7,8 @@ __getattr__, __dir__ = exports(
     {
         "AffectNet8": "affectnet8.dataset",
         "FERPlus": "ferplus",
-        "SyntheticFaces": "synthetic",
-        "Packed": "packed",
+        "SyntheticFaces": "synthetic.dataset",
+        "Packed": "packed.reader",
         "find": "finding",
         "open_split": "finding",
     },

@@ -1,4 +1,4 @@
-"""FER+: the faces of FER2013, each labelled anew by ten people.
+"""FER+: the faces of FER2013 with the votes of ten annotators each.
 
 Source: Barsoum et al. 2016, arXiv:1608.01041. Faces are not shipped.
 """
@@ -34,16 +34,16 @@ FOLDERS = {"train": "FER2013Train", "valid": "FER2013Valid", "test": "FER2013Tes
 SPLITS = tuple(FOLDERS)
 SIDE = 48
 
-_TO_EMOTIONS = [VOTES.index(name) for name in EMOTIONS]
-_PLACE = [EMOTIONS.index(name) if name in EMOTIONS else -1 for name in VOTES]
+_COLUMNS = [VOTES.index(name) for name in EMOTIONS]  # of each emotion
+_LABELS = np.argsort(_COLUMNS)  # of each column: the inverse permutation
 
 
 class FERPlus(Dataset):
-    """48x48 grey faces with the votes of ten annotators.
+    """48x48 grey faces labelled by votes.
 
     An item is ``(image, label)``: a uint8 grey tensor (1, 48, 48), before
     ``transform``, and an int indexing ``fer.labels.EMOTIONS``, or with
-    ``labels="soft"`` the shares of votes, float32 (8,).
+    ``labels="soft"`` the vote distribution, float32 (8,).
 
     The protocol of the paper: an emotion with a single vote counts as none.
     ``"majority"`` keeps a face when one label has more than half of the
@@ -51,7 +51,7 @@ class FERPlus(Dataset):
     faces. ``"argmax"`` and ``"soft"`` keep every face whose top label is an
     emotion, for 28,385 in train.
 
-    Images are decoded once, at the first item, and held in memory (2.3 kB each).
+    Images are decoded once, at the first item, and kept in memory (2.3 kB each).
 
     Args:
         root: the folder of ``FER2013Train`` and its two siblings, a folder
@@ -59,17 +59,17 @@ class FERPlus(Dataset):
         split: ``"train"``, ``"valid"`` or ``"test"``.
         labels: ``"majority"``, ``"argmax"`` or ``"soft"``.
         transform: applied to the image.
-        limit: keep so many faces, as ``AffectNet8`` does: one of each class first,
-            then in proportion to the classes, chosen by a hash of the key.
+        limit: at most this many faces, as for ``AffectNet8``: one of each class
+            first, then in proportion to the classes, chosen by a hash of the key.
 
     Attributes:
         labels: int64 (N,), the top label of each face.
-        shares: float32 (N, 8), votes for the eight emotions, summing to 1.
+        vote_distribution: float32 (N, 8), votes for the eight emotions, divided by their sum.
         votes: int64 (N, 10), as they were cast, in the order of ``VOTES``.
         keys: N unique names such as ``"test/fer0032221.png"``.
 
     Raises:
-        DataMissing: nothing of FER+ under ``root``, or an image is missing.
+        DataMissing: no FER+ in ``root``, or an image is missing.
         DataInvalid: an unknown split or kind of labels, or a file is damaged.
     """
 
@@ -99,18 +99,18 @@ class FERPlus(Dataset):
         kept = (top < len(EMOTIONS)) & (counted.max(1) > 0)
         if labels == "majority":
             kept &= 2 * counted.max(1) > counted.sum(1)
-        # The top label by FER+'s own column order: a tie goes to the earlier column there.
-        labels_of = np.array([_PLACE[t] for t in top[kept]], np.int64)
-        keys_of = [f"{split}/{names[i]}" for i in np.flatnonzero(kept)]
-        some = np.arange(len(labels_of)) if limit is None else representative(labels_of, keys_of, limit)
-        chosen = np.flatnonzero(kept)[some]
+        labels_of = _LABELS[np.where(kept, top, 0)]  # a tie goes to the earlier of FER+'s columns
+        rows = np.flatnonzero(kept)
+        keys = [f"{split}/{name}" for name in names]
+        if limit is not None:
+            rows = rows[representative(labels_of[rows], [keys[i] for i in rows], limit)]
 
-        emotions = counted[chosen][:, _TO_EMOTIONS]
-        self.votes = votes[chosen]
-        self.shares = (emotions / emotions.sum(1, keepdims=True)).astype(np.float32)
-        self.labels = labels_of[some]
-        self.keys = [keys_of[i] for i in some]
-        self._names = [names[i] for i in chosen]
+        emotions = counted[rows][:, _COLUMNS]
+        self.votes = votes[rows]
+        self.vote_distribution = (emotions / emotions.sum(1, keepdims=True)).astype(np.float32)
+        self.labels = labels_of[rows]
+        self.keys = [keys[i] for i in rows]
+        self._names = [names[i] for i in rows]
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -120,16 +120,17 @@ class FERPlus(Dataset):
         image = self.images[i]
         if self.transform is not None:
             image = self.transform(image)
-        return image, torch.from_numpy(self.shares[i]) if self.kind == "soft" else int(self.labels[i])
+        return image, torch.from_numpy(self.vote_distribution[i]) if self.kind == "soft" else int(
+            self.labels[i]
+        )
 
     @cached_property
     def images(self) -> Tensor:
         """All images, uint8 (N, 1, 48, 48)."""
         pixels = np.empty((len(self), 1, SIDE, SIDE), np.uint8)
-        label = f"reading FER+ {self.split}"
         # Opened here, not kept: processes that read images cannot share an open zip.
         files = locate(self.root).joinpath(FOLDERS[self.split])
-        for i, name in enumerate(tqdm(self._names, label, leave=False, delay=1)):
+        for i, name in enumerate(tqdm(self._names, f"reading FER+ {self.split}", leave=False, delay=1)):
             pixels[i, 0] = _decode(files, name)
         return torch.from_numpy(pixels)
 
@@ -138,15 +139,14 @@ def locate(root: str | Path) -> Path | zipfile.Path:
     """Return the folder, real or inside a zip, that holds FER2013Train.
 
     Raises:
-        DataMissing: there is none.
+        DataMissing: no such folder.
         DataInvalid: the zip is damaged.
     """
     root = Path(root)
-    if root.suffix == ".zip" and root.is_file():
-        places = _inside_zip(root)
-    else:
-        places = [root, root / "ferplus"]
-        places += _inside_zip(root / "ferplus.zip") if (root / "ferplus.zip").is_file() else []
+    archive = root if root.suffix == ".zip" and root.is_file() else root / "ferplus.zip"
+    places: list[Path | zipfile.Path] = [root, root / "ferplus"]
+    if archive.is_file():
+        places += _inside_zip(archive)
     for place in places:
         if place.joinpath(FOLDERS["train"], "label.csv").is_file():
             return place
@@ -160,7 +160,7 @@ def _inside_zip(path: Path) -> list[zipfile.Path]:
     try:
         archive = zipfile.ZipFile(path)
     except zipfile.BadZipFile as error:
-        raise DataInvalid(f"{path} is not a whole zip file ({error}). Copy it again.") from error
+        raise DataInvalid(f"{path} is not a complete zip file ({error}). Copy it again.") from error
     return [zipfile.Path(archive), zipfile.Path(archive, "ferplus/")]
 
 
@@ -175,7 +175,7 @@ def _read_votes(folder: Path | zipfile.Path) -> tuple[list[str], np.ndarray]:
     except (UnicodeDecodeError, zipfile.BadZipFile, zlib.error) as error:
         raise DataInvalid(f"{table} cannot be read ({error}). Copy FER+ again.") from error
     for number, row in enumerate(csv.reader(lines), 1):
-        if not row or not row[0]:  # the published list has rows for pictures that were withdrawn
+        if not row or not row[0]:  # the published list has rows for withdrawn images
             continue
         if len(row) != 2 + len(VOTES) or not all(cell.strip().isdigit() for cell in row[2:]):
             raise DataInvalid(
@@ -184,7 +184,7 @@ def _read_votes(folder: Path | zipfile.Path) -> tuple[list[str], np.ndarray]:
         names.append(row[0])
         votes.append([int(cell) for cell in row[2:]])
     if len(set(names)) != len(names):
-        raise DataInvalid(f"{table} names a picture twice; expected each once. Copy FER+ again.")
+        raise DataInvalid(f"{table} names an image twice; expected each once. Copy FER+ again.")
     return names, np.array(votes, np.int64).reshape(-1, len(VOTES))
 
 
@@ -194,7 +194,7 @@ def _decode(folder: Path | zipfile.Path, name: str) -> np.ndarray:
         image = np.asarray(Image.open(io.BytesIO(file.read_bytes())).convert("L"))
     except (FileNotFoundError, KeyError) as error:
         raise DataMissing(f"{file} is listed in label.csv but missing. Copy FER+ again.") from error
-    except UnidentifiedImageError as error:  # its text names the memory that was looked at
+    except UnidentifiedImageError as error:  # its text is an address in memory
         raise DataInvalid(f"{file} is no image, or damaged. Copy FER+ again.") from error
     except (OSError, SyntaxError, ValueError, zipfile.BadZipFile, zlib.error) as error:  # Pillow's, and zip's
         raise DataInvalid(f"{file} cannot be read ({error}). Copy FER+ again.") from error

@@ -21,7 +21,7 @@ def training_splits(config: TrainConfig) -> tuple[Dataset, Dataset]:
     if config.data == "ferplus":
         train = open_split("ferplus", config.root, "train", labels=config.labels, limit=config.limit)
         if config.synthetic:
-            from fer.datasets.with_synthetic import WithSynthetic
+            from fer.datasets.synthetic import WithSynthetic
 
             train = WithSynthetic(train, config.synthetic)
         return train, open_split("ferplus", config.root, "valid", limit=config.limit)
