@@ -50,7 +50,7 @@ import numpy as np
 from benchmarks import record
 from benchmarks.make_affectnet8 import MakeOptions, make
 from fer.datasets.affectnet8.index import ANNOTATIONS
-from fer.datasets.affectnet8.locate import locate
+from fer.datasets.affectnet8.releases import locate
 from fer.errors import DataInvalid
 
 _OPENING = """

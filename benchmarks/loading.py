@@ -58,7 +58,7 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 from benchmarks import record
 from benchmarks.make_affectnet8 import MakeOptions, make
 from fer.datasets import AffectNet8
-from fer.datasets.affectnet8 import decode
+from fer.datasets.affectnet8.dataset import decode
 from fer.datasets.collate import collate, resized
 from fer.datasets.packed import pack
 from fer.training.memory import keep_freed_memory

@@ -50,7 +50,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from fer.datasets.affectnet8.index import PUBLISHED
+from fer.datasets import PUBLISHED
 from fer.errors import DataInvalid
 from fer.files import replacing
 from fer.labels import EMOTIONS

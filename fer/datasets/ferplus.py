@@ -77,7 +77,7 @@ class FERPlus(Dataset):
 
     def __init__(
         self,
-        root: str | Path,
+        root: str | Path | zipfile.Path,
         split: str = "train",
         labels: str = "majority",
         transform: Callable[[Tensor], Tensor] | None = None,
@@ -91,7 +91,7 @@ class FERPlus(Dataset):
         check_limit(limit)
         self.split = split = own
         self.kind, self.transform = labels, transform
-        self.root = Path(root)
+        self.root = Path(root.root.filename or "") if isinstance(root, zipfile.Path) else Path(root)
         names, votes = _read_votes(locate(root).joinpath(FOLDERS[split]))
 
         counted = np.where(votes > 1, votes, 0)
@@ -135,13 +135,15 @@ class FERPlus(Dataset):
         return torch.from_numpy(pixels)
 
 
-def locate(root: str | Path) -> Path | zipfile.Path:
-    """Return the folder, real or inside a zip, that holds FER2013Train.
+def locate(root: str | Path | zipfile.Path) -> Path | zipfile.Path:
+    """Return the folder, real or inside a zip, that holds FER2013Train; what it returned may be given again.
 
     Raises:
         DataMissing: no such folder.
         DataInvalid: the zip is damaged.
     """
+    if isinstance(root, zipfile.Path):
+        return root
     root = Path(root)
     archive = root if root.suffix == ".zip" and root.is_file() else root / "ferplus.zip"
     places: list[Path | zipfile.Path] = [root, root / "ferplus"]

@@ -1,34 +1,28 @@
-"""Open a data set by name, or whichever is there."""
+"""Open a data set by name, or whichever a folder holds."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-from torch.utils.data import Dataset
-
-from fer.datasets import ferplus, packed
-from fer.datasets.affectnet8 import index as affectnet8_index
+from fer.datasets import ferplus
+from fer.datasets.affectnet8 import releases
 from fer.datasets.affectnet8.dataset import AffectNet8
-from fer.datasets.affectnet8.locate import Incomplete, locate, splits
+from fer.datasets.affectnet8.source import SPLITS as AFFECTNET8_SPLITS
 from fer.datasets.ferplus import FERPlus
-from fer.datasets.folders import is_pack, is_synthetic
+from fer.datasets.folders import PACK_PLAN, is_synthetic, pack_splits
+from fer.datasets.packed.reader import Packed, read_json
 from fer.datasets.split_names import own_name
 from fer.datasets.splits import Subset, hold_out, representative, subset
-from fer.datasets.synthetic import SyntheticFaces
+from fer.datasets.synthetic.dataset import SyntheticFaces
 from fer.errors import DataInvalid, DataMissing
 
-_OPEN: dict[str, Callable[..., Dataset]] = {
-    "affectnet8": AffectNet8,
-    "ferplus": FERPlus,
-    "sample": lambda root, split, **options: SyntheticFaces(_sample_folder(root), split, **options),
-}
-DATA = tuple(_OPEN)
-"""The names of the data sets."""
+FaceDataset = AffectNet8 | FERPlus | Packed
 
-SPLITS = {
-    "affectnet8": affectnet8_index.SPLITS,
-    "ferplus": ferplus.SPLITS,
-    "sample": affectnet8_index.SPLITS,  # in the same layout
-}
+SPLITS = {"affectnet8": AFFECTNET8_SPLITS, "ferplus": ferplus.SPLITS, "sample": AFFECTNET8_SPLITS}
+DATA = tuple(SPLITS)
+"""The names of the data sets."""
 HELD_OUT = "held-out"
 """The tenth of train that chooses where a data set has no third split."""
 CHOSEN_ON = {"affectnet8": HELD_OUT, "ferplus": "valid", "sample": HELD_OUT}
@@ -43,15 +37,25 @@ _OWN = {
 }
 
 
-def find(root: str | Path = "dataset", split: str = "train", **options: object) -> Dataset:
+@dataclass(frozen=True)
+class _Found:
+    """A data set in its place: ``open(split, **options)`` opens it without another look."""
+
+    data: str
+    place: Path
+    open: Callable[..., FaceDataset]
+    splits: tuple[str, ...]
+    title: str
+
+
+def find(root: str | Path = "dataset", split: str = "train", **options: Any) -> FaceDataset:
     """Open AffectNet8 if it is in ``root``, else FER+ if it is, else the sample, rendered now in ``root/synthetic``.
 
-    AffectNet8 stands for every release of AffectNet: see ``fer.datasets.affectnet8.locate``.
+    AffectNet8 stands for every release of AffectNet: see ``fer.datasets.affectnet8.releases``.
     A pack (``fer.datasets.packed``) is opened as the data set that it was made from.
 
-    One printed line says which. When a split of AffectNet8 is there but not the
-    one asked for, that is an error: training and validation data must not come
-    from different sets.
+    One printed line names the data set. A copy of AffectNet8 that lacks the
+    split is an error: training and validation data must not come from different sets.
 
     Args:
         root: a folder, or anything that the data sets take as their root.
@@ -63,17 +67,18 @@ def find(root: str | Path = "dataset", split: str = "train", **options: object) 
     Raises:
         DataMissing, DataInvalid: as the data set found, and for a split that it does not have.
     """
-    data = _which(Path(root))
-    fitting = {name: value for name, value in options.items() if data in _OWN.get(name, DATA)}
-    dataset = open_split(data, root, split, **fitting)
-    place = _sample_folder(root) if data == "sample" and not is_pack(root) else root
-    missing = f" (neither AffectNet8 nor FER+ in {root})" if data == "sample" and place != Path(root) else ""
-    title = dataset.title if data == "affectnet8" else _TITLES[data]  # another release says which
-    print(f"Using {title}, {dataset.split}: {len(dataset):,} faces from {place}{missing}")
+    root = Path(root)
+    existing = (
+        _pack(root) or (_sample(root) if is_synthetic(root) else None) or _affectnet8(root) or _ferplus(root)
+    )
+    found = existing or _sample(_new_sample(root))
+    dataset = _open(found, split, {k: v for k, v in options.items() if found.data in _OWN.get(k, DATA)})
+    instead = "" if existing else f" (neither AffectNet8 nor FER+ in {root})"
+    print(f"Using {found.title}, {dataset.split}: {len(dataset):,} faces from {found.place}{instead}")
     return dataset
 
 
-def open_split(data: str, root: str | Path, split: str, **options: object) -> Dataset:
+def open_split(data: str, root: str | Path, split: str, **options: Any) -> FaceDataset:
     """Open one split of the data set with that name.
 
     Args:
@@ -87,29 +92,28 @@ def open_split(data: str, root: str | Path, split: str, **options: object) -> Da
         DataMissing: it is not there.
         DataInvalid: no such data set, no such split of it, or no such labels.
     """
-    if data not in _OPEN:
+    root = Path(root)
+    if data not in DATA:
         raise DataInvalid(f"No data set {data!r}; expected one of {', '.join(DATA)}.")
-    pack = data != "ferplus" and is_pack(root)
-    there = splits(root) if data == "affectnet8" and not pack else SPLITS[data]
-    there = tuple(dict.fromkeys((*there, *(packed.splits(root) if pack else ()))))
-    own = own_name(split, there)
-    if pack and own == "val" and own not in packed.splits(root) and "test" in packed.splits(root):
-        own = "test"  # as in the class folders that it was made from
-    if own is None:
-        raise DataInvalid(f"{_TITLES[data]} has no split {split!r}; it has {', '.join(there)}.")
-    if data != "ferplus" and options.pop("labels", None) == "soft":
-        raise DataInvalid(f'labels="soft" needs several votes for a face; {_TITLES[data]} has one label.')
-    if pack:
-        return _open_pack(data, root, own, options)
-    return _OPEN[data](root, own, **options)
+    if data == "ferplus":
+        found = _ferplus(root) or _Found(data, root, partial(FERPlus, root), ferplus.SPLITS, "")
+    elif pack := _pack(root):
+        found = pack
+    elif data == "sample":
+        found = _sample(root if is_synthetic(root) else _new_sample(root))
+    else:
+        found = _affectnet8(root) or _Found(data, root, partial(AffectNet8, root), AFFECTNET8_SPLITS, "")
+    if found.data != data:
+        raise DataInvalid(f"{root} is a pack of {_TITLES[found.data]}: open it with --data {found.data}.")
+    return _open(found, split, options)
 
 
-def data_of(dataset: Dataset) -> str:
+def data_of(dataset: FaceDataset | Subset) -> str:
     """Return the name in ``DATA`` that a data set was opened by: every release of AffectNet is ``"affectnet8"``."""
     return dataset.name if dataset.name in DATA else "affectnet8"
 
 
-def cut_train(data: str, root: str | Path, **options: object) -> tuple[Subset, Subset]:
+def cut_train(data: str, root: str | Path, **options: Any) -> tuple[Subset, Subset]:
     """Cut the train split into what is learned from and ``HELD_OUT``, always in the same way.
 
     AffectNet8 and the sample have no third split: a tenth of their train split,
@@ -118,14 +122,14 @@ def cut_train(data: str, root: str | Path, **options: object) -> tuple[Subset, S
 
     Args and Raises: as ``open_split``.
     """
-    whole = open_split(data, root, "train", **options)
-    kept, held_out = hold_out(whole)
-    parts = subset(whole, kept), subset(whole, held_out)
-    parts[1].split = f"{whole.split}-{HELD_OUT}"
+    train = open_split(data, root, "train", **options)
+    kept, held_out = hold_out(train)
+    parts = subset(train, kept), subset(train, held_out)
+    parts[1].split = f"{train.split}-{HELD_OUT}"
     return parts
 
 
-def open_held_out(data: str, root: str | Path, limit: int | None = None, **options: object) -> Subset:
+def open_held_out(data: str, root: str | Path, limit: int | None = None, **options: Any) -> Subset:
     """Open the second part of ``cut_train``, or ``limit`` of its faces, every emotion among them."""
     part = cut_train(data, root, **options)[1]
     return part if limit is None else subset(part, representative(part.labels, part.keys, limit))
@@ -136,37 +140,49 @@ def chooses(data: str, split: str | None) -> bool:
     return split is not None and own_name(split, [CHOSEN_ON[data]]) is not None
 
 
-def _open_pack(data: str, root: str | Path, split: str, options: dict) -> packed.Packed:
-    """Open a pack, which holds neither faults nor a choice of what to render."""
-    synthetic = packed.pack_name(root) == "sample"
-    if synthetic != (data == "sample"):
-        what, name = (_TITLES["sample"], "sample") if synthetic else (_TITLES["affectnet8"], "affectnet8")
-        raise DataInvalid(f"{root} is a pack of {what}: open it with --data {name}.")
-    settled = {"on_error", "per_class", "seed"}
-    return packed.Packed(root, split, **{k: v for k, v in options.items() if k not in settled})
+def _open(found: _Found, split: str, options: dict[str, Any]) -> FaceDataset:
+    own, title = own_name(split, found.splits), _TITLES[found.data]
+    if own is None:
+        raise DataInvalid(f"{title} has no split {split!r}; it has {', '.join(found.splits)}.")
+    if found.data != "ferplus" and options.pop("labels", None) == "soft":
+        raise DataInvalid(f'labels="soft" needs several votes for a face; {title} has one label.')
+    return found.open(own, **options)
 
 
-def _which(root: Path) -> str:
-    if is_pack(root):
-        return "sample" if packed.pack_name(root) == "sample" else "affectnet8"
-    if is_synthetic(root):
-        return "sample"
-    for split in affectnet8_index.SPLITS:
-        try:
-            locate(root, split)
-            return "affectnet8"
-        except Incomplete:
-            return "affectnet8"  # opening it says what is missing
-        except DataMissing:
-            continue
+def _pack(root: Path) -> _Found | None:
+    folders = pack_splits(root)
+    if not folders:
+        return None
+    plan = read_json(folders[0] / PACK_PLAN)
+    data = "sample" if plan["name"] == "sample" else "affectnet8"
+    packed = [folder.name for folder in folders]
+
+    def open_(split: str, on_error: str = "", per_class: int = 0, seed: int = 0, **options: Any) -> Packed:
+        # The named options were settled when it was packed. Class folders answer for val with test, too.
+        as_test = split == "val" and "val" not in packed and "test" in packed
+        return Packed(root, "test" if as_test else split, **options)
+
+    splits = tuple(dict.fromkeys((*SPLITS[data], *packed)))
+    return _Found(data, root, open_, splits, _TITLES["sample"] if data == "sample" else plan["title"])
+
+
+def _sample(folder: Path) -> _Found:
+    return _Found("sample", folder, partial(SyntheticFaces, folder), SPLITS["sample"], _TITLES["sample"])
+
+
+def _new_sample(root: Path) -> Path:
+    return root if root.name == "synthetic" else root / "synthetic"
+
+
+def _affectnet8(root: Path) -> _Found | None:
+    if (release := releases.find(root)) is None:
+        return None
+    return _Found("affectnet8", root, partial(AffectNet8, release), release.splits, release.title)
+
+
+def _ferplus(root: Path) -> _Found | None:
     try:
-        ferplus.locate(root)
-        return "ferplus"
+        place = ferplus.locate(root)
     except DataMissing:
-        return "sample"
-
-
-def _sample_folder(root: str | Path) -> Path:
-    """Return the folder of the synthetic sample for a root: itself if it is one, else ``synthetic`` in it."""
-    root = Path(root)
-    return root if root.name == "synthetic" or is_synthetic(root) else root / "synthetic"
+        return None
+    return _Found("ferplus", root, partial(FERPlus, place), ferplus.SPLITS, _TITLES["ferplus"])

@@ -18,3 +18,12 @@ def canonical(name: str) -> str:
 def own_name(split: str, own: Iterable[str]) -> str | None:
     """Return which of a data set's own names means ``split`` (FER+ has ``"valid"``), or None."""
     return next((name for name in own if canonical(name) == canonical(split)), None)
+
+
+def of_folder(name: str) -> str:
+    """Return the one split that a folder or tar of this name holds: under an unknown name train, or val.
+
+    The same faces must never answer as both.
+    """
+    split = canonical(name)
+    return split if split in NAMES else "val" if "val" in name.lower() else "train"

@@ -23,11 +23,10 @@ from torch.utils.data import DataLoader
 
 from fer import evaluate, halve, train
 from fer.checkpoint import save, write_card
-from fer.datasets import AffectNet8
+from fer.datasets import PUBLISHED, AffectNet8
+from fer.datasets.affectnet8 import extracted, npy, tarball
 from fer.datasets.affectnet8 import index as affectnet8_index
-from fer.datasets.affectnet8 import npy, tarball
-from fer.datasets.affectnet8 import source as affectnet8_source
-from fer.datasets.affectnet8.__main__ import Extract, Index, Verify, main
+from fer.datasets.affectnet8.__main__ import Count, Extract, Verify, main
 from fer.errors import DataInvalid, DataMissing
 from fer.evaluation.recorded import drop_records
 from fer.labels import EMOTIONS
@@ -517,6 +516,31 @@ def test_verify_lists_broken_images_and_skip_leaves_them_out(root, packed):
     assert len(AffectNet8(place, on_error="skip")) == 6  # verifying the rest forgets nothing
 
 
+@pytest.mark.parametrize("packed", [False, True])
+def test_one_file_keeps_labels_valence_and_broken_images(root, monkeypatch, packed):
+    cut(root / "train_set/images/10.jpg")
+    place = pack(root) if packed else root
+    faces = AffectNet8(place)
+    few = AffectNet8(place, limit=3)
+    assert len(few.valence) == 3  # and those of the others are not read yet
+    assert len(faces.verify()) == 1
+    assert np.allclose(faces.arousal, 0.5) and np.allclose(faces.valence, -0.392238)
+    rest = AffectNet8(place, classes=7, on_error="skip")
+    monkeypatch.setattr("fer.datasets.affectnet8.npy.numbers", None)  # nothing is read again
+    assert len(rest.valence) == 6 and np.allclose(rest.valence, -0.392238)
+    assert len(indices_of(root)) == 1
+    names = {path.name for path in root.rglob("*") if path.is_file() and path.suffix not in (".jpg", ".npy")}
+    assert names == ({"train_set.tar", "train_set.tar.index"} if packed else {"affectnet8.index"})
+
+
+def test_broken_images_stay_known_where_faces_are_added(root):
+    cut(root / "train_set/images/10.jpg")
+    AffectNet8(root).verify()
+    write_face(root / "train_set", 4, 4)
+    faces = AffectNet8(root, on_error="skip")
+    assert len(faces) == 8 and {4, 10} & set(faces.ids) == {4}
+
+
 def test_an_image_that_was_mended_is_taken_back(root):
     cut(root / "train_set/images/10.jpg")
     AffectNet8(root).verify()
@@ -568,8 +592,10 @@ def test_a_file_that_may_be_read_again_is_taken_back(root, monkeypatch):
 
 
 def test_verify_of_a_good_set_writes_nothing(root):
-    assert AffectNet8(root).verify() == []
-    assert not list(root.rglob("*broken*"))
+    faces = AffectNet8(root)
+    before = {path: path.stat().st_mtime_ns for path in root.rglob("*")}
+    assert faces.verify() == []
+    assert {path: path.stat().st_mtime_ns for path in root.rglob("*")} == before
 
 
 def test_an_image_that_vanishes_is_named(root):
@@ -584,10 +610,8 @@ def test_an_image_that_vanishes_is_named(root):
 
 def count_scans(monkeypatch) -> list[str]:
     """Record every scan of a folder from now on."""
-    from fer.datasets.affectnet8.source import Folder, Tar
-
     scans = []
-    for source in (Folder, Tar):
+    for source in (extracted.Folder, tarball.Tar):
         original = source.scan
 
         def scan(self, original=original):
@@ -612,15 +636,15 @@ def test_labels_that_are_slow_to_come_are_read_by_threads_and_stay_with_their_fa
     for number in range(60):
         write_face(tmp_path / "train_set", number, number % 8)
     write_npy(tmp_path / "train_set", 41, "exp", np.array("9"))
-    original, readers = affectnet8_source.Folder._label, set()
+    original, readers = extracted.contents, set()
 
-    def slow(self, path):
+    def slow(path, **options):
         readers.add(threading.current_thread().name)
         time.sleep(0.001)
-        return original(self, path)
+        return original(path, **options)
 
-    monkeypatch.setattr(affectnet8_source.Folder, "_label", slow)
-    monkeypatch.setattr(affectnet8_source, "_PART", 2)  # 16 parts a round, and the first one finds out
+    monkeypatch.setattr(extracted, "contents", slow)
+    monkeypatch.setattr(extracted, "_PART", 2)  # 16 parts a round, and the first one finds out
     faces = AffectNet8(tmp_path, on_error="skip")
     assert faces.labels.tolist() == [number % 8 for number in range(60) if number != 41]
     assert [problem.file for problem in faces.problems] == ["annotations/41_exp.npy"]
@@ -707,6 +731,10 @@ def test_an_index_that_cannot_be_written_stays_in_memory(root, capsys):
     assert len(AffectNet8(root)) == 8
     out = capsys.readouterr().out
     assert "cannot be written" in out and "rebuilt" in out
+    cut(root / "train_set/images/10.jpg")
+    assert len(AffectNet8(root).valence) == 8 and len(AffectNet8(root).verify()) == 1
+    out = capsys.readouterr().out
+    assert "valence and arousal are read at every start" in out and "broken images are not remembered" in out
     assert not list(root.rglob("*.tmp*"))
 
 
@@ -952,7 +980,7 @@ def test_verify_from_the_command_line(root, capsys):
     assert main(Verify(root)) == 1
     assert "images/10.jpg: broken image" in capsys.readouterr().out
     assert main(Verify(root)) == 1 and "1 known before" in capsys.readouterr().out
-    assert main(Index(root)) == 0
+    assert main(Count(root)) == 0
     assert "134,415" in capsys.readouterr().out
 
 
@@ -971,6 +999,6 @@ def test_help_answers_without_torch():
 def test_the_readme_has_the_published_counts():
     text = (Path(__file__).parents[2] / "dataset/README.md").read_text("utf-8")
     for code, emotion in enumerate(EMOTIONS):
-        train, val = (counts[code] for counts in affectnet8_index.PUBLISHED.values())
+        train, val = (counts[code] for counts in PUBLISHED.values())
         assert f"| {emotion} | {code} | {train:,} | {val:,} |" in text
-    assert [sum(counts) for counts in affectnet8_index.PUBLISHED.values()] == [287_651, 3_999]
+    assert [sum(counts) for counts in PUBLISHED.values()] == [287_651, 3_999]

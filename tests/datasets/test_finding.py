@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from fer.datasets import find, finding, open_split
+from fer.datasets import find, open_split
 from fer.datasets.affectnet8.dataset import AffectNet8
 from fer.datasets.ferplus import FERPlus
 from fer.datasets.synthetic import SyntheticFaces
@@ -31,13 +31,6 @@ def make_ferplus(root):
             for number in range(3):
                 cv2.imwrite(str(folder / f"fer{number}.png"), np.zeros((48, 48), np.uint8))
                 csv.writer(file).writerow([f"fer{number}.png", "(0, 0, 48, 48)", 0, 10, *[0] * 8])
-
-
-@pytest.fixture
-def few(monkeypatch):
-    """Render two faces of each class instead of hundreds."""
-    draw = finding._OPEN["sample"]
-    monkeypatch.setitem(finding._OPEN, "sample", lambda *args, **kw: draw(*args, **{"per_class": 2} | kw))
 
 
 def one_line(capsys) -> str:
@@ -66,8 +59,8 @@ def test_a_zip_of_ferplus_is_not_taken_for_a_tar(tmp_path):
     assert find(archive).name == "ferplus"
 
 
-def test_the_sample_is_rendered_where_nothing_is(tmp_path, capsys, few):
-    found = find(tmp_path / "dataset", "valid", limit=8)
+def test_the_sample_is_rendered_where_nothing_is(tmp_path, capsys):
+    found = find(tmp_path / "dataset", "valid", limit=8, per_class=2)
     assert isinstance(found, SyntheticFaces) and found.name == "sample" and found.split == "val"
     assert sorted(found.labels) == list(range(8))
     line = one_line(capsys)
@@ -75,8 +68,8 @@ def test_the_sample_is_rendered_where_nothing_is(tmp_path, capsys, few):
     assert "neither AffectNet8 nor FER+" in line
 
 
-def test_the_folder_of_the_sample_is_never_taken_for_affectnet8(tmp_path, few):
-    find(tmp_path)
+def test_the_folder_of_the_sample_is_never_taken_for_affectnet8(tmp_path):
+    find(tmp_path, per_class=2)
     assert find(tmp_path).name == "sample"
     assert find(tmp_path / "synthetic").name == "sample"
     assert open_split("sample", tmp_path / "synthetic", "train").keys == find(tmp_path).keys

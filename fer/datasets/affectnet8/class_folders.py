@@ -4,8 +4,8 @@
     train/0/…  train/1/…                 by AffectNet's codes: 0 neutral, 1 happiness … 7 contempt
     train/0_neutral/…                    by both; the name counts
 
-A class is told by its folder's name, never by its place among them: sorted by
-name, anger comes first, but it is class 6. All eight must be there, be
+The class follows from its folder's name, never from its place among them:
+sorted by name, anger comes first, but it is class 6. All eight must exist, be
 one empty. Seven emotions would be another data set, and numbers from 1 to 7
 RAF-DB, in another order. Such copies have no valence, arousal or landmarks.
 """
@@ -18,15 +18,13 @@ import cv2
 import numpy as np
 
 from fer.datasets.affectnet8.index import OTHERS, Index, Problem
-from fer.datasets.affectnet8.source import Source, listing, settle
+from fer.datasets.affectnet8.source import Source, listing, settle, subfolders
 from fer.datasets.folders import is_pack, is_synthetic
-from fer.datasets.split_names import NAMES
+from fer.datasets.split_names import NAMES, of_folder
 from fer.faces import crop
 from fer.labels import EMOTIONS
 from fer.labels import index as index_of
 
-TITLE = "AffectNet in class folders"
-SPLITS = tuple(NAMES)
 SIDE = 224
 """Faces of another size or shape are brought to this square, AffectNet8's, so that they fit into one batch."""
 
@@ -38,78 +36,34 @@ _CODES = {name: number for number, name in enumerate(OTHERS, len(EMOTIONS))}
 _LITTER = {"thumbs.db", "desktop.ini"}
 
 
-def locate(root: Path, split: str) -> "ClassFolders | None":
-    """Find a split: below ``root`` or a folder called affectnet in it.
-
-    A copy without a val split answers for it with test; one without splits is all train.
-    """
-    for base in (root / above for above in _ABOVE):
-        found = {one: _folder(base, one) for one in SPLITS}
-        if not any(path and _has_all_classes(path) for path in found.values()):
-            name = base.absolute().name.lower()
-            own = next((one for one in SPLITS if name in NAMES[one]), "train")
-            if split == own and _has_all_classes(base):
-                return ClassFolders(base, split)
-            continue
-        own = split if found[split] or split != "val" else "test"
-        return ClassFolders(found[own], own) if found[own] else None
-    return None
-
-
-def lacking(root: Path) -> str:
-    """Say which classes the class folders in ``root`` lack, and what to do; empty where there are hardly any."""
-    bases = [root / above for above in _ABOVE]
-    places = [*bases, *(path for base in bases for split in SPLITS if (path := _folder(base, split)))]
-    folder = max(places, key=lambda place: len(_classes(place)))
-    found = _classes(folder)
-    if not len(EMOTIONS) // 2 <= len(found) < len(EMOTIONS):
-        return ""
-    missing = [emotion for label, emotion in enumerate(EMOTIONS) if label not in found]
-    if all(name.isdecimal() for name in found.values()):
-        advice = (
-            "Numbers do not tell which emotions these are (1 is surprise in RAF-DB, 0 is anger in FER2013): give "
-            "the folders names such as anger."
-        )
-    elif missing == [EMOTIONS[-1]]:
-        advice = f"To open it without, make an empty folder {folder / missing[0]}, then AffectNet8(root, classes=7)."
-    else:
-        advice = "Add them, or rename the folders that hold them; an empty folder stands for a class without faces."
-    return (
-        f"{folder} holds class folders ({', '.join(sorted(found.values()))}), but none of {', '.join(missing)}; "
-        f"all eight are expected. {advice}"
-    )
-
-
-def class_of(folder: str) -> int | None:
-    """Return the code of a class folder, 0 to 10, or None where its name is none."""
-    number, word = re.fullmatch(r"(\d*)[\s._-]*(.*)", folder.strip().lower(), re.DOTALL).groups()
-    if not word:
-        return int(number) if number and int(number) < len(EMOTIONS) + len(OTHERS) else None
-    if word in _CODES:
-        return _CODES[word]
-    try:
-        return index_of(word)
-    except ValueError:
-        return None
-
-
 class ClassFolders(Source):
     """``<class>/<any name>.jpg`` below ``path``; an id is both, with the slash."""
 
-    name, title = "affectnet-folders", TITLE
+    name, title = "affectnet-folders", "AffectNet in class folders"
+    splits = tuple(NAMES)
 
     def __init__(self, path: Path, split: str) -> None:
         super().__init__(path, split, path / "affectnet-folders.index")
 
     def stamp(self, index: Index | None) -> dict[str, object]:
-        """Return when files were added or removed in each folder."""
-        return {name: os.stat(self.path / name).st_mtime_ns for name in _own_folders(self.path)}
+        """Return the time of each folder."""
+        return {"times": self._times()}
+
+    def _times(self) -> dict[str, int]:
+        """Return when files were added or removed in each folder, but those of other sets beside the classes."""
+        folders = {name: self.path / name for name in subfolders(self.path)}
+        return {
+            name: os.stat(path).st_mtime_ns
+            for name, path in folders.items()
+            if class_of(name) is not None or not (name == "ferplus" or is_synthetic(path) or is_pack(path))
+        }
 
     def scan(self) -> Index:
         """List all class folders."""
-        settle(self.stamp(None).values())
+        times = self._times()
+        settle(times.values())
         ids, labels, problems = [], [], []
-        for folder in _own_folders(self.path):
+        for folder in times:
             label = class_of(folder)
             if label is None:
                 problems.append(Problem(STRANGE_FOLDER, folder))
@@ -122,13 +76,70 @@ class ClassFolders(Source):
                     problems.append(Problem(STRANGE_FILE, f"{folder}/{name}"))
         return Index(np.array(ids, np.str_), np.array(labels, np.int8), problems=tuple(problems))
 
-    def image_file(self, one: str | int) -> str:
+    def image_file(self, id_: str | int) -> str:
         """Return the id itself."""
-        return str(one)
+        return str(id_)
 
     def face(self, pixels: np.ndarray, index: Index, i: int) -> np.ndarray:
         """Return the image as a square of ``SIDE``, its border repeated where it is no square."""
         return to_side(crop(pixels, (0, 0, pixels.shape[1], pixels.shape[0])))
+
+
+def find(root: Path) -> dict[str, Source]:
+    """Return the splits below ``root`` or a folder called affectnet in it.
+
+    A copy without a val split answers for it with test; a copy without splits is all train.
+    """
+    for base in (root / above for above in _ABOVE):
+        folders = _split_folders(base)
+        if any(_has_all_classes(folder) for folder in folders.values()):
+            found: dict[str, Source] = {split: ClassFolders(path, split) for split, path in folders.items()}
+            return {"val": found["test"], **found} if "test" in found else found
+        if _has_all_classes(base):
+            split = of_folder(base.absolute().name)
+            return {split: ClassFolders(base, split)}
+    return {}
+
+
+def lacking(root: Path) -> str:
+    """Return which classes the class folders in ``root`` lack, and what to do; empty for fewer than four."""
+    bases = [root / above for above in _ABOVE]
+    folder = max(
+        (folder for base in bases for folder in (base, *_split_folders(base).values())),
+        key=lambda folder: len(_classes(folder)),
+    )
+    found = _classes(folder)
+    if not len(EMOTIONS) // 2 <= len(found) < len(EMOTIONS):
+        return ""
+    missing = [emotion for label, emotion in enumerate(EMOTIONS) if label not in found]
+    if all(name.isdecimal() for name in found.values()):
+        advice = (
+            "Which emotions these numbers mean is not clear (1 is surprise in RAF-DB, 0 is anger in FER2013): "
+            "give the folders names such as anger."
+        )
+    elif missing == [EMOTIONS[-1]]:
+        advice = f"To open it without, make an empty folder {folder / missing[0]}, then AffectNet8(root, classes=7)."
+    else:
+        advice = "Add them, or rename their folders; an empty folder stands for a class without faces."
+    return (
+        f"{folder} holds class folders ({', '.join(sorted(found.values()))}), but none of {', '.join(missing)}; "
+        f"all eight are expected. {advice}"
+    )
+
+
+def class_of(folder: str) -> int | None:
+    """Return the code of a class folder, 0 to 10, or None where its name is none."""
+    name = folder.strip().lower()
+    word = re.sub(r"^\d*[\s._-]*", "", name)
+    if word in _CODES:
+        return _CODES[word]
+    if word:
+        try:
+            return index_of(word)
+        except ValueError:
+            return None
+    number = re.match(r"\d+", name)
+    return int(number[0]) if number and int(number[0]) < len(EMOTIONS) + len(OTHERS) else None
 
 
 def to_side(face: np.ndarray) -> np.ndarray:
@@ -139,9 +150,10 @@ def to_side(face: np.ndarray) -> np.ndarray:
     return cv2.resize(face, (SIDE, SIDE), interpolation=way)
 
 
-def _folder(base: Path, split: str) -> Path | None:
-    names = {name.lower(): name for name in _subfolders(base)}
-    return next((base / names[name] for name in NAMES[split] if name in names), None)
+def _split_folders(base: Path) -> dict[str, Path]:
+    by_name = {name.lower(): base / name for name in subfolders(base)}
+    found = {split: next((by_name[n] for n in names if n in by_name), None) for split, names in NAMES.items()}
+    return {split: path for split, path in found.items() if path}
 
 
 def _has_all_classes(folder: Path) -> bool:
@@ -150,22 +162,5 @@ def _has_all_classes(folder: Path) -> bool:
 
 def _classes(folder: Path) -> dict[int, str]:
     """Return the folders of emotions in a folder, by label."""
-    labels = {class_of(name): name for name in _subfolders(folder)}
-    return {label: name for label, name in labels.items() if label in range(len(EMOTIONS))}
-
-
-def _subfolders(folder: Path) -> list[str]:
-    if not folder.is_dir():
-        return []
-    return sorted(name for name in listing(folder) if os.path.isdir(os.path.join(folder, name)))
-
-
-def _own_folders(path: Path) -> list[str]:
-    """Return the folders in that of a split, without other sets that dataset/README.md places beside classes."""
-    return [
-        name for name in _subfolders(path) if class_of(name) is not None or not _is_another_set(path / name)
-    ]
-
-
-def _is_another_set(folder: Path) -> bool:
-    return folder.name == "ferplus" or is_synthetic(folder) or is_pack(folder)
+    labels = {name: class_of(name) for name in subfolders(folder)}
+    return {label: name for name, label in labels.items() if label is not None and label < len(EMOTIONS)}

@@ -6,10 +6,10 @@ eight labels). Faces are not shipped: dataset/README.md says how to get them.
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -20,19 +20,18 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
-from fer.datasets.affectnet8 import broken as affectnet8_broken
-from fer.datasets.affectnet8.affect import scores
 from fer.datasets.affectnet8.index import (
     BROKEN,
     NO_IMAGE,
     NO_LABEL,
     PUBLISHED,
+    BrokenMark,
+    Index,
     Problem,
     count_by_kind,
     count_others,
-    open_index,
 )
-from fer.datasets.affectnet8.locate import locate, splits
+from fer.datasets.affectnet8.releases import Release, locate
 from fer.datasets.affectnet8.source import BrokenImage
 from fer.datasets.collate import Batch, block, position, resized
 from fer.datasets.splits import representative, requested
@@ -41,12 +40,12 @@ from fer.threads import for_each
 
 # The stored pixels, without turning them as EXIF may ask: landmarks refer to these.
 _DECODE = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-_LOOKED_AT = 9  # images that tell the size of all
+_SAMPLED = 9  # images from which the size of all follows
 
 
 @dataclass(frozen=True, eq=False)
 class Annotations:
-    """What AffectNet8 says about one face.
+    """What annotators wrote about one face.
 
     Attributes:
         expression: index into ``EMOTIONS``.
@@ -72,25 +71,24 @@ class AffectNet8(Dataset):
     ``annotations/42_exp.npy``. The same id occurs in both splits, so a face is
     named by both: ``"train/42"``.
 
-    The first opening lists the files and reads the labels; what was found is
-    kept in ``affectnet8.index`` beside ``images/`` (``train_set.tar.index``
-    beside a tar, which is read in place) and made anew when files were added
-    or removed, or watched ones changed.
+    The first opening lists the files and reads the labels; the result is kept
+    in ``affectnet8.index`` beside ``images/`` (``train_set.tar.index`` beside a
+    tar, which is read in place) and made anew when files were added or removed,
+    or watched ones changed. Valence and arousal, and what ``verify`` finds, are added to it.
 
-    Other releases of AffectNet open the same way: class folders
-    (``class_folders``), the tables of 2017 (``affectnet2017``), AffectNet+
-    (``affectnet_plus``). ``name`` and ``title`` say which one it is. Their
-    codes 8 to 10 are no emotions: such faces are left out, and counted in a
-    printed line.
+    Other releases of AffectNet open the same way: class folders, the tables of
+    2017, AffectNet+ (see ``releases``). ``name`` and ``title`` say which one it
+    is. Their codes 8 to 10 are no emotions: such faces are left out, and
+    counted in a printed line.
 
     Args:
         root: the folder that holds ``train_set/`` and ``val_set/``, one of
             these, ``extracted_train_tar/`` or the folder that holds it, a
             folder with ``images/`` and ``annotations/``, ``train_set.tar``, or
-            the folder that holds it; or another release.
+            the folder that holds it; or another release; or what ``releases.find`` returned.
         split: ``"train"`` or ``"val"`` (``"valid"`` is the same); class folders may have ``"test"``.
         transform: applied to the image, e.g. ``Preprocess()``.
-        limit: keep so many faces: one of each class first, then in proportion
+        limit: keep up to ``limit`` faces: one of each class first, then in proportion
             to the classes, chosen by a hash of the key. The same copy gives the
             same faces every time, and a smaller limit gives some of those of a larger one.
         classes: 8, or 7 to leave out contempt (labels 0-6).
@@ -101,11 +99,11 @@ class AffectNet8(Dataset):
 
     Attributes:
         labels: int64 (N,), known without opening an image.
-        valence, arousal: float32 (N,), -1 to 1; NaN where not known. Read when first asked for.
+        valence, arousal: float32 (N,), -1 to 1; NaN where absent. Read when first used.
         ids: int64 (N,), the numbers in the file names.
         keys: N names such as ``"train/42"``.
         problems: what was wrong with the faces that were left out.
-        excluded: how many more were left out because their label is no emotion, by its name.
+        excluded: the number of further faces left out, by the label that is no emotion.
 
     Raises:
         DataMissing: there is no such split under ``root``, or faces lack their label or image.
@@ -115,44 +113,36 @@ class AffectNet8(Dataset):
 
     def __init__(
         self,
-        root: str | Path,
+        root: str | Path | Release,
         split: str = "train",
         transform: Callable[[Tensor], Tensor] | None = None,
         limit: int | None = None,
         classes: int = 8,
         on_error: str = "raise",
     ) -> None:
-        split = requested(split, classes, limit)
-        if split not in splits(root):
-            raise DataInvalid(
-                f"AffectNet8 has no split {split!r}; expected one of {', '.join(splits(root))}."
-            )
         if on_error not in ("raise", "skip"):
             raise DataInvalid(f"on_error={on_error!r}; expected 'raise' or 'skip'.")
-        self._source, self.transform = locate(root, split), transform
+        self._source = locate(root, requested(split, classes, limit))
         self.name, self.title, self.split = self._source.name, self._source.title, self._source.split
-        index, seconds = open_index(self._source)
+        self.transform, self._on_error = transform, on_error
+        index, seconds = self._source.open_index()
         if seconds and type(self) is AffectNet8:  # not the sample in the same layout
-            published = f" of {sum(PUBLISHED[split]):,}" if self.name == "affectnet8" else ""
+            published = f" of {sum(PUBLISHED[self.split]):,}" if self.name == "affectnet8" else ""
             print(f"{self.title} {self.split}: {len(index):,}{published} faces indexed in {seconds:.1f} s")
         self.excluded = count_others(index.labels)
         if self.excluded:
             kinds = ", ".join(f"{n:,} {name}" for name, n in self.excluded.items())
-            print(
-                f"{self.title} {self.split}: left out {sum(self.excluded.values()):,} faces, no emotions: {kinds}"
-            )
+            total = sum(self.excluded.values())
+            print(f"{self.title} {self.split}: left out {total:,} faces, no emotions: {kinds}")
 
-        broken = affectnet8_broken.known(self._source)
-        self.problems = [
-            *index.problems,
-            *(Problem(BROKEN, self._source.image_file(one), broken[one]) for one in broken),
-        ]
+        marks = index.broken.items()
+        broken = {id_: mark.reason for id_, mark in marks if mark.stamp == self._source.image_stamp(id_)}
+        self.problems = [*index.problems, *self._broken_images(broken)]
         if self.problems:
-            self._report(on_error, len(index))
+            self._report(len(index))
         kept = index.labels < classes
         if broken:
             kept &= ~np.isin(index.ids.astype(np.str_), list(broken))
-        self._on_error, self._whole = on_error, limit is None
         self._index = index if kept.all() else index.take(kept)
         if limit is not None and limit < len(self._index):
             self._index = self._index.take(representative(self._index.labels, self.keys, limit))
@@ -169,16 +159,60 @@ class AffectNet8(Dataset):
         return self._index.labels.astype(np.int64)
 
     @property
-    def valence(self) -> np.ndarray:  # noqa: D102
-        return self._scores[:, 0]
+    def valence(self) -> np.ndarray:
+        """Unpleasant -1 to pleasant 1, float32 (N,); NaN where absent."""
+        return self._valence_arousal[:, 0]
 
     @property
-    def arousal(self) -> np.ndarray:  # noqa: D102
-        return self._scores[:, 1]
+    def arousal(self) -> np.ndarray:
+        """Calm -1 to excited 1, float32 (N,); NaN where absent."""
+        return self._valence_arousal[:, 1]
 
     @cached_property
-    def _scores(self) -> np.ndarray:
-        return scores(self._source, self._index, self._on_error, keep=self._whole)
+    def _valence_arousal(self) -> np.ndarray:
+        """Both, float32 (N, 2): read once from hundreds of thousands of small files, then kept in the index.
+
+        Raises:
+            DataInvalid: values cannot be read; with ``on_error="skip"`` they are NaN, and counted in a printed line.
+        """
+        stored = self._index.valence_arousal
+        if stored is not None and not np.isinf(stored).any():
+            return stored
+        parts = [range(start, min(start + 1000, len(self))) for start in range(0, len(self), 1000)]
+        values, faults = np.empty((len(self), 2), np.float32), []
+        label = "reading valence, arousal"
+        bar = tqdm(total=len(self), desc=label, unit="face", delay=1, leave=False, disable=None)
+        with ThreadPoolExecutor(8) as pool, bar:
+            for part, (read, unreadable) in zip(parts, pool.map(self._read_part, parts), strict=True):
+                values[part.start : part.stop] = read
+                faults += unreadable
+                bar.update(len(part))
+        if faults and self._on_error != "skip":
+            raise DataInvalid(
+                f"{len(faults):,} values of valence or arousal cannot be read, the first one: {faults[0]} "
+                'Or open the data set with on_error="skip".'
+            )
+        if faults:
+            print(f"{self.title} {self.split}: {len(faults):,} values of valence or arousal cannot be read")
+        else:
+            self._source.amend_index(
+                lambda index: _with_valence_arousal(index, self._index, values),
+                "valence and arousal are read at every start",
+            )
+        return values
+
+    def _read_part(self, rows: range) -> tuple[np.ndarray, list[str]]:
+        """Return valence and arousal of some faces, float32 (n, 2), and what cannot be read."""
+        values, faults = np.full((len(rows), 2), np.nan, np.float32), []
+        for k, i in enumerate(rows):
+            for column, kind in enumerate(("val", "aro")):
+                try:
+                    value = self.annotation(i, kind)
+                except DataInvalid as error:
+                    faults.append(str(error))
+                else:
+                    values[k, column] = np.nan if value is None else value
+        return values, faults
 
     @property
     def ids(self) -> np.ndarray:
@@ -188,7 +222,7 @@ class AffectNet8(Dataset):
     @cached_property
     def keys(self) -> list[str]:
         """A name for each face, unique over both splits."""
-        return [f"{self.split}/{one}" for one in self.ids.tolist()]
+        return [f"{self.split}/{id_}" for id_ in self.ids.tolist()]
 
     def __len__(self) -> int:
         return len(self._index)
@@ -210,7 +244,7 @@ class AffectNet8(Dataset):
         def read(k: int) -> None:
             pixels = self._pixels(rows[k])
             if pixels.shape[:2] == self._size:
-                cv2.split(pixels, planes[k, ::-1])
+                cv2.split(pixels, [*planes[k, ::-1]])
             else:
                 images[k] = resized(_planes(pixels), self._size)
 
@@ -219,12 +253,15 @@ class AffectNet8(Dataset):
 
     @cached_property
     def _size(self) -> tuple[int, int]:
-        """Height and width of most of a few images, spread over the set."""
-        sizes = Counter()
-        for i in np.linspace(0, len(self) - 1, min(len(self), _LOOKED_AT)).astype(int):
-            with suppress(BrokenImage, DataMissing):  # an item that is asked for says so
-                sizes[self._face(i).shape[:2]] += 1
-        return sizes.most_common(1)[0][0] if sizes else self._pixels(0).shape[:2]
+        """The most frequent height and width among a few images, spread over the set."""
+        sizes: Counter[tuple[int, int]] = Counter()
+        for i in np.linspace(0, len(self) - 1, min(len(self), _SAMPLED)).astype(int):
+            with suppress(BrokenImage, DataMissing):  # an item that is read raises the error
+                height, width = self._face(i).shape[:2]
+                sizes[height, width] += 1
+        if not sizes:
+            self._pixels(0)  # raises the error
+        return sizes.most_common(1)[0][0]
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self._source.path)!r}, split={self.split!r}): {len(self):,} faces"
@@ -269,7 +306,7 @@ class AffectNet8(Dataset):
             ) from error
 
     def annotations(self, i: int) -> Annotations:
-        """Return all that is known about a face; valence, arousal and landmarks are read now.
+        """Return all annotations of a face; valence, arousal and landmarks are read now.
 
         Raises:
             DataInvalid: an annotation cannot be read, or is not the right number of values.
@@ -277,15 +314,15 @@ class AffectNet8(Dataset):
         landmarks = self._values(i, "lnd", 136)
         return Annotations(
             expression=int(self._index.labels[i]),
-            valence=self.score(i, "val"),
-            arousal=self.score(i, "aro"),
+            valence=self.annotation(i, "val"),
+            arousal=self.annotation(i, "aro"),
             landmarks=None if landmarks is None else landmarks.astype(np.float32).reshape(68, 2),
         )
 
-    def score(self, i: int, kind: str) -> float | None:
+    def annotation(self, i: int, kind: str) -> float | None:
         """Return valence (``"val"``) or arousal (``"aro"``), read now; None where absent or beyond -1 to 1."""
         values = self._values(i, kind, 1)
-        # -2 is what the release of 2017 writes for a face without a score.
+        # The release of 2017 writes -2 for an absent value.
         return float(values[0]) if values is not None and abs(values[0]) <= 1 else None
 
     def _values(self, i: int, kind: str, expected: int) -> np.ndarray | None:
@@ -303,9 +340,9 @@ class AffectNet8(Dataset):
     def verify(self, workers: int | None = None) -> list[Problem]:
         """Decode every image, in threads, with a progress bar; return those without a face that can be used.
 
-        They are also noted in a file beside the index, so that the set, opened
-        again, counts them among its problems and ``on_error="skip"`` leaves
-        them out. An image that is replaced is taken back by itself.
+        They are noted in the index, so that the set, opened again, counts them
+        among its problems and ``on_error="skip"`` leaves them out. An image
+        that is replaced is taken back by itself.
         """
         parts = [range(start, min(start + 256, len(self))) for start in range(0, len(self), 256)]
         reasons: dict[str, str] = {}
@@ -314,10 +351,16 @@ class AffectNet8(Dataset):
             for part, found in zip(parts, pool.map(self._reasons, parts), strict=True):
                 reasons.update(found)
                 bar.update(len(part))
-        checked = set(map(str, self.ids.tolist()))
-        before = affectnet8_broken.known(self._source)
-        affectnet8_broken.note(self._source, {k: v for k, v in before.items() if k not in checked} | reasons)
-        return [Problem(BROKEN, self._source.image_file(one), reason) for one, reason in reasons.items()]
+        if reasons:
+            marks = {id_: BrokenMark(why, self._source.image_stamp(id_)) for id_, why in reasons.items()}
+            self._source.amend_index(
+                lambda index: replace(index, broken={**index.broken, **marks}),
+                "broken images are not remembered",
+            )
+        return self._broken_images(reasons)
+
+    def _broken_images(self, reasons: Mapping[str, str]) -> list[Problem]:
+        return [Problem(BROKEN, self._source.image_file(id_), reason) for id_, reason in reasons.items()]
 
     def _reasons(self, part: range) -> dict[str, str]:
         """Return why images are broken, by id, for those that are."""
@@ -329,10 +372,10 @@ class AffectNet8(Dataset):
                 reasons[str(self.ids[i])] = str(error)
         return reasons
 
-    def _report(self, on_error: str, usable: int) -> None:
+    def _report(self, usable: int) -> None:
         """Raise, or print how many faces are left out."""
         counts = count_by_kind(self.problems)
-        if on_error == "skip":
+        if self._on_error == "skip":
             print(f"{self.title} {self.split}: left out {len(self.problems):,} faces: {counts}")
             return
         first = "\n".join(f"  {problem}" for problem in self.problems[:5])
@@ -346,12 +389,23 @@ class AffectNet8(Dataset):
         )
 
 
+def _with_valence_arousal(index: Index, part: Index, values: np.ndarray) -> Index:
+    """Return ``index`` with the values of those of its faces that ``part`` has."""
+    if index.stamp != part.stamp:  # other files by now
+        return index
+    both = np.full((len(index), 2), np.inf, np.float32)
+    if index.valence_arousal is not None:
+        both[:] = index.valence_arousal
+    both[np.isin(index.ids, part.ids)] = values
+    return replace(index, valence_arousal=both)
+
+
 def _planes(pixels: np.ndarray) -> Tensor:
     """Return BGR uint8 (H, W, 3) as RGB (3, H, W)."""
     # One copy turns BGR, interleaved, into RGB, plane after plane: a batch is then stacked three
     # times faster than from permuted views.
     planes = np.empty((3, *pixels.shape[:2]), np.uint8)
-    cv2.split(pixels, planes[::-1])
+    cv2.split(pixels, [*planes[::-1]])
     return torch.from_numpy(planes)
 
 

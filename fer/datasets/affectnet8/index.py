@@ -1,19 +1,19 @@
-"""AffectNet8's index: which faces can be used, their labels, and what is wrong with the others.
+"""The index of one split: which faces can be used, their labels, and what is wrong with the others.
 
 Finding that out takes hundreds of thousands of small reads. It is done once and
-kept in a file beside the images, which opens in a fraction of a second.
+kept in one file beside the images, which opens in a fraction of a second. What
+is learned later, valence and arousal of all faces and broken images, is added to it.
 """
 
 import hashlib
 import io
 import json
-import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Set
+from collections.abc import Callable, Collection, Iterable, Mapping, Set
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,16 +22,15 @@ from fer.errors import DataInvalid
 from fer.files import replacing
 from fer.labels import EMOTIONS
 
-FORMAT = 2
-SPLITS = ("train", "val")
+FORMAT = 3
 PUBLISHED = {
     "train": (74874, 134415, 25459, 14090, 6378, 3803, 24882, 3750),
     "val": (500, 500, 500, 500, 500, 500, 500, 499),
 }
-"""Images of each class, in the order of ``EMOTIONS``."""
+"""Images of each class in AffectNet8, in the order of ``EMOTIONS``."""
 
 OTHERS = ("none", "uncertain", "non-face")
-"""The codes 8 to 10 of the releases that hold all faces: not emotions."""
+"""The codes 8 to 10 of the releases with eleven codes: not emotions."""
 
 ANNOTATIONS = ("exp", "val", "aro", "lnd")
 COLUMNS = ("image", *ANNOTATIONS)
@@ -54,6 +53,20 @@ class Problem(NamedTuple):
         return f"{self.file}: {self.kind}" + f" ({self.detail})" * bool(self.detail)
 
 
+class Fault(NamedTuple):
+    """Why a face has no label: the kind of fault, and what was found."""
+
+    kind: str
+    detail: str
+
+
+class BrokenMark(NamedTuple):
+    """Why an image is broken, and the stamp of its file then: a file that has changed since is forgiven."""
+
+    reason: str
+    stamp: list[int] | None
+
+
 @dataclass(frozen=True)
 class Index:
     """The faces of one split, ordered by id.
@@ -63,9 +76,12 @@ class Index:
         labels: int8 (N,), indices into ``EMOTIONS``; those after them stand for ``OTHERS``.
         offsets: for a tar, int64 (N, 5): where the bytes of each of ``COLUMNS`` start; -1: absent.
             For a table, int64 (N, 1): where the row starts.
-        sizes: of the same shape: how many they are.
+        sizes: of the same shape: the number of bytes.
         boxes: for a table, int32 (N, 4): left, top, width and height of the face in its photo.
+        valence_arousal: float32 (N, 2); NaN where absent, infinite where not read yet.
         problems: what was found on the faces that are left out.
+        broken: broken images by id.
+        stamp: values that differ when the files have changed.
     """
 
     ids: np.ndarray
@@ -73,69 +89,54 @@ class Index:
     offsets: np.ndarray | None = None
     sizes: np.ndarray | None = None
     boxes: np.ndarray | None = None
+    valence_arousal: np.ndarray | None = None
     problems: tuple[Problem, ...] = field(default=(), repr=False)
+    broken: Mapping[str, BrokenMark] = field(default_factory=dict, repr=False)
+    stamp: Mapping[str, object] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def take(self, rows: np.ndarray) -> "Index":
         """Return the index of some faces only: ``rows`` is a mask or positions."""
-        arrays = {name: value[rows] for name, value in self.arrays().items()}
-        return replace(self, **arrays)
+        return replace(self, **{name: value[rows] for name, value in self.arrays().items()})
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Return the arrays that are there, by name."""
-        named = {name: getattr(self, name) for name in ("ids", "labels", "offsets", "sizes", "boxes")}
-        return {name: value for name, value in named.items() if value is not None}
+        """Return the arrays that are not None, by name."""
+        return {name: value for name, value in vars(self).items() if isinstance(value, np.ndarray)}
+
+    def place(self, i: int, column: int) -> tuple[int, int]:
+        """Return where the bytes of one file or row start (-1: absent), and how many they are."""
+        assert self.offsets is not None and self.sizes is not None, "only a tar and a table have places"
+        return int(self.offsets[i, column]), int(self.sizes[i, column])
+
+    def box(self, i: int) -> tuple[int, int, int, int]:
+        """Return left, top, width and height of the face in its photo."""
+        assert self.boxes is not None, "only a table has boxes"
+        left, top, width, height = self.boxes[i].tolist()
+        return left, top, width, height
 
 
-class Source(Protocol):
-    """What an index needs of a source: see ``fer.datasets.affectnet8.source``."""
-
-    index_path: Path
-
-    def stamp(self, index: Index | None) -> dict[str, object]:
-        """Return values that differ when the files have changed."""
-
-    def scan(self) -> Index:
-        """Look at all files."""
-
-
-def open_index(source: Source) -> tuple[Index, float]:
-    """Return the index of a source and the seconds it took to build: 0 when it was read from its file.
-
-    Raises:
-        DataInvalid: the file of the index is damaged.
-    """
-    path = source.index_path
-    if path.is_file() and (kept := read(path)) is not None:
-        index, stamp = kept
-        if stamp == source.stamp(index):
-            return index, 0.0
-    began = time.perf_counter()
-    before = source.stamp(None)  # taken first: a change during the scan makes the index stale
-    index = source.scan()
-    try:
-        write(path, index, {**source.stamp(index), **before})
-    except OSError as error:
-        print(f"note: {path} cannot be written ({error.strerror}): the index is rebuilt at every start.")
-    return index, time.perf_counter() - began
-
-
-def write(path: Path, index: Index, stamp: Mapping[str, object]) -> None:
+def write(path: Path, index: Index) -> None:
     """Store an index: 32 bytes of SHA-256, then an .npz with the arrays and a JSON text, ``about``."""
-    about = {"format": FORMAT, "emotions": EMOTIONS, "stamp": stamp, "problems": index.problems}
+    about = {
+        "format": FORMAT,
+        "emotions": EMOTIONS,
+        "stamp": index.stamp,
+        "problems": index.problems,
+        "broken": index.broken,
+    }
     text = np.frombuffer(json.dumps(about).encode(), np.uint8)
     buffer = io.BytesIO()
-    np.savez(buffer, about=text, **index.arrays())
+    np.savez(buffer, allow_pickle=False, about=text, **index.arrays())
     data = buffer.getbuffer()
     with replacing(path) as temporary, temporary.open("wb") as file:
         file.write(hashlib.sha256(data).digest())
         file.write(data)
 
 
-def read(path: Path) -> tuple[Index, dict[str, object]] | None:
-    """Return a stored index and its stamp, or None where another version of this code wrote it.
+def read(path: Path) -> Index | None:
+    """Return a stored index, or None where another version of this code wrote it.
 
     Raises:
         DataInvalid: the file is not what was written.
@@ -150,15 +151,13 @@ def read(path: Path) -> tuple[Index, dict[str, object]] | None:
         about = json.loads(arrays["about"].tobytes())
         if about["format"] != FORMAT or about["emotions"] != list(EMOTIONS):
             return None
-        kept = {name: arrays[name] for name in arrays.files if name != "about"}
-    return Index(**kept, problems=tuple(Problem(*row) for row in about["problems"])), about["stamp"]
-
-
-class Fault(NamedTuple):
-    """Why an ``_exp.npy`` gives no label."""
-
-    kind: str
-    detail: str
+        stored = {name: arrays[name] for name in arrays.files if name != "about"}
+    return Index(
+        **stored,
+        problems=tuple(Problem(*row) for row in about["problems"]),
+        broken={id_: BrokenMark(*mark) for id_, mark in about["broken"].items()},
+        stamp=about["stamp"],
+    )
 
 
 @lru_cache(maxsize=4096)  # all faces of a class have the same bytes
@@ -171,7 +170,16 @@ def label(data: bytes) -> int | Fault:
     return value if 0 <= value < len(EMOTIONS) else Fault(OUTSIDE, f"found {value}")
 
 
-def assemble(
+def code(value: object) -> int | Fault:
+    """Return an expression as the releases with eleven codes write it: 0 to 10, as a number or text."""
+    try:
+        number = float(str(value))
+    except ValueError:
+        return Fault(OUTSIDE, f"found {str(value)[:40]!r}")
+    return int(number) if number in range(len(EMOTIONS) + len(OTHERS)) else Fault(OUTSIDE, f"found {value}")
+
+
+def pair(
     images: Set[str],
     labels: Mapping[str, int | Fault],
     strays: Mapping[str, str],
@@ -185,30 +193,21 @@ def assemble(
         strays: ids that have an annotation of any kind but no image, and the file of one.
         label_file: from an id to the file that should hold its label.
     """
-    problems = {one: Problem(NO_IMAGE, file) for one, file in strays.items()}
-    problems |= {one: Problem(NO_LABEL, f"images/{one}.jpg") for one in images - labels.keys()}
-    good = []
-    for one, found in labels.items():
+    problems = {id_: Problem(NO_IMAGE, file) for id_, file in strays.items()}
+    problems |= {id_: Problem(NO_LABEL, f"images/{id_}.jpg") for id_ in images - labels.keys()}
+    usable: dict[str, int] = {}
+    for id_, found in labels.items():
         if isinstance(found, Fault):
-            problems[one] = Problem(found.kind, label_file(one), found.detail)
+            problems[id_] = Problem(found.kind, label_file(id_), found.detail)
         else:
-            good.append(one)
-    plain = _are_plain_numbers(good)
-    good.sort(key=int if plain else _by_number)
+            usable[id_] = found
+    plain = _are_plain_numbers(usable)
+    ids = sorted(usable, key=int if plain else _by_number)
     return Index(
-        np.array(list(map(int, good)), np.int64) if plain else np.array(good, np.str_),
-        np.array([labels[one] for one in good], np.int8),
-        problems=tuple(problems[one] for one in sorted(problems, key=_by_number)),
+        np.array(list(map(int, ids)), np.int64) if plain else np.array(ids, np.str_),
+        np.array([usable[id_] for id_ in ids], np.int8),
+        problems=tuple(problems[id_] for id_ in sorted(problems, key=_by_number)),
     )
-
-
-def code(value: object) -> int | Fault:
-    """Return an expression as the releases with eleven codes write it: 0 to 10, as a number or text."""
-    try:
-        number = float(str(value))
-    except ValueError:
-        return Fault(OUTSIDE, f"found {str(value)[:40]!r}")
-    return int(number) if number in range(len(EMOTIONS) + len(OTHERS)) else Fault(OUTSIDE, f"found {value}")
 
 
 def count_others(labels: np.ndarray) -> dict[str, int]:
@@ -222,14 +221,14 @@ def count_by_kind(problems: Iterable[Problem]) -> str:
     return ", ".join(f"{n:,} {kind}" for kind, n in Counter(p.kind for p in problems).most_common())
 
 
-def _are_plain_numbers(ids: list[str]) -> bool:
-    """Tell whether int64 holds all these ids and gives them back as they were written."""
+def _are_plain_numbers(ids: Collection[str]) -> bool:
+    """Whether int64 can hold all these ids and give them back as they were written."""
     try:
         numbers = list(map(int, ids))
     except ValueError:
         return False
-    return list(map(str, numbers)) == ids and all(0 <= number < 10**18 for number in numbers)
+    return list(map(str, numbers)) == list(ids) and all(0 <= number < 10**18 for number in numbers)
 
 
-def _by_number(one: str) -> tuple[int, int, str]:
-    return (0, int(one), one) if one.isascii() and one.isdecimal() else (1, 0, one)
+def _by_number(id_: str) -> tuple[int, int, str]:
+    return (0, int(id_), id_) if id_.isascii() and id_.isdecimal() else (1, 0, id_)

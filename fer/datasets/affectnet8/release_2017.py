@@ -6,7 +6,7 @@
 A row holds ``subDirectory_filePath``, the box of the face (``face_x``,
 ``face_y``, ``face_width``, ``face_height``), ``facial_landmarks`` (136 numbers
 between semicolons, in pixels of the photo), ``expression`` (0 to 10),
-``valence`` and ``arousal`` (-2: no score). A table without that first line has
+``valence`` and ``arousal`` (-2: absent). A table without that first line has
 the columns in this order. Source: Mollahosseini et al. 2017, arXiv:1708.03985.
 """
 
@@ -19,15 +19,12 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from fer.datasets.affectnet8.class_folders import SIDE, to_side
-from fer.datasets.affectnet8.index import NO_IMAGE, SPLITS, Fault, Index, Problem, code
-from fer.datasets.affectnet8.source import BrokenImage, Source, listing, settle, size_and_time
+from fer.datasets.affectnet8.index import NO_IMAGE, Fault, Index, Problem, code
+from fer.datasets.affectnet8.source import BrokenImage, Source, listing, settle, size_and_time, subfolders
 from fer.errors import DataInvalid
 from fer.faces import crop
 from fer.labels import EMOTIONS
 
-__all__ = ["SPLITS", "TITLE", "Table", "locate"]
-
-TITLE = "AffectNet of 2017"
 TABLES = {"train": "training.csv", "val": "validation.csv"}
 IMAGES = "Manually_Annotated_Images"
 COLUMNS = (
@@ -45,15 +42,123 @@ _FARTHEST = 100_000
 _ABOVE = ("", "Manually_Annotated", "affectnet", "AffectNet")
 
 
-def locate(root: Path, split: str) -> "Table | None":
-    """Find a split: its table, and ``Manually_Annotated_Images``, in ``root`` or a folder of the release in it."""
+class Table(Source):
+    """Rows of ``training.csv`` or ``validation.csv``; an id is the path of a photo below ``path``."""
+
+    name, title = "affectnet-2017", "AffectNet of 2017"
+
+    def __init__(self, table: Path, columns: list[str], images: Path, split: str) -> None:
+        super().__init__(images, split, table.with_name(f"{table.name}.index"))
+        self.table, self.columns = table, columns
+
+    def stamp(self, index: Index | None) -> dict[str, object]:
+        """Return how the table looks, and when photos were added or removed."""
+        return {"table": size_and_time(self.table), "photos": self._times()}
+
+    def _times(self) -> dict[str, int]:
+        return {name: os.stat(self.path / name).st_mtime_ns for name in subfolders(self.path)}
+
+    def scan(self) -> Index:
+        """Read the table and list the photos, with a progress bar."""
+        times = self._times()
+        settle(times.values())
+        photos = {f"{folder}/{name}" for folder in times for name in listing(self.path / folder)}
+        ids: dict[str, None] = {}
+        labels, places, boxes, problems = [], [], [], []
+        for line, start, size, cells in self._rows():
+            row = dict(zip(self.columns, cells, strict=False))
+            label, box = code(row.get("expression")), _box(row)
+            id_ = row.get(COLUMNS[0], "")
+            if len(cells) < len(self.columns):
+                problems.append(Problem(SHORT_ROW, f"line {line}", f"{len(cells)} of {len(self.columns)}"))
+            elif isinstance(label, Fault):
+                problems.append(Problem(label.kind, id_, label.detail))
+            elif id_ in ids:
+                problems.append(Problem(TWICE, id_, f"again in line {line}"))
+            elif label < len(EMOTIONS) and id_ not in photos:
+                problems.append(Problem(NO_IMAGE, id_))
+            elif label < len(EMOTIONS) and box is None:
+                problems.append(Problem(NO_BOX, id_))
+            else:
+                ids[id_] = None
+                labels.append(label)
+                places.append((start, size))
+                boxes.append(box or (0, 0, 0, 0))
+        offsets, sizes = np.array(places, np.int64).reshape(-1, 1, 2).transpose(2, 0, 1)
+        return Index(
+            np.array(list(ids), np.str_),
+            np.array(labels, np.int8),
+            offsets=offsets,
+            sizes=sizes,
+            boxes=np.array(boxes, np.int32).reshape(-1, 4),
+            problems=tuple(problems),
+        )
+
+    def _rows(self) -> Iterator[tuple[int, int, int, list[str]]]:
+        """Yield line number, first byte, number of bytes and cells of each row."""
+        start, total = 0, self.table.stat().st_size
+        bar = tqdm(total=total, desc="reading table", unit="B", unit_scale=True, delay=1, leave=False)
+        with self.table.open("rb") as file, bar:
+            for number, line in enumerate(file, 1):
+                cells = _cells(line)
+                if cells and cells != self.columns:
+                    yield number, start, len(line), cells
+                start += len(line)
+                bar.update(len(line))
+
+    def image_file(self, id_: str | int) -> str:
+        """Return the id itself."""
+        return str(id_)
+
+    def annotation_file(self, id_: str | int, kind: str) -> str:
+        """Return the table."""
+        return str(self.table.absolute())
+
+    def face(self, pixels: np.ndarray, index: Index, i: int) -> np.ndarray:
+        """Return the face cut out of its photo, BGR uint8 (SIDE, SIDE, 3).
+
+        Raises:
+            BrokenImage: its box lies outside the photo.
+        """
+        box, (height, width) = index.box(i), pixels.shape[:2]
+        try:
+            return to_side(crop(pixels, box))
+        except DataInvalid as error:
+            raise BrokenImage(
+                f"the face box {[*box]} (left, top, width, height) lies outside the photo of {width}x{height} pixels"
+            ) from error
+
+    def values(self, index: Index, i: int, kind: str) -> np.ndarray | None:
+        """Return the numbers of one annotation in the row; landmarks in pixels of the face."""
+        offset, size = index.place(i, 0)
+        with self.table.open("rb", buffering=0) as file:
+            file.seek(offset)
+            cells = _cells(file.read(size))
+        text = dict(zip(self.columns, cells, strict=False))[_KINDS[kind]].strip()
+        if text in ("", "NULL"):
+            return None
+        numbers = np.array([float(number) for number in text.split(";") if number])
+        if kind != "lnd" or numbers.size % 2:
+            return numbers
+        left, top, width, height = index.box(i)
+        side = max(width, height)  # the square that ``crop`` cuts, around the box
+        corner = (round(left + (width - side) / 2), round(top + (height - side) / 2))
+        return ((numbers.reshape(-1, 2) - corner) * SIDE / side).ravel()
+
+
+def find(root: Path) -> dict[str, Source]:
+    """Return the splits whose table, and ``Manually_Annotated_Images``, is in ``root`` or a folder of the release."""
     bases = [root / above for above in _ABOVE]
     bases += [root.absolute().parent] if root.name == IMAGES else []
-    tables = [base / name for base in bases for name in ("", "Manually_Annotated_file_lists")]
-    table = next((one / TABLES[split] for one in tables if _columns(one / TABLES[split])), None)
     images = [base / name for base in bases for name in (IMAGES, f"Manually_Annotated/{IMAGES}")]
-    folder = next((one for one in images if one.is_dir()), None)
-    return Table(table, folder, split) if table and folder else None
+    folder = next((path for path in images if path.is_dir()), None)
+    if folder is None:
+        return {}
+    places = [base / name for base in bases for name in ("", "Manually_Annotated_file_lists")]
+    tables = ((split, place / name) for split, name in TABLES.items() for place in reversed(places))
+    return {
+        split: Table(path, columns, folder, split) for split, path in tables if (columns := _columns(path))
+    }
 
 
 def _columns(table: Path) -> list[str] | None:
@@ -73,119 +178,6 @@ def _cells(line: bytes) -> list[str]:
         return next(csv.reader([text]), [])
     except csv.Error:  # line ends of old Macs, or UTF-16
         return []
-
-
-class Table(Source):
-    """Rows of ``training.csv`` or ``validation.csv``; an id is the path of a photo below ``path``."""
-
-    name, title = "affectnet-2017", TITLE
-
-    def __init__(self, table: Path, images: Path, split: str) -> None:
-        super().__init__(images, split, table.with_name(f"{table.name}.index"))
-        self.table, self.columns = table, _columns(table)
-
-    def stamp(self, index: Index | None) -> dict[str, object]:
-        """Return how the table looks, and when photos were added or removed."""
-        times = {name: os.stat(self.path / name).st_mtime_ns for name in self._folders()}
-        return {"table": size_and_time(self.table), "photos": times}
-
-    def _folders(self) -> list[str]:
-        return sorted(name for name in listing(self.path) if os.path.isdir(os.path.join(self.path, name)))
-
-    def scan(self) -> Index:
-        """Read the table and list the photos, with a progress bar."""
-        settle(self.stamp(None)["photos"].values() or [0])
-        photos = {f"{folder}/{name}" for folder in self._folders() for name in listing(self.path / folder)}
-        ids, labels, places, boxes, problems = {}, [], [], [], []
-        for line, start, size, cells in self._rows():
-            row = dict(zip(self.columns, cells, strict=False))
-            label, box = code(row.get("expression")), _box(row)
-            one = row.get(COLUMNS[0], "")
-            if len(cells) < len(self.columns):
-                problems.append(Problem(SHORT_ROW, f"line {line}", f"{len(cells)} of {len(self.columns)}"))
-            elif isinstance(label, Fault):
-                problems.append(Problem(label.kind, one, label.detail))
-            elif one in ids:
-                problems.append(Problem(TWICE, one, f"again in line {line}"))
-            elif label < len(EMOTIONS) and one not in photos:
-                problems.append(Problem(NO_IMAGE, one))
-            elif label < len(EMOTIONS) and box is None:
-                problems.append(Problem(NO_BOX, one))
-            else:
-                ids[one] = None
-                labels.append(label)
-                places.append((start, size))
-                boxes.append(box or (0, 0, 0, 0))
-        places = np.array(places, np.int64).reshape(-1, 2)
-        return Index(
-            np.array(list(ids), np.str_),
-            np.array(labels, np.int8),
-            offsets=places[:, :1],
-            sizes=places[:, 1:],
-            boxes=np.array(boxes, np.int32).reshape(-1, 4),
-            problems=tuple(problems),
-        )
-
-    def _rows(self) -> Iterator[tuple[int, int, int, list[str]]]:
-        """Yield line number, first byte, number of bytes and cells of each row."""
-        start = 0
-        bar = tqdm(
-            total=self.table.stat().st_size,
-            desc="reading table",
-            unit="B",
-            unit_scale=True,
-            delay=1,
-            leave=False,
-        )
-        with self.table.open("rb") as file, bar:
-            for number, line in enumerate(file, 1):
-                cells = _cells(line)
-                if cells and cells != self.columns:
-                    yield number, start, len(line), cells
-                start += len(line)
-                bar.update(len(line))
-
-    def image_file(self, one: str | int) -> str:
-        """Return the id itself."""
-        return str(one)
-
-    def annotation_file(self, one: str | int, kind: str) -> str:
-        """Return the table."""
-        return str(self.table.absolute())
-
-    def face(self, pixels: np.ndarray, index: Index, i: int) -> np.ndarray:
-        """Return the face cut out of its photo, BGR uint8 (SIDE, SIDE, 3).
-
-        Raises:
-            BrokenImage: its box lies outside the photo.
-        """
-        try:
-            return to_side(crop(pixels, index.boxes[i]))
-        except DataInvalid as error:
-            box, (height, width) = index.boxes[i].tolist(), pixels.shape[:2]
-            raise BrokenImage(
-                f"the face box {box} (left, top, width, height) lies outside the photo of {width}x{height} pixels"
-            ) from error
-
-    def values(self, index: Index, i: int, kind: str) -> np.ndarray | None:
-        """Return the numbers of one annotation, float64 (n,); landmarks in pixels of the face.
-
-        Raises:
-            ValueError: they cannot be read.
-        """
-        with self.table.open("rb", buffering=0) as file:
-            file.seek(int(index.offsets[i, 0]))
-            cells = _cells(file.read(int(index.sizes[i, 0])))
-        text = dict(zip(self.columns, cells, strict=False))[_KINDS[kind]].strip()
-        if text in ("", "NULL"):
-            return None
-        numbers = np.array([float(number) for number in text.split(";") if number])
-        if kind != "lnd" or numbers.size % 2:
-            return numbers
-        left, top, width, height = index.boxes[i].tolist()
-        side = max(width, height)  # the square that ``crop`` cuts, around the box
-        corner = (round(left + (width - side) / 2), round(top + (height - side) / 2))
-        return ((numbers.reshape(-1, 2) - corner) * SIDE / side).ravel()
 
 
 def _box(row: Mapping[str, str]) -> tuple[int, ...] | None:

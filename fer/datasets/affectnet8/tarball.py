@@ -1,24 +1,31 @@
-"""Tar files of a million small members: walk one in a single pass, extract one safely.
+"""Tar files of a million small members: walk one in a single pass, read it in place, extract it safely.
 
-The walker reads headers only and yields where each file's bytes lie, so that an
-archive can be used in place. It does what the AffectNet8 archives need (ustar,
-GNU and pax headers) eight times faster than iterating a ``tarfile.TarFile``,
-which would take minutes for 1.4 million members.
+The walker reads headers only and yields where each file's bytes lie. It does
+what the AffectNet8 archives need (ustar, GNU and pax headers) eight times
+faster than iterating a ``tarfile.TarFile``, which would take minutes for 1.4 million members.
 """
 
 import io
 import os
+import threading
 import zlib
+from array import array
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+import numpy as np
 from tqdm.auto import tqdm
 
+from fer.datasets.affectnet8 import npy
+from fer.datasets.affectnet8.index import ANNOTATIONS, COLUMNS, Fault, Index, label, pair
+from fer.datasets.affectnet8.source import Source, size_and_time
 from fer.errors import DataInvalid, DataMissing
 
 BLOCK = 512
 _END = bytes(BLOCK)
+_KINDS = {f"{kind}.npy": kind for kind in ANNOTATIONS}
 _REFUSED = {b"1": "a hard link", b"2": "a symbolic link", b"3": "a device", b"4": "a device", b"6": "a pipe"}
 
 
@@ -70,10 +77,130 @@ def walk(file: BinaryIO) -> Iterator[Member]:
             yield Member(path, start, length)
 
 
-def extract(tar: str | Path, folder: str | Path, check: bool = False) -> Iterator[tuple[Member, bool]]:
-    """Write the plain files of a tar under ``folder``; yield each once it is whole, and if it was written now.
+class Tar(Source):
+    """The same files as members of ``train_set.tar`` or ``val_set.tar``, read in place."""
 
-    A file that is there with the right size is left as it is, so a stopped run
+    def __init__(self, path: Path, split: str) -> None:
+        super().__init__(path, split, path.with_name(f"{path.name}.index"))
+        self._here = threading.local()
+
+    def __getstate__(self) -> dict[str, object]:
+        return {name: value for name, value in vars(self).items() if name != "_here"}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        vars(self).update(state)
+        self._here = threading.local()
+
+    def stamp(self, index: Index | None) -> dict[str, object]:
+        """Return the tar's size and time."""
+        return {"tar": size_and_time(self.path)}
+
+    def scan(self) -> Index:
+        """Walk the tar once, noting where files lie and reading labels on the way, with a progress bar.
+
+        Raises:
+            DataInvalid: as ``walk``, or the tar has no images of this split.
+        """
+        found = {column: _Places() for column in COLUMNS}
+        labels: dict[str, int | Fault] = {}
+        bar = tqdm(
+            total=self.path.stat().st_size,
+            desc="reading tar",
+            unit="B",
+            unit_scale=True,
+            delay=1,
+            leave=False,
+            disable=None,
+        )
+        with self.path.open("rb", buffering=1 << 16) as file, bar:
+            for column, id_, member in self._faces(file):
+                found[column].add(id_, member)
+                if column == "exp":
+                    file.seek(member.offset)
+                    labels[id_] = label(file.read(min(member.size, 4096)))
+                if member.offset - bar.n > 1 << 24:
+                    bar.update(member.offset - bar.n)
+        images = set(found["image"].ids)
+        if not images:
+            raise DataInvalid(
+                f"{self.path} holds no {self.split}_set/images/<id>.jpg: is it AffectNet8's {self.split}_set.tar?"
+            )
+        strays = {
+            id_: self.annotation_file(id_, kind)
+            for kind in reversed(ANNOTATIONS)
+            for id_ in found[kind].ids
+            if id_ not in images
+        }
+        labels = {id_: value for id_, value in labels.items() if id_ in images}
+        index = pair(images, labels, strays, lambda id_: self.annotation_file(id_, "exp"))
+        names = list(map(str, index.ids.tolist()))
+        offsets, sizes = zip(*(found[column].of(names) for column in COLUMNS), strict=True)
+        return replace(index, offsets=np.stack(offsets, 1), sizes=np.stack(sizes, 1))
+
+    def _faces(self, file: BinaryIO) -> Iterator[tuple[str, str, Member]]:
+        """Yield column, id and member of each file of this split."""
+        foreign = {"train": "val_set", "val": "train_set"}[self.split]
+        for member in walk(file):
+            folder, _, name = member.name.rpartition("/")
+            above, _, folder = folder.rpartition("/")
+            if above.rpartition("/")[2] == foreign:
+                continue
+            if folder == "images" and name.endswith(".jpg"):
+                yield "image", name[:-4], member
+            elif folder == "annotations":
+                id_, _, end = name.rpartition("_")
+                if end in _KINDS:
+                    yield _KINDS[end], id_, member
+
+    def image(self, index: Index, i: int) -> bytes:
+        """Return the bytes of one image."""
+        return self._read(*index.place(i, 0))
+
+    def values(self, index: Index, i: int, kind: str) -> np.ndarray | None:
+        """Return the numbers in the member of one annotation, or None where there is no member."""
+        offset, size = index.place(i, COLUMNS.index(kind))
+        return None if offset < 0 else npy.numbers(self._read(offset, size))
+
+    def _read(self, offset: int, size: int) -> bytes:
+        # A handle for each thread, and a new one after a fork: its place in the file would be shared.
+        if getattr(self._here, "process", None) != os.getpid():
+            self._here.file, self._here.process = self.path.open("rb", buffering=0), os.getpid()
+        self._here.file.seek(offset)
+        return self._here.file.read(size)
+
+    def where(self, file: str) -> str:
+        """Return what to call a member in a message."""
+        return f"{self.path}:{self.split}_set/{file}"
+
+    def image_stamp(self, id_: str) -> list[int] | None:
+        """Return values that change when an image may have: the tar's own."""
+        return size_and_time(self.path)
+
+
+class _Places:
+    """Where the files of one column lie, by id; compact, for there are a million."""
+
+    def __init__(self) -> None:
+        self.ids: list[str] = []
+        self._offsets, self._sizes = array("q"), array("q")
+
+    def add(self, id_: str, member: Member) -> None:
+        self.ids.append(id_)
+        self._offsets.append(member.offset)
+        self._sizes.append(member.size)
+
+    def of(self, ids: list[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Return offset and size for each id, -1 where it has no file; of two members the later one counts."""
+        row = dict(zip(self.ids, range(len(self.ids)), strict=True))
+        rows = np.array([row.get(id_, -1) for id_ in ids], np.int64)
+        offsets, sizes = (np.append(np.array(v, np.int64), -1) for v in (self._offsets, self._sizes))
+        return offsets[rows], sizes[rows]  # row -1 is the last one
+
+
+def extract(tar: str | Path, folder: str | Path, check: bool = False) -> Iterator[tuple[Member, bool]]:
+    """Write the plain files of a tar under ``folder``; yield each, and whether it was written now.
+
+    A file that exists with the right size is left as it is, so a stopped run
     goes on where it was; with ``check`` its bytes are compared, too. Of two
     members of one name the later one stays, as where a tar is read in place.
     Each file is written under another name and renamed: half a file never
@@ -106,20 +233,21 @@ def extract(tar: str | Path, folder: str | Path, check: bool = False) -> Iterato
 
 
 def _place(file: BinaryIO, member: Member, folder: Path, part: Path, made: set[str], check: bool) -> bool:
-    """Write one member unless it is there."""
+    """Write one member, unless a file of its size, or with ``check`` of its bytes, exists; return if it was written."""
     path = os.path.join(folder, member.name)
     parent = os.path.dirname(path)
     try:
         if parent not in made:
             os.makedirs(parent, exist_ok=True)
             made.add(parent)
-        if _size(path) == member.size and not (check and _differs(file, member, path)):
+        there = size_and_time(path)
+        if there and there[0] == member.size and not (check and _differs(file, member, path)):
             return False
         _copy(file, member, part)
         os.replace(part, path)
     except OSError as error:
         raise DataInvalid(
-            f"Could not write {path}: {error.strerror}. Mend that (free space, permissions) and run "
+            f"Could not write {path}: {error.strerror}. Repair that (free space, permissions) and run "
             "the same command again: it goes on where it stopped."
         ) from error
     return True
@@ -149,15 +277,8 @@ def _differs(file: BinaryIO, member: Member, path: str) -> bool:
     return False
 
 
-def _size(path: str) -> int | None:
-    try:
-        return os.stat(path).st_size
-    except FileNotFoundError:
-        return None
-
-
 def _intact(block: bytes) -> bool:
-    """Tell whether a header's check sum is right: all bytes added, the sum's own field taken as spaces."""
+    """Whether a header's check sum is right: all bytes added, the sum's own field taken as spaces."""
     try:
         expected = int(block[148:156].strip(b" \0"), 8)
     except ValueError:

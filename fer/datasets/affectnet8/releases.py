@@ -1,0 +1,147 @@
+"""Which release of AffectNet a user's copy is, in which of the forms that people keep it in."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from fer.datasets.affectnet8 import class_folders, release_2017
+from fer.datasets.affectnet8.extracted import Folder, JsonFolder, has_json
+from fer.datasets.affectnet8.source import SPLITS, Source, describe
+from fer.datasets.affectnet8.tarball import Tar
+from fer.datasets.split_names import of_folder
+from fer.errors import DataInvalid, DataMissing
+
+_PLUS_FOLDERS = {"train": ("train_set",), "val": ("validation_set", "val_set")}
+_ABOVE_PLUS = ("", "human_annotated", "AffectNet+", "AffectNet+/human_annotated")
+
+
+@dataclass(frozen=True)
+class Release:
+    """A copy of one release.
+
+    Attributes:
+        root: where it was looked for.
+        sources: where each of its splits is read from.
+    """
+
+    root: Path
+    sources: Mapping[str, Source]
+
+    @property
+    def title(self) -> str:
+        """What people call it."""
+        return self._any.title
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The splits that the release may have."""
+        return self._any.splits
+
+    @property
+    def _any(self) -> Source:
+        return next(iter(self.sources.values()))
+
+    def source(self, split: str) -> Source:
+        """Return what a split is read from.
+
+        Raises:
+            DataMissing: the copy is without it.
+            DataInvalid: no release has it.
+        """
+        if split in self.sources:
+            return self.sources[split]
+        _check(split, self.splits)
+        if self._any.name == Source.name:
+            raise _not_found(self.root, split)
+        present = ", ".join(name for name in self.splits if name in self.sources)
+        raise DataMissing(
+            f"{self.root} holds {self.title} without its {split} split; found {present}. "
+            "dataset/README.md shows what is expected."
+        )
+
+
+def find(root: str | Path) -> Release | None:
+    """Return the release in ``root`` with all its splits, or None.
+
+    Training and validation data never come from two releases: AffectNet8 comes
+    first, then AffectNet+, the tables of 2017, class folders.
+    """
+    root = Path(root)
+    for look in (_affectnet8, _affectnet_plus, release_2017.find, class_folders.find):
+        if sources := look(root):
+            return Release(root, sources)
+    return None
+
+
+def locate(root: str | Path | Release, split: str) -> Source:
+    """Return what one split is read from, given what the user calls its root, or the release found there.
+
+    Raises:
+        DataMissing: no release, or not this split of it; the message lists the places.
+        DataInvalid: no release has such a split.
+    """
+    if isinstance(root, Release):
+        return root.source(split)
+    root = Path(root)
+    if release := find(root):
+        return release.source(split)
+    _check(split, SPLITS)
+    raise _not_found(root, split)
+
+
+def _affectnet8(root: Path) -> dict[str, Source]:
+    found: dict[str, Source] = {}
+    for split in SPLITS:
+        folders, tars = _places(root, split)
+        if root in tars and root.is_file():  # what was named comes before what lies beside it
+            found[split] = Tar(root, split)
+        elif folder := next((f for f in folders if (f / "images").is_dir() and not has_json(f)), None):
+            found[split] = Folder(folder, split)
+        elif tar := next((tar for tar in tars if tar.is_file()), None):
+            found[split] = Tar(tar, split)
+    return found
+
+
+def _places(root: Path, split: str) -> tuple[list[Path], list[Path]]:
+    """Return the folders, and the tars, that may hold a split of AffectNet8."""
+    name = root.absolute().name  # of "." too
+    sisters = {form for s in SPLITS for form in (f"{s}_set", f"extracted_{s}_tar", f"{s}_set.tar")}
+    # Given one split's folder or tar, the other one is looked for beside it.
+    bases = [root, *([root.absolute().parent] if name in sisters else [])]
+    itself = [root] if of_folder(name) == split else []
+    own = f"{split}_set"
+    folders = [base / form for base in bases for form in (own, f"extracted_{split}_tar/{own}")]
+    tars = [path for path in itself if ".tar" in path.name]  # a .tar.gz too: reading it says what to do
+    return itself + folders, tars + [base / f"{own}.tar" for base in bases]
+
+
+def _affectnet_plus(root: Path) -> dict[str, Source]:
+    name = root.absolute().name
+    both = {name for names in _PLUS_FOLDERS.values() for name in names}
+    bases = [root / above for above in _ABOVE_PLUS] + ([root.absolute().parent] if name in both else [])
+    found: dict[str, Source] = {}
+    for split, names in _PLUS_FOLDERS.items():
+        folders = [root] if of_folder(name) == split else []
+        folders += [base / name for base in bases for name in names]
+        if folder := next(filter(has_json, folders), None):
+            found[split] = JsonFolder(folder, split)
+    return found
+
+
+def _check(split: str, splits: tuple[str, ...]) -> None:
+    if split not in splits:
+        raise DataInvalid(f"AffectNet8 has no split {split!r}; it has {', '.join(splits)}.")
+
+
+def _not_found(root: Path, split: str) -> DataMissing:
+    if lacking := class_folders.lacking(root):
+        return DataMissing(f"AffectNet's {split} split was not found at {root}: {lacking}")
+    folders, tars = _places(root, split)
+    places = ", ".join(str(place) for place in (*(folder / "images" for folder in folders), *tars))
+    return DataMissing(
+        f"AffectNet8's {split} split was not found at {root} ({describe(root)}). Looked for {places}; "
+        "for AffectNet+, AffectNet's tables of 2017 and class folders, too. "
+        "A folder or tar of another name is taken for train, or for val where its name says val. "
+        "dataset/README.md says how to get AffectNet8 and where to put it; "
+        '--data sample (fer.datasets.find("dataset") in Python) works without it, on synthetic faces.'
+    )
