@@ -142,7 +142,7 @@ def film(predictor: EmotionPredictor, seed: int, seconds: float) -> tuple[list[d
                 faces = analyser(Frame(image, time_s, number)).faces
                 result["truth"].append(label)
                 result["strength"].append(intensity)
-                result["shown"].append(faces[0].emotion if faces else "")
+                result["shown"].append(faces[0].face.emotion if faces else "")
                 result["tracks"] = max([result["tracks"], *(face.track for face in faces)])
     return tuple(played)
 
@@ -184,7 +184,7 @@ def crowd(predictor: EmotionPredictor, seconds: float) -> dict[str, float]:
     ):
         faces = analyser(Frame(image, time_s, number)).faces
         tracks |= {face.track for face in faces}
-        found += sum(face.measured for face in faces)
+        found += sum(face.detected for face in faces)
         frames += 1
     return {"tracks": len(tracks), "seen": found / (3 * frames)}
 

@@ -37,20 +37,20 @@ import gc
 import itertools
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import cv2
 import numpy as np
 
 from benchmarks import record
 from fer.live import overlay
-from fer.live.analysis import Analyser, LiveFace
+from fer.live.analysis import Analyser, TrackedFace
 from fer.live.app import load_predictor
 from fer.live.capture import Frame
-from fer.live.display import NoDisplay
+from fer.live.display import Display
 from fer.live.loop import Player
-from fer.live.media import Picture, Source
 from fer.live.options import LiveOptions
+from fer.live.sources import Frames, Source, ticks
 from fer.predictor import EmotionPredictor
 from synthetic_faces.actor import Actor
 
@@ -67,15 +67,12 @@ class Offered(Source):
     def __init__(self, images: list[np.ndarray]) -> None:
         self.images = images
 
-    def __iter__(self) -> Iterator[Picture]:
-        due = time.monotonic()
-        for image in itertools.cycle(self.images):
+    def __iter__(self) -> Frames:
+        for image, _ in zip(itertools.cycle(self.images), ticks(OFFERED), strict=False):
             yield image, None
-            due = max(due + 1 / OFFERED, time.monotonic())
-            time.sleep(max(0.0, due - time.monotonic()))
 
 
-class Watched(NoDisplay):
+class Watched(Display):
     """A display that is looked at: notes how old each picture is when it is shown, and quits in time."""
 
     visible = True
@@ -191,9 +188,8 @@ def naive(predictor: EmotionPredictor, images: list[np.ndarray], seconds: float)
         picture = images[count % len(images)].copy()
         faces = []
         for box in cascade.detectMultiScale(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY), 1.1, 5):
-            (answer,) = predictor.classify(picture, np.array([box]))
-            shown = answer.emotion, answer.confidence, answer.probabilities
-            faces.append(LiveFace(len(faces), answer.box, *shown, history=[None] * 120))
+            (face,) = predictor.classify(picture, np.array([box]))
+            faces.append(TrackedFace(face, len(faces), [None] * 120))
         overlay.draw(picture, faces, overlay.Status(30))
         count += 1
     return count / (time.monotonic() - start)

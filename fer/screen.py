@@ -2,7 +2,7 @@
 
 python -m fer.screen                       the main monitor; press h for the keys, q to quit
 python -m fer.screen --list-monitors
-python -m fer.screen --select              draw the region with the mouse
+python -m fer.screen --select              select the region with the mouse
 python -m fer.screen --region 100,80,640,480 --no-window --csv call.csv
 """
 
@@ -55,58 +55,29 @@ class ScreenOptions(LiveOptions):
     """Only this part of the desktop: left,top,width,height. Left and top may be negative."""
 
     select: bool = False
-    """Draw the region with the mouse first."""
+    """Select the region with the mouse first."""
 
     fps: float = 30.0
-    """At most so many pictures of the screen a second."""
+    """At most this many pictures of the screen a second."""
 
     list_monitors: bool = False
     """Print the monitors and where they are on the desktop, and stop."""
 
 
-if __name__ == "__main__":
-    cli.run("fer.screen", ScreenOptions)
-
-
-def main(options: ScreenOptions) -> int | None:
-    """Run the demo; called by ``cli.run``."""
+def main(options: ScreenOptions) -> None:
+    """Play the screen."""
     from fer.live import environment
 
     environment.prepare()  # before cv2 is imported below
-    from fer.live import app, sources
+    from fer.live import app, screens
 
     if options.list_monitors:
-        for number, (left, top, width, height) in enumerate(sources.list_monitors()):
+        for number, (left, top, width, height) in enumerate(screens.list_monitors()):
             print(f"{number}  {left},{top},{width},{height}{'  (all together)' if number == 0 else ''}")
-        return None
-    region = select_region(options.monitor) if options.select else options.region
-    app.show(sources.Screen(options.monitor, region, options.fps), options)
-    return None
+        return
+    region = screens.select_region(options.monitor) if options.select else options.region
+    app.show(screens.Screen(options.monitor, region, options.fps), options)
 
 
-def select_region(monitor: int) -> tuple[int, int, int, int]:
-    """Let the user draw a region on a picture of the monitor; return it in the desktop's coordinates.
-
-    Raises:
-        DeviceError: no window can be opened, or nothing was drawn.
-    """
-    import cv2
-
-    from fer.errors import DeviceError
-    from fer.live import environment, sources
-
-    problem = environment.display_problem()
-    if problem:
-        raise DeviceError(problem)
-    picture = sources.screenshot(monitor)
-    left, top, width, _ = sources.list_monitors()[monitor]
-    title = "Draw the region, then press Enter (c cancels)"
-    cv2.namedWindow(title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
-    cv2.resizeWindow(title, picture.shape[1] * 3 // 4, picture.shape[0] * 3 // 4)
-    x, y, w, h = cv2.selectROI(title, picture, showCrosshair=False)
-    cv2.destroyWindow(title)
-    if not w or not h:
-        raise DeviceError("No region was drawn. Press the mouse button, pull, let go, press Enter.")
-    density = picture.shape[1] / width  # pixels per point, 2 on many laptops
-    chosen = left + x / density, top + y / density, w / density, h / density
-    return tuple(round(value) for value in chosen)
+if __name__ == "__main__":
+    cli.run(main, ScreenOptions)

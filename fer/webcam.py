@@ -18,7 +18,7 @@ class WebcamOptions(LiveOptions):
     """Name the expression of every face before a camera, in a video, a stream, or the built-in sample."""
 
     source: str = "0"
-    """Number or name of a camera, a video file, a folder of pictures, an http or rtsp URL, or `sample`."""
+    """Number or name of a camera, a video file, a folder of photos, an http or rtsp URL, or `sample`."""
 
     width: int | None = None
     """Width to ask the camera for (with --height)."""
@@ -27,7 +27,7 @@ class WebcamOptions(LiveOptions):
     """Height to ask the camera for (with --width)."""
 
     fps: float | None = None
-    """Frames a second to ask the camera for; for a folder, pictures a second (1 by default)."""
+    """Frames a second to ask the camera for; for a folder, photos a second (1 by default)."""
 
     mirror: bool = False
     """Swap left and right, as in a mirror (key m)."""
@@ -39,12 +39,8 @@ class WebcamOptions(LiveOptions):
     """Play the built-in sample: in a window, or where there is no display into outputs/."""
 
 
-if __name__ == "__main__":
-    cli.run("fer.webcam", WebcamOptions)
-
-
 def main(options: WebcamOptions) -> int | None:
-    """Run the demo; called by ``cli.run``."""
+    """Play the source."""
     from fer.live import environment
 
     environment.prepare()  # before cv2 is imported below
@@ -56,9 +52,11 @@ def main(options: WebcamOptions) -> int | None:
         return None if cameras else 1
     if options.demo:
         options = demo_options(options, environment.display_problem())
-    if (options.width is None) != (options.height is None):
+    size = None
+    if options.width is not None and options.height is not None:
+        size = options.width, options.height
+    elif options.width is not None or options.height is not None:
         raise DataInvalid("--width and --height go together: give both, or neither.")
-    size = None if options.width is None else (options.width, options.height)
     source = sources.open_source(options.source, size, options.fps, watched=not options.no_window)
     app.show(source, options, mirror=options.mirror if isinstance(source, sources.Camera) else None)
     return None
@@ -70,15 +68,17 @@ def demo_options(options: WebcamOptions, problem: str) -> WebcamOptions:
     if not problem:
         return options
     folder = Path("outputs")
-    options = replace(
+    video = options.save or folder / "demo.mp4"
+    print(f"There is no display, so the demo goes into files: open {video.resolve()} in a browser or player.")
+    return replace(
         options,
         no_window=True,
-        save=options.save or folder / "demo.mp4",
+        save=video,
         csv=options.csv or folder / "demo.csv",
         timeline=options.timeline or folder / "demo.png",
         summary=True,
     )
-    print(
-        f"There is no display, so the demo goes into files: open {options.save.resolve()} in a browser or player."
-    )
-    return options
+
+
+if __name__ == "__main__":
+    cli.run(main, WebcamOptions)

@@ -1,5 +1,6 @@
 """Stand-ins for the tests of the demos: faces of one colour, and a predictor that reads the colour."""
 
+import csv
 import ctypes
 import os
 import struct
@@ -13,23 +14,26 @@ import cv2
 import numpy as np
 
 from fer.labels import COLOURS, EMOTIONS
-from fer.live.media import Source
+from fer.live.sources import Source
 
 ROOT = Path(__file__).parent.parent
 PALETTE = np.array([COLOURS[name][::-1] for name in EMOTIONS], float)  # BGR
 
 
-@dataclass
-class Answer:
-    """What the demos read of ``fer.predictor.FaceEmotion``."""
+@dataclass(frozen=True)
+class Face:
+    """A ``fer.predictor.FaceEmotion`` without its module, which imports torch."""
 
+    box: tuple[int, int, int, int]
     probabilities: np.ndarray
+    emotion: str
+    confidence: float
 
 
 class ColourDetector:
     """Finds bright squares on a dark picture."""
 
-    max_side = None
+    max_side = None  # of the last call
 
     def __call__(self, frame, max_side=None):
         self.max_side = max_side
@@ -46,13 +50,14 @@ class ColourPredictor:
         self.detect = ColourDetector()
 
     def classify(self, frame, boxes):
-        answers = []
+        faces = []
         for x, y, w, h in boxes:
             middle = frame[y + h // 3 : y + 2 * h // 3, x + w // 3 : x + 2 * w // 3].reshape(-1, 3).mean(0)
+            best = int(np.abs(PALETTE - middle).sum(1).argmin())
             probabilities = np.full(8, 0.02, np.float32)
-            probabilities[np.abs(PALETTE - middle).sum(1).argmin()] = 0.86
-            answers.append(Answer(probabilities))
-        return answers
+            probabilities[best] = 0.86
+            faces.append(Face((x, y, w, h), probabilities, EMOTIONS[best], 0.86))
+        return faces
 
 
 def picture(*faces, size=(640, 480), side=120):
@@ -80,6 +85,12 @@ def write_video(path, images, fps=25):
         writer.write(image)
     writer.release()
     return path
+
+
+def rows_of(path):
+    """The rows of a CSV file, a dict each."""
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
 
 
 class Program:
@@ -144,21 +155,8 @@ class Program:
         )
         client_message, format_bits = 33, 32
         # XClientMessageEvent: type, serial, send_event, display, window, message_type, format, data
-        event = struct.pack(
-            "@iLiPLLi5l",
-            client_message,
-            0,
-            1,
-            display.value,
-            int(window),
-            protocols,
-            format_bits,
-            delete,
-            0,
-            0,
-            0,
-            0,
-        )
+        start = (client_message, 0, 1, display.value, int(window), protocols, format_bits)
+        event = struct.pack("@iLiPLLi5l", *start, delete, 0, 0, 0, 0)
         library.XSendEvent(display, ctypes.c_ulong(int(window)), 0, ctypes.c_long(0), event.ljust(192, b"\0"))
         library.XCloseDisplay(display)
 

@@ -1,6 +1,5 @@
 """python -m fer.screen on real, virtual screens."""
 
-import csv
 import os
 import signal
 import subprocess
@@ -8,11 +7,11 @@ import sys
 
 import numpy as np
 import pytest
-from live_support import ROOT, Program, screenshot
+from live_support import ROOT, Program, rows_of, screenshot
 
 from fer import screen
 from fer.errors import DeviceError
-from fer.live import sources
+from fer.live import screens
 
 SHOWN = """
 import cv2, sys
@@ -30,11 +29,11 @@ while True:
 STUB = """
 import sys
 from live_support import ColourPredictor
-from fer import cli
+from fer import cli, screen
 from fer.live import app
 app.load_predictor = lambda options: ColourPredictor()
 sys.argv = ["screen", *{arguments!r}]
-cli.run("fer.screen", __import__("fer.screen").screen.ScreenOptions)
+cli.run(screen.main, screen.ScreenOptions)
 """
 
 
@@ -57,11 +56,6 @@ def run(display, folder, *arguments):
     """Run the script with the stub; return (exit code, what it printed)."""
     with Program(STUB.format(arguments=arguments), folder, display) as program:
         return program.wait(), program.printed
-
-
-def rows_of(path):
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def test_both_monitors_are_listed(two_monitors, tmp_path):
@@ -131,7 +125,7 @@ def test_without_a_screen_it_says_why(tmp_path, environ, word):
 def test_a_monitor_that_goes_away_is_an_error_that_says_so(x_display, monkeypatch):
     monkeypatch.setenv("DISPLAY", x_display)
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
-    source = sources.Screen(region=(0, 0, 64, 48))
+    source = screens.Screen(region=(0, 0, 64, 48))
     frames = iter(source)
     assert next(frames)[0].shape == (48, 64, 3)
     frames.gi_frame.f_locals["area"]["left"] = 5000  # as if the desktop had become smaller
@@ -156,7 +150,7 @@ def test_the_region_is_drawn_with_the_mouse(x_display, tmp_path, wait_until):
     code = """
 from fer.live.environment import prepare
 prepare()
-from fer.screen import select_region
+from fer.live.screens import select_region
 print(select_region(0))
 """
     with Program(code, tmp_path, x_display) as program:

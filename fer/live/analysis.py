@@ -1,68 +1,60 @@
-"""From a frame to its faces: find, keep apart, classify, steady. In step with the frames, or beside them."""
+"""From a frame to its faces: detect, track, classify, smooth; and a thread that does so beside the picture."""
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fer.live.capture import Frame
 from fer.live.smoothing import Smoother
-from fer.live.tracking import Track, Tracker, follow, small_grey
+from fer.live.tracking import Tracker, follow, small_grey
+
+if TYPE_CHECKING:
+    from fer.predictor import EmotionPredictor, FaceEmotion  # torch, which is imported while the camera opens
 
 HIDDEN_S = 3.0
-"""A place where a face was is hidden for so long after it was last found: people seldom leave without a trace."""
-DETECTION_SIZES = (160, 240, 320, 480, 640, 960, 1280, 1920)
-
-
-class Detector(Protocol):
-    """What is used of ``fer.faces.FaceDetector``."""
-
-    def __call__(self, frame: np.ndarray, max_side: int | None = None) -> np.ndarray:
-        """Boxes (K, 4) int of the faces in a BGR uint8 frame (H, W, 3), searched in a copy of at most ``max_side``."""
-
-
-class Predictor(Protocol):
-    """What is used of ``fer.predictor.EmotionPredictor``."""
-
-    detect: Detector
-
-    def classify(self, frame: np.ndarray, boxes: np.ndarray) -> list:
-        """One ``FaceEmotion`` per box, in one forward pass."""
+"""The place of a face stays hidden for this long after it was last detected: people seldom leave without a trace."""
 
 
 @dataclass(frozen=True, eq=False)
-class LiveFace:
+class TrackedFace:
     """A face as it is shown.
 
     Attributes:
+        face: where it is now, its probabilities averaged over time.
         track: number of the person, from 1, never used twice.
-        box: x, y, width, height in pixels of the frame.
-        emotion: one of EMOTIONS, or "uncertain".
-        confidence: its probability; while uncertain, that of the most probable emotion.
-        probabilities: float32 (8,), averaged over time.
-        history: (emotion, confidence) or None for each quarter of a second of the last half minute.
-        measured: found in this frame; False when remembered from the frames just before.
+        recent: (emotion, confidence) or None for each quarter of a second of the last half minute.
+        detected: in this frame; False when remembered from the frames just before.
     """
 
-    track: int
-    box: tuple[int, int, int, int]
-    emotion: str
-    confidence: float
-    probabilities: np.ndarray
-    history: list[tuple[str, float] | None]
-    measured: bool = True
+    face: "FaceEmotion"
+    track: int = 0
+    recent: Sequence[tuple[str, float] | None] = ()
+    detected: bool = True
+
+    def at(self, box: np.ndarray) -> "TrackedFace":
+        """Return the same face at another box (4,)."""
+        return replace(self, face=replace(self.face, box=_rounded(box)))
 
 
 @dataclass(frozen=True, eq=False)
 class Analysis:
-    """What was found in one frame, and what it took."""
+    """The faces of one frame, and what it took.
+
+    Attributes:
+        frame: what was analysed.
+        faces: the confirmed ones.
+        hide: (K, 4), every box that may hold a face, confirmed or not, or held one just before.
+        small, scale: of ``small_grey``, to follow the faces into later frames.
+        detect_ms, classify_ms: time that each took.
+    """
 
     frame: Frame
-    faces: tuple[LiveFace, ...]
-    hide: np.ndarray  # (K, 4): every box that may hold a face, believed or not, or held one just before
+    faces: tuple[TrackedFace, ...]
+    hide: np.ndarray
     small: np.ndarray = field(repr=False)
     scale: float = 1.0
     detect_ms: float = 0.0
@@ -74,9 +66,9 @@ class Analysis:
             return self
         small, scale = small_grey(image)
         count = len(self.faces)
-        boxes = np.concatenate([np.array([face.box for face in self.faces]).reshape(-1, 4), self.hide])
+        boxes = np.concatenate([np.array([f.face.box for f in self.faces]).reshape(-1, 4), self.hide])
         boxes = follow(self.small, small, boxes, scale)
-        faces = tuple(replace(f, box=_whole(b)) for f, b in zip(self.faces, boxes[:count], strict=True))
+        faces = tuple(face.at(box) for face, box in zip(self.faces, boxes[:count], strict=True))
         return replace(self, faces=faces, hide=boxes[count:])
 
 
@@ -84,16 +76,16 @@ class Analyser:
     """Takes frames in the order of time and remembers the people in them.
 
     Args:
-        predictor: finds and classifies faces.
+        predictor: detects and classifies faces.
         threshold: below this probability a face is "uncertain".
         smoothing: seconds over which probabilities are averaged; 0 for none.
-        detection_size: longer side of the picture that faces are searched in; may be changed at any time.
+        detection_size: longer side of the picture that faces are searched in; can be changed at any time.
         stills: the frames have nothing to do with each other, so a face need not be seen twice.
     """
 
     def __init__(
         self,
-        predictor: Predictor,
+        predictor: "EmotionPredictor",
         threshold: float = 0.4,
         smoothing: float = 0.25,
         detection_size: int = 320,
@@ -101,45 +93,47 @@ class Analyser:
     ) -> None:
         self.predictor, self.detection_size = predictor, detection_size
         self.threshold, self.smoothing = threshold, smoothing
-        self._stills, self.tracker = stills, Tracker(confirm=1 if stills else 2)
-        self._smoothers: dict[int, Smoother] = {}
-        self._places: dict[int, tuple[np.ndarray, float]] = {}  # last box and when it was found
-        self._hidden_s = 0.0 if stills else HIDDEN_S
+        self._stills, self._hidden_s = stills, 0.0 if stills else HIDDEN_S
+        self._tracker = Tracker(confirm=1 if stills else 2)
+        self._smoothers: dict[int, Smoother] = {}  # by track
+        self._faces: dict[int, FaceEmotion] = {}  # as classified last, smoothed
+        self._places: dict[int, tuple[np.ndarray, float]] = {}  # last box and when it was detected
         self._last: Analysis | None = None
         self._forget = False
 
     def forget(self) -> None:
-        """Start anew with the next frame: it comes from another camera. May be called from any thread."""
+        """Start anew with the next frame: it comes from another camera. Can be called from any thread."""
         self._forget = True
 
     def __call__(self, frame: Frame) -> Analysis:
         """Analyse one frame."""
         start = time.perf_counter()
         if self._forget or self._stills:
-            self._forget, self._last, self.tracker.tracks = False, None, []
+            self._forget, self._last, self._tracker.tracks = False, None, []
             self._places.clear()
         small, scale = small_grey(frame.image)
+        moved = None
+        if self._last is not None:
+            known = np.array([track.box for track in self._tracker.tracks])
+            moved = follow(self._last.small, small, known, scale)
         boxes = self.predictor.detect(frame.image, self.detection_size)
-        tracks = self.tracker.update(boxes, frame.time_s, self._moved(small, scale))
-        found = [track for track in tracks if track.seen_s == frame.time_s]
+        tracks = self._tracker.update(boxes, frame.time_s, moved)
         detected = time.perf_counter()
-        answers = self.predictor.classify(frame.image, _whole_array(found)) if found else []
-        for track, answer in zip(found, answers, strict=True):
-            smoother = self._smoothers.setdefault(track.identity, Smoother(self.smoothing, self.threshold))
-            smoother.update(answer.probabilities, frame.time_s)
+        seen = [track for track in tracks if track.seen_s == frame.time_s]
+        self._classify(frame, {track.identity: _rounded(track.box) for track in seen})
         classified = time.perf_counter()
-        known = {track.identity for track in self.tracker.tracks}
-        self._smoothers = {i: smoother for i, smoother in self._smoothers.items() if i in known}
-        self._places |= {track.identity: (track.box, track.seen_s) for track in self.tracker.tracks}
-        self._places = {
-            identity: (box, seen_s)
-            for identity, (box, seen_s) in self._places.items()
-            if identity in known or frame.time_s - seen_s <= self._hidden_s
-        }
         self._last = Analysis(
             frame,
-            tuple(self._face(track, track.seen_s == frame.time_s) for track in tracks),
-            np.array([box for box, _ in self._places.values()]).reshape(-1, 4),
+            tuple(
+                TrackedFace(
+                    self._faces[track.identity],
+                    track.identity,
+                    self._smoothers[track.identity].recent.entries(),
+                    track.seen_s == frame.time_s,
+                ).at(track.box)
+                for track in tracks
+            ),
+            self._remember(frame.time_s),
             small,
             scale,
             1000 * (detected - start),
@@ -147,22 +141,33 @@ class Analyser:
         )
         return self._last
 
-    def _moved(self, small: np.ndarray, scale: float) -> np.ndarray | None:
-        if self._last is None or not self.tracker.tracks or self._last.small.shape != small.shape:
-            return None
-        return follow(self._last.small, small, np.array([t.box for t in self.tracker.tracks]), scale)
+    def _classify(self, frame: Frame, boxes: dict[int, tuple[int, int, int, int]]) -> None:
+        """Update the smoothed face of each track in ``boxes``."""
+        if not boxes:
+            return
+        faces = self.predictor.classify(frame.image, np.array(list(boxes.values())))
+        for track, face in zip(boxes, faces, strict=True):
+            smoother = self._smoothers.setdefault(track, Smoother(self.smoothing, self.threshold))
+            smoother.update(face.probabilities, frame.time_s)
+            self._faces[track] = replace(
+                face,
+                probabilities=smoother.probabilities,
+                emotion=smoother.emotion,
+                confidence=smoother.confidence,
+            )
 
-    def _face(self, track: Track, measured: bool) -> LiveFace:
-        answer = self._smoothers[track.identity]
-        return LiveFace(
-            track.identity,
-            _whole(track.box),
-            answer.emotion,
-            answer.confidence,
-            answer.probabilities,
-            answer.history.recent(),
-            measured,
-        )
+    def _remember(self, time_s: float) -> np.ndarray:
+        """Forget the people who are gone; return the boxes (K, 4) to hide."""
+        known = {track.identity for track in self._tracker.tracks}
+        self._smoothers = {track: kept for track, kept in self._smoothers.items() if track in known}
+        self._faces = {track: kept for track, kept in self._faces.items() if track in known}
+        self._places |= {track.identity: (track.box, track.seen_s) for track in self._tracker.tracks}
+        self._places = {
+            track: (box, seen_s)
+            for track, (box, seen_s) in self._places.items()
+            if track in known or time_s - seen_s <= self._hidden_s
+        }
+        return np.array([box for box, _ in self._places.values()]).reshape(-1, 4)
 
 
 class Worker:
@@ -170,16 +175,16 @@ class Worker:
 
     Args:
         load: makes the analyser, inside the thread, so that loading a model delays no picture.
-        done: called in the thread with every analysis.
+        on_analysis: called in the thread with every analysis.
     """
 
     def __init__(
-        self, load: Callable[[], Analyser], done: Callable[[Analysis], None] = lambda _: None
+        self, load: Callable[[], Analyser], on_analysis: Callable[[Analysis], None] = lambda _: None
     ) -> None:
         self.latest: Analysis | None = None
         self.analyser: Analyser | None = None
         self.error: BaseException | None = None
-        self._load, self._done = load, done
+        self._load, self._on_analysis = load, on_analysis
         self._offered: Frame | None = None
         self._changed = threading.Condition()
         self._busy = self._stop = False
@@ -231,21 +236,17 @@ class Worker:
                     self._busy = False
                     self._changed.notify_all()
                     self._changed.wait_for(lambda: self._stop or self._offered is not None)
-                    if self._stop:
+                    if self._stop or self._offered is None:
                         return
                     frame, self._offered, self._busy = self._offered, None, True
-                self.latest = self.analyser(frame)
-                self._done(self.latest)
+                self.latest = analyser(frame)
+                self._on_analysis(self.latest)
         except BaseException as error:  # noqa: BLE001 - carried to the thread that draws
             with self._changed:
                 self.error = error
                 self._changed.notify_all()
 
 
-def _whole(box: np.ndarray) -> tuple[int, int, int, int]:
+def _rounded(box: np.ndarray) -> tuple[int, int, int, int]:
     x, y, width, height = np.rint(box).astype(int).tolist()
     return x, y, width, height
-
-
-def _whole_array(tracks: list[Track]) -> np.ndarray:
-    return np.array([_whole(track.box) for track in tracks], int).reshape(-1, 4)

@@ -1,4 +1,4 @@
-"""From a script's options to a running demo, and what it leaves behind."""
+"""From a script's options to a running demo, and the files that it writes."""
 
 import math
 import os
@@ -6,18 +6,22 @@ import sys
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fer.errors import DataInvalid
 from fer.files import check_output, replacing
 from fer.interrupt import stop_signals
 from fer.live import overlay
-from fer.live.analysis import Analyser, Analysis, Predictor
-from fer.live.display import Display, NoDisplay, Window
+from fer.live.analysis import Analyser, Analysis
+from fer.live.display import Display, Window
 from fer.live.loop import Player, View
-from fer.live.media import Source
 from fer.live.options import LiveOptions
 from fer.live.records import CsvWriter, Tally
+from fer.live.sources import Source
 from fer.live.video import RECORDING
+
+if TYPE_CHECKING:
+    from fer.predictor import EmotionPredictor  # torch, which is imported while the camera opens
 
 FIGURES = (".png", ".pdf", ".svg", ".jpg")
 SMALLEST_FACE = 0.05  # of the picture's height: people in the last row of a room; `+` makes it reach that far
@@ -26,11 +30,11 @@ SMALLEST_FACE = 0.05  # of the picture's height: people in the last row of a roo
 def show(
     source: Source,
     options: LiveOptions,
-    load: Callable[[], Predictor] | None = None,
+    load: "Callable[[], EmotionPredictor] | None" = None,
     display: Display | None = None,
     mirror: bool | None = None,
 ) -> Player:
-    """Play ``source`` as ``options`` say; return the player when it is over.
+    """Play ``source`` with ``options``; return the player when it has ended.
 
     Args:
         source: where frames come from.
@@ -40,31 +44,28 @@ def show(
         mirror: whether left and right are swapped; None where that makes no sense.
 
     Raises:
-        UserError: something the user can mend; the files written so far are closed and valid.
+        UserError: something that the user can fix; the files written so far are closed and valid.
     """
     check(options, source)
-    if display is None:
-        display = NoDisplay() if options.no_window else Window()
+    display = display or (Display() if options.no_window else Window())
     load = load or (lambda: load_predictor(options))
 
     def analyser() -> Analyser:
         return Analyser(load(), options.threshold, options.smoothing, options.detection_size, source.stills)
 
-    table = None
-    tally = Tally() if options.summary or options.timeline else None
-
-    def keep(analysis: Analysis) -> None:
+    def record(analysis: Analysis) -> None:
         if table:
             table.write(analysis)
-        if tally:
+        if options.summary or options.timeline:
             tally.add(analysis)
 
+    table, tally = None, Tally()
     view = View(not options.no_bars, options.blur, bool(mirror), can_mirror=mirror is not None)
-    player = Player(source, analyser, display, view, options.save, keep, options.max_frames)
+    player = Player(source, analyser, display, view, options.save, record, options.max_frames)
     if not display.visible:  # elsewhere it is written on the picture
         print(overlay.NOTICE, file=sys.stderr)
     # Until a frame was shown, which may take long, a signal ends it at once. Later it is noted and seen at the next
-    # frame: an exception could come between the taking of a lock and what lets go of it.
+    # frame: an exception could come between the taking of a lock and its release.
     with stop_signals(at_once=True) as player.stop, ExitStack() as files:
         try:
             table = files.enter_context(closing(CsvWriter(options.csv))) if options.csv else None
@@ -72,12 +73,12 @@ def show(
         finally:
             player.stop.at_once = False
             player.close()
-            for path in [*player.written, *[options.csv] * bool(table and table.written)]:
+            for path in [*player.written, *([options.csv] if table and table.written else [])]:
                 print(f"wrote {path}")
             if options.summary and tally.frames:
                 print(tally.table())
             if options.timeline and tally.frames:  # last, because it is the one that may fail
-                _draw_timeline(tally, options.timeline)
+                draw_timeline(tally, options.timeline)
                 print(f"wrote {options.timeline}")
     return player
 
@@ -86,8 +87,8 @@ def check(options: LiveOptions, source: Source) -> None:
     """Refuse options that could not work, before anything is opened.
 
     Raises:
-        DataInvalid: a value is out of its range, or a file that is to be written cannot be, is the
-            source itself, or is named twice.
+        DataInvalid: a value is out of its range, or an output cannot be written, is the source itself, or is
+            named twice.
     """
     outputs = {name: getattr(options, name) for name in ("save", "csv", "timeline") if getattr(options, name)}
     for name, path in outputs.items():
@@ -97,40 +98,44 @@ def check(options: LiveOptions, source: Source) -> None:
     if len({path.resolve() for path in outputs.values()}) < len(outputs):
         given = ", ".join(f"--{name} {path}" for name, path in outputs.items())
         raise DataInvalid(f"{given}: expected a name for each.")
-    if options.save and options.save.suffix.lower() != RECORDING:
-        raise DataInvalid(f"--save {options.save}: a name that ends in {RECORDING} is expected.")
-    if not 0 <= options.threshold <= 1:
-        raise DataInvalid(f"--threshold {options.threshold}: a probability, from 0 to 1, is expected.")
-    if not 0 <= options.smoothing < math.inf:  # nan is neither
-        raise DataInvalid(f"--smoothing {options.smoothing}: seconds, 0 or more, are expected.")
-    if options.detection_size < 64:
-        raise DataInvalid(f"--detection-size {options.detection_size}: 64 pixels or more are expected.")
-    if options.max_frames is not None and options.max_frames < 1:
-        raise DataInvalid(f"--max-frames {options.max_frames}: 1 or more is expected.")
-    if options.timeline and options.timeline.suffix.lower() not in FIGURES:
-        raise DataInvalid(
-            f"--timeline {options.timeline}: a name that ends in {', '.join(FIGURES)} is expected."
-        )
+    for name, endings in (("save", (RECORDING,)), ("timeline", FIGURES)):
+        if name in outputs and outputs[name].suffix.lower() not in endings:
+            expected = f"a name that ends in {', '.join(endings)}"
+            raise DataInvalid(f"--{name} {outputs[name]}: expected {expected}.")
+    for name, valid, expected in (
+        ("threshold", 0 <= options.threshold <= 1, "a probability, from 0 to 1"),
+        ("smoothing", 0 <= options.smoothing < math.inf, "seconds, 0 or more"),  # nan is neither
+        ("detection_size", options.detection_size >= 64, "64 pixels or more"),
+        ("max_frames", options.max_frames is None or options.max_frames >= 1, "1 or more"),
+    ):
+        if not valid:
+            raise DataInvalid(f"--{name.replace('_', '-')} {getattr(options, name)}: expected {expected}.")
 
 
-def load_predictor(options: LiveOptions) -> Predictor:
+def load_predictor(options: LiveOptions) -> "EmotionPredictor":
     """Load the model; torch is imported here, while the camera opens."""
     import torch
 
     from fer.faces import FaceDetector
     from fer.predictor import EmotionPredictor
 
-    # Half of the cores think, the others read and draw. With all of them, torch's threads wait for each other
+    # Half of the cores classify, the others read and draw. With all of them, torch's threads wait for each other
     # whenever something is drawn: on two busy cores a face took 18 times as long.
     torch.set_num_threads(max(1, (os.cpu_count() or 2) // 2))
     detector = FaceDetector(options.detection_size, min_size=SMALLEST_FACE)
     return EmotionPredictor(options.model, options.threshold, detector, prior=options.prior)
 
 
-def _draw_timeline(tally: Tally, path: Path) -> None:
+def draw_timeline(tally: Tally, path: Path) -> None:
+    """Draw the probabilities of every face over time into a file.
+
+    Raises:
+        DataInvalid: it cannot be written.
+    """
     from fer import plots
 
-    figure = plots.timeline(list(tally.curves()))[0].figure
+    figure = plots.timeline(list(tally.curves()))[0].get_figure(root=True)
+    assert figure is not None, "timeline makes a figure for its axes"
     try:
         with replacing(path) as temporary:
             figure.savefig(temporary)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fer.live.media import Source
+from fer.live.sources import Source
 
 AHEAD = 4  # frames read ahead when none may be dropped
 
@@ -34,22 +34,29 @@ class Capture:
         source: what to read; its iterator is opened and closed inside the thread.
         drop: keep only the newest frame (True), or every frame, waiting for the reader (False).
         paced: hold the frames of a file back until their time has come.
-        after_s, after_index: time and number of the first frame, to go on where another capture ended.
+        paused: whether the time of a paced file stands still; can be changed at any time.
+        start: the frame before, where this goes on from another capture.
+
+    Attributes:
+        alive: False once the source has ended and its last frame was taken.
     """
 
     def __init__(
-        self, source: Source, drop: bool, paced: bool = False, after_s: float = 0.0, after_index: int = 0
+        self,
+        source: Source,
+        drop: bool,
+        paced: bool = False,
+        paused: bool = False,
+        start: Frame | None = None,
     ) -> None:
         self.source, self.drop, self.paced = source, drop, paced and not source.live
-        self.alive = True  # False once the source has ended and its last frame was taken
-        self.paused = False
-        self.last_read_s = time.monotonic()
-        self._origin_s = self.last_read_s - after_s
-        self._after_s, self._index = after_s, after_index
+        self.alive, self.paused = True, paused
+        self._start_s, self._index = (start.time_s, start.index + 1) if start else (0.0, 0)
+        self._last_read_s = time.monotonic()
+        self._origin_s = self._last_read_s - self._start_s  # when the clock showed 0
         self._frames: deque[Frame] = deque()
         self._changed = threading.Condition()
-        self._stop = False
-        self._ended = False
+        self._stop = self._ended = False
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._read, name=f"capture {source.name}", daemon=True)
         self._thread.start()
@@ -75,7 +82,7 @@ class Capture:
     @property
     def silent_s(self) -> float:
         """Seconds since the source last gave a frame."""
-        return time.monotonic() - self.last_read_s
+        return time.monotonic() - self._last_read_s
 
     def age_s(self, frame: Frame) -> float:
         """Seconds since a frame of a live source was captured."""
@@ -89,49 +96,43 @@ class Capture:
         self._thread.join(timeout=3.0)
 
     def _read(self) -> None:
-        pictures, time_s = iter(self.source), self._after_s
+        frames, time_s = iter(self.source), self._start_s
         try:
-            for image, media_s in pictures:
-                self.last_read_s = time.monotonic()
-                time_s = self.last_read_s - self._origin_s if media_s is None else self._after_s + media_s
+            for image, media_s in frames:
+                self._last_read_s = time.monotonic()
+                time_s = self._last_read_s - self._origin_s if media_s is None else self._start_s + media_s
                 if self.paced:
                     self._wait_until(time_s)
-                if not self._put(Frame(image, time_s, self._index)):
-                    return
-                self._index += 1
-            if self.paced and self.source.stills:
+                with self._changed:
+                    if self.drop:
+                        self._frames.clear()
+                    else:
+                        self._changed.wait_for(lambda: self._stop or len(self._frames) < AHEAD)
+                    self._frames.append(Frame(image, time_s, self._index))
+                    self._index += 1
+                    self._changed.notify_all()
+                    if self._stop:
+                        return
+            if self.paced and self.source.stills and self.source.fps:
                 self._wait_until(
                     time_s + 1 / self.source.fps
-                )  # the last photo is looked at as long as the others
+                )  # the last photo is shown as long as the others
         except BaseException as error:  # noqa: BLE001 - carried to the thread that reads
             self._error = error
         finally:
-            close = getattr(pictures, "close", None)
-            if close is not None:
-                close()  # a generator lets go of its device here
+            frames.close()  # the source lets go of its device here
             with self._changed:
                 self._ended = True
                 self._changed.notify_all()
 
-    def _put(self, frame: Frame) -> bool:
-        with self._changed:
-            if self.drop:
-                self._frames.clear()
-            else:
-                self._changed.wait_for(lambda: self._stop or len(self._frames) < AHEAD)
-            self._frames.append(frame)
-            self._changed.notify_all()
-            return not self._stop
-
     def _wait_until(self, time_s: float) -> None:
         """Sleep until ``time_s`` on the player's clock, which stands still while paused."""
         while not self._stop:
-            now = time.monotonic()
             if self.paused:
                 self._origin_s += 0.02
                 time.sleep(0.02)
                 continue
-            wait = self._origin_s + time_s - now
+            wait = self._origin_s + time_s - time.monotonic()
             if wait <= 0:
                 if wait < -0.25:  # the file was slow to open or decode: go on from here, do not race
                     self._origin_s -= wait

@@ -1,70 +1,50 @@
-"""Where the drawn frames go: a window, an image in a notebook, or nowhere. One interface, three ways."""
+"""Where the drawn frames go: nowhere, to a window, or to an image in a notebook. One interface, three ways."""
 
 import contextlib
 import time
-from typing import Protocol
 
 import cv2
 import numpy as np
 
 from fer.errors import DeviceError
 from fer.live import environment
+from fer.live.sources import Rectangle
 
 TITLE = "Facial Emotion Classifier"
 ESCAPE = 27
-FIRST = (1280, 720)  # the window's room for its picture, before anybody resizes it
+FIRST_SIZE = (1280, 720)  # room for the picture before anybody resizes the window
 LARGEST = 2560  # wider pictures cost more time to draw than eyes gain; the window stretches this one
 
 
-class Display(Protocol):
-    """Somewhere to show frames.
+class Display:
+    """Somewhere to show frames; this one shows nothing, and is what the others are made from.
 
     Attributes:
-        visible: whether somebody can look at it; nothing is drawn at a file's own speed for nobody.
+        visible: whether somebody can look at it; a file is played at its own speed only then.
     """
 
-    visible: bool
+    visible = False
 
     def size(self, frame: tuple[int, int]) -> tuple[int, int]:
         """Return the (width, height) to draw at, so that letters are sharp, for frames of (width, height)."""
+        return frame
 
     def show(self, image: np.ndarray) -> None:
         """Show one BGR uint8 picture (H, W, 3)."""
 
     def key(self) -> str:
         """Return the key pressed since the last call, "q" once the display was closed, or ""."""
-
-    def rectangle(self) -> tuple[int, int, int, int] | None:
-        """(left, top, width, height) on the desktop, or None."""
-
-    def close(self) -> None:
-        """Take it away."""
-
-
-class NoDisplay:
-    """Shows nothing."""
-
-    visible = False
-
-    def size(self, frame: tuple[int, int]) -> tuple[int, int]:
-        """Draw at the frame's own size."""
-        return frame
-
-    def show(self, image: np.ndarray) -> None:
-        """Do nothing."""
-
-    def key(self) -> str:
-        """Nobody presses a key."""
         return ""
 
-    def rectangle(self) -> None:
-        """It is nowhere."""
+    def rectangle(self) -> Rectangle | None:
+        """Return where the picture is on the desktop, or None where that is not known."""
+        return None
 
     def close(self) -> None:
-        """Do nothing."""
+        """Take the display away."""
 
 
-class Window:
+class Window(Display):
     """A window of OpenCV's. All its methods belong to the main thread.
 
     Raises:
@@ -92,10 +72,10 @@ class Window:
     def size(self, frame: tuple[int, int]) -> tuple[int, int]:
         """Return the part of the window that frames of (width, height) fill, at most ``LARGEST`` wide."""
         if abs(frame[0] / frame[1] - self._ratio) > 0.01:
-            return within(frame, FIRST)
+            return within(frame, FIRST_SIZE)
         rectangle = self.rectangle()
-        room = within(frame, rectangle[2:]) if rectangle else within(frame, FIRST)
-        return room if room[0] <= LARGEST else within(frame, (LARGEST, LARGEST))
+        size = within(frame, rectangle[2:] if rectangle else FIRST_SIZE)
+        return size if size[0] <= LARGEST else within(frame, (LARGEST, LARGEST))
 
     def show(self, image: np.ndarray) -> None:
         """Show a picture; the first, and one of another shape, sets the window's size."""
@@ -118,11 +98,11 @@ class Window:
     def _is_open(self) -> bool:
         try:
             return cv2.getWindowProperty(self.title, cv2.WND_PROP_VISIBLE) >= 1
-        except cv2.error:  # Qt takes itself away with its last window
+        except cv2.error:  # Qt ends with its last window
             return False
 
-    def rectangle(self) -> tuple[int, int, int, int] | None:
-        """Where the picture is on the desktop."""
+    def rectangle(self) -> Rectangle | None:
+        """Return where the picture is on the desktop."""
         with contextlib.suppress(cv2.error):  # just closed
             left, top, width, height = cv2.getWindowImageRect(self.title)
             return (left, top, width, height) if width > 0 else None
@@ -135,7 +115,7 @@ class Window:
             cv2.pollKey()
 
 
-class NotebookDisplay:
+class NotebookDisplay(Display):
     """An image with buttons under a notebook's cell.
 
     Args:
@@ -153,14 +133,13 @@ class NotebookDisplay:
         self._image = ipywidgets.Image(format="jpeg")
         self._keys: list[str] = []
         self._shown_s = 0.0
-        buttons = [ipywidgets.Button(description=text) for text, _ in self.BUTTONS]
-        for button, (_, key) in zip(buttons, self.BUTTONS, strict=True):
+        self.buttons = [ipywidgets.Button(description=text) for text, _ in self.BUTTONS]
+        for button, (_, key) in zip(self.buttons, self.BUTTONS, strict=True):
             button.on_click(lambda _, key=key: self.press(key))
-        self.buttons = buttons
-        self.widget = ipywidgets.VBox([self._image, ipywidgets.HBox(buttons)])
+        self.widget = ipywidgets.VBox([self._image, ipywidgets.HBox(self.buttons)])
 
     def press(self, key: str) -> None:
-        """Do as if the button of ``key`` was pressed."""
+        """Act as if the button of ``key`` was pressed."""
         self._keys.append(key)
 
     @property
@@ -183,9 +162,6 @@ class NotebookDisplay:
     def key(self) -> str:
         """Return the key of the button pressed first."""
         return self._keys.pop(0) if self._keys else ""
-
-    def rectangle(self) -> None:
-        """The browser does not tell."""
 
     def close(self) -> None:
         """Leave the last picture, and grey the buttons out."""

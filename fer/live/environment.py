@@ -3,12 +3,12 @@
 import importlib.util
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from fer.errors import UserError
 
 PACKAGES = {"cv2": "opencv-python", "torch": "torch", "av": "av", "mss": "mss", "PIL": "pillow"}
-"""What the demos import, and the name that pip knows it by."""
+"""What the demos import, and its name on PyPI."""
 
 
 class DependencyMissing(UserError, ImportError):
@@ -29,9 +29,8 @@ def prepare(environ: dict[str, str] | os._Environ = os.environ, platform: str = 
         )
     environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")  # a camera that does not open is explained by us
     if platform == "win32":
-        environ.setdefault(
-            "OPENCV_VIDEOIO_MSMF_ENABLE_HW_TRANSFORMS", "0"
-        )  # else opening takes half a minute
+        # Else opening a camera takes half a minute.
+        environ.setdefault("OPENCV_VIDEOIO_MSMF_ENABLE_HW_TRANSFORMS", "0")
     if platform.startswith("linux") and is_wayland(environ):
         environ.setdefault("QT_QPA_PLATFORM", "xcb")  # the only Qt platform inside the OpenCV wheel
 
@@ -41,8 +40,21 @@ def is_wayland(environ: Mapping[str, str] = os.environ) -> bool:
     return bool(environ.get("WAYLAND_DISPLAY")) or environ.get("XDG_SESSION_TYPE") == "wayland"
 
 
+def x_problem() -> str:
+    """Why the X display of the environment cannot be reached; "" where it can."""
+    import mss
+
+    try:
+        mss.MSS().close()
+    except mss.ScreenShotError as error:
+        return str(error)
+    return ""
+
+
 def display_problem(
-    environ: Mapping[str, str] = os.environ, platform: str = sys.platform, reach: object = None
+    environ: Mapping[str, str] = os.environ,
+    platform: str = sys.platform,
+    reach: Callable[[], str] = x_problem,
 ) -> str:
     """Why no window can be opened here, and what to do instead; "" where one can.
 
@@ -51,26 +63,22 @@ def display_problem(
     Args:
         environ: environment variables.
         platform: as ``sys.platform``.
-        reach: function that connects to the X display and returns the reason why it cannot, or "".
+        reach: connects to the X display and returns the reason why it cannot, or "".
     """
     if not platform.startswith("linux"):
         return ""
     instead = "Add --no-window (with --save, --csv or --timeline to keep the result)"
     if "JPY_PARENT_PID" in environ:
         instead += "; inside a notebook use fer.live.notebook.show, as notebooks/05_live_demo.ipynb does"
-    if not environ.get("DISPLAY"):
-        found = "There is no display here (DISPLAY is not set)"
-        if environ.get("SSH_CONNECTION"):
-            found = (
-                "There is no display on this side of ssh (DISPLAY is not set; `ssh -X` would forward yours)"
-            )
-        elif is_wayland(environ):
-            found = "This Wayland session has no X server beside it (DISPLAY is not set; install xwayland)"
-        return f"{found}. {instead}."
-    if reach is None:
-        from fer.live.sources import x_display_problem as reach
-    reason = reach()
-    return f"The display {environ['DISPLAY']} cannot be used: {reason}. {instead}." if reason else ""
+    if environ.get("DISPLAY"):
+        reason = reach()
+        return f"The display {environ['DISPLAY']} cannot be used: {reason}. {instead}." if reason else ""
+    found = "There is no display here (DISPLAY is not set)"
+    if environ.get("SSH_CONNECTION"):
+        found = "There is no display on this side of ssh (DISPLAY is not set; `ssh -X` would forward yours)"
+    elif is_wayland(environ):
+        found = "This Wayland session has no X server beside it (DISPLAY is not set; install xwayland)"
+    return f"{found}. {instead}."
 
 
 def screen_problem(environ: Mapping[str, str] = os.environ, platform: str = sys.platform) -> str:

@@ -2,27 +2,32 @@
 
 import threading
 from pathlib import Path
+from typing import Any
 
 from fer.errors import UserError
 from fer.live import app
 from fer.live.display import NotebookDisplay
-from fer.live.media import Source
+from fer.live.loop import Player
 from fer.live.options import LiveOptions
-from fer.live.sources import Camera, open_source
+from fer.live.sources import Camera, Source, open_source
 
 
 class Session:
     """A demo that runs beside the notebook, so that its buttons answer and other cells can be run.
+
+    Args:
+        source, options: as for ``fer.live.app.show``.
+        more: further arguments of it.
 
     Attributes:
         display: what is shown; its ``jpeg`` is the newest picture.
         error: what ended the demo early, or None.
     """
 
-    def __init__(self, source: Source, options: LiveOptions, **more: object) -> None:
+    def __init__(self, source: Source, options: LiveOptions, **more: Any) -> None:
         self.display = NotebookDisplay()
         self.error: UserError | None = None
-        self.player = None
+        self.player: Player | None = None
         self._thread = threading.Thread(target=self._play, args=(source, options, more), daemon=True)
         self._thread.start()
 
@@ -45,7 +50,7 @@ class Session:
         """Press the stop button."""
         self.display.press("q")
 
-    def _play(self, source: Source, options: LiveOptions, more: dict) -> None:
+    def _play(self, source: Source, options: LiveOptions, more: dict[str, Any]) -> None:
         try:
             self.player = app.show(source, options, display=self.display, **more)
         except UserError as error:
@@ -53,7 +58,7 @@ class Session:
             print(f"error: {error}")
 
 
-def show(source: str | Source = "sample", model: str | Path | None = None, **options: object) -> Session:
+def show(source: str | Source = "sample", model: str | Path | None = None, **options: Any) -> Session:
     """Start the demo under this cell and return at once; its Stop button, or ``wait(10)``, ends it.
 
     The camera is one of the machine where the notebook's kernel runs; when that is not yours (JupyterHub,

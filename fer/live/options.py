@@ -1,4 +1,4 @@
-"""What both demos can be asked for. Imports nothing heavy: ``--help`` is made from it."""
+"""The options that both demos share. Imports nothing heavy: ``--help`` is made from it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +28,7 @@ class LiveOptions:
     """Show nothing. Files are then read as fast as possible and every frame is analysed."""
 
     max_frames: int | None = None
-    """Stop after so many frames (counted from when the model is loaded)."""
+    """Stop after this many frames (counted from when the model is loaded)."""
 
     threshold: float = 0.4
     """Below this probability a face is called uncertain."""
@@ -37,7 +37,7 @@ class LiveOptions:
     """Expect emotions as often as in training, all equally often, or in between as the model's card says."""
 
     smoothing: float = 0.25
-    """Seconds over which a face's probabilities are averaged; 0 shows every frame's own, unsteady answer."""
+    """Seconds over which a face's probabilities are averaged; 0 shows every frame's own, unsteady prediction."""
 
     detection_size: int = 320
     """Longer side, in pixels, of the picture that faces are searched in. Larger finds smaller faces, slower."""

@@ -1,24 +1,27 @@
-"""What the demos draw: faces with box, label, bars and the last half minute; and the state of the program.
+"""What the demos draw: faces with box, label, bars and recent emotions; and the state of the program.
 
 Pure functions from values to pixels: they paint into the BGR uint8 image that
 they are given and remember nothing. Sizes follow the picture's.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from fer.labels import COLOURS, EMOTIONS
 from fer.live import paint
-from fer.live.analysis import LiveFace
+from fer.live.analysis import TrackedFace
+from fer.live.sources import Rectangle
+
+if TYPE_CHECKING:
+    from fer.predictor import FaceEmotion  # torch, which drawing does not need
 
 NOTICE = "Estimates a visible expression, not what a person feels."
 DIM = (190, 194, 200)
 RED = (235, 64, 52)
-
-Rectangle = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
@@ -39,27 +42,37 @@ def unit(image: np.ndarray) -> float:
     return max(0.6, min(image.shape[0] / 540, image.shape[1] / 720))
 
 
-def draw(image: np.ndarray, faces: Sequence[LiveFace], status: Status, bars: bool = True) -> None:
+def draw(image: np.ndarray, faces: Sequence[TrackedFace], status: Status, bars: bool = True) -> None:
     """Draw everything into ``image`` (H, W, 3)."""
     draw_faces(image, faces, bars)
     draw_status(image, status)
 
 
-def draw_faces(image: np.ndarray, faces: Sequence[LiveFace], bars: bool = True) -> None:
-    """Draw box, label, bars and history of every face; bars where they cover no other face, labels over all."""
+def draw_faces(
+    image: np.ndarray, faces: "Sequence[TrackedFace] | Sequence[FaceEmotion]", bars: bool = True
+) -> None:
+    """Draw box, label, bars and recent emotions; bars where they cover no other face, labels over all.
+
+    Args:
+        image: BGR uint8 (H, W, 3).
+        faces: of a video, or those of a photo, which have no recent emotions.
+        bars: whether the eight probabilities are drawn.
+    """
     u = unit(image)
-    for face in faces:
-        _box(image, face, u)
-        _history(image, face, u)
-    taken = [face.box for face in faces] + [_label_place(image, face, u) for face in faces]
-    for face in faces if bars else ():
+    tracked = [face if isinstance(face, TrackedFace) else TrackedFace(face) for face in faces]
+    plain = [shown.face for shown in tracked]
+    for shown in tracked:
+        _box(image, shown, u)
+        _recent(image, shown, u)
+    taken = [face.box for face in plain] + [_label_place(image, face, u) for face in plain]
+    for face in plain if bars else ():
         place = _free_place(image, face, taken, u)
         if place is None:
             _columns(image, face, u)
         else:
             _bars(image, face, place, u)
             taken.append((*place, *_bars_size(u)))
-    for face in faces:
+    for face in plain:
         _label(image, face, u)
 
 
@@ -75,13 +88,13 @@ def draw_status(image: np.ndarray, status: Status) -> None:
         parts.append(f"detect {status.detect_ms:.0f} ms")
     if status.classify_ms is not None:
         parts.append(f"classify {status.classify_ms:.0f} ms")
-    while parts and paint.width("   ".join(parts), size) + round(1.4 * size) > width - 2 * margin:
+    while parts and paint.text_width("   ".join(parts), size) + round(1.4 * size) > width - 2 * margin:
         parts.pop()
     if parts:
         _pill(image, "   ".join(parts), margin, margin + size, size)
     if status.recording_s is not None:
         text = f"REC {int(status.recording_s) // 60}:{int(status.recording_s) % 60:02d}"
-        right = width - margin - paint.width(text, size) - round(2.6 * size)
+        right = width - margin - paint.text_width(text, size) - round(2.6 * size)
         _pill(image, text, right, margin + size, size, before=round(1.1 * size))
         centre = (right + round(1.1 * size), margin + size)
         cv2.circle(image, centre, round(0.42 * size), paint.bgr(RED), -1, cv2.LINE_AA)
@@ -95,16 +108,16 @@ def draw_status(image: np.ndarray, status: Status) -> None:
 
 def compose(
     image: np.ndarray,
-    faces: Sequence[LiveFace],
+    faces: Sequence[TrackedFace],
     size: tuple[int, int],
     mirror: bool = False,
     hidden: np.ndarray | None = None,
-) -> tuple[np.ndarray, list[LiveFace]]:
+) -> tuple[np.ndarray, list[TrackedFace]]:
     """Copy ``image`` (H, W, 3) to ``size`` (width, height), and the faces' boxes with it.
 
     Args:
         mirror: swap left and right.
-        hidden: boxes (K, 4) to make unrecognisable; the whole picture where there is none, because
+        hidden: boxes (K, 4) to make unrecognisable; the whole picture where there are none, because
             detectors miss faces.
     """
     scale = size[0] / image.shape[1], size[1] / image.shape[0]
@@ -121,9 +134,10 @@ def compose(
         picture = cv2.flip(picture, 1)
     moved = []
     for face in faces:
-        x, y, w, h = face.box
-        x, y, w, h = round(x * scale[0]), round(y * scale[1]), round(w * scale[0]), round(h * scale[1])
-        moved.append(replace(face, box=(size[0] - x - w if mirror else x, y, w, h)))
+        box = np.rint(np.multiply(face.face.box, scale * 2))
+        if mirror:
+            box[0] = size[0] - box[0] - box[2]
+        moved.append(face.at(box))
     return picture, moved
 
 
@@ -146,21 +160,21 @@ def _unrecognisable(part: np.ndarray, cells: int = 9) -> np.ndarray:
     return cv2.resize(tiny, part.shape[1::-1], interpolation=cv2.INTER_LINEAR)
 
 
-def _box(image: np.ndarray, face: LiveFace, u: float) -> None:
-    colour = COLOURS[face.emotion] if face.measured else DIM
-    thickness = max(1, round(2.4 * u)) if face.measured else max(1, round(1.2 * u))
-    paint.outline(image, *face.box, round(0.08 * face.box[2]), thickness, colour)
+def _box(image: np.ndarray, shown: TrackedFace, u: float) -> None:
+    box = shown.face.box
+    colour, thickness = (COLOURS[shown.face.emotion], 2.4) if shown.detected else (DIM, 1.2)
+    paint.outline(image, *box, round(0.08 * box[2]), max(1, round(thickness * u)), colour)
 
 
-def _label_text(face: LiveFace, u: float) -> tuple[str, int]:
-    return f"{face.emotion}  {face.confidence:.0%}", round(np.clip(0.13 * face.box[2], 12 * u, 18 * u))
+def _label_text(face: "FaceEmotion", u: float) -> tuple[str, int]:
+    return f"{face.emotion}  {face.confidence:.0%}", round(float(np.clip(0.13 * face.box[2], 12 * u, 18 * u)))
 
 
-def _label_place(image: np.ndarray, face: LiveFace, u: float) -> Rectangle:
+def _label_place(image: np.ndarray, face: "FaceEmotion", u: float) -> Rectangle:
     """Where the name goes: above the box, or inside its upper edge where there is no room."""
     x, y, w, _ = face.box
     text, size = _label_text(face, u)
-    width, height = paint.width(text, size) + round(1.1 * size), round(1.7 * size)
+    width, height = paint.text_width(text, size) + round(1.1 * size), round(1.7 * size)
     left = int(np.clip(x + (w - width) / 2, 2, max(2, image.shape[1] - width - 2)))
     top = y - height - round(6 * u)
     if top < 2:
@@ -168,14 +182,14 @@ def _label_place(image: np.ndarray, face: LiveFace, u: float) -> Rectangle:
     return left, top, width, height
 
 
-def _label(image: np.ndarray, face: LiveFace, u: float) -> None:
+def _label(image: np.ndarray, face: "FaceEmotion", u: float) -> None:
     text, size = _label_text(face, u)
     left, top, width, height = _label_place(image, face, u)
     colour = COLOURS[face.emotion]
     rim = max(1, round(u))
     paint.panel(image, left - rim, top - rim, width + 2 * rim, height + 2 * rim, height // 2, opacity=0.8)
     paint.panel(image, left, top, width, height, height // 2, colour)
-    paint.write(image, text, left + round(0.55 * size), top + height // 2, size, paint.on(colour))
+    paint.write(image, text, left + round(0.55 * size), top + height // 2, size, paint.ink_on(colour))
 
 
 def _bars_size(u: float) -> tuple[int, int]:
@@ -183,7 +197,7 @@ def _bars_size(u: float) -> tuple[int, int]:
 
 
 def _free_place(
-    image: np.ndarray, face: LiveFace, taken: Sequence[Rectangle], u: float
+    image: np.ndarray, face: "FaceEmotion", taken: Sequence[Rectangle], u: float
 ) -> tuple[int, int] | None:
     """Upper left corner for the bars beside the face, or under it, that covers nothing; None if there is none."""
     width, height = _bars_size(u)
@@ -202,66 +216,54 @@ def _touch(a: Rectangle, b: Rectangle) -> bool:
     return a[0] < b[0] + b[2] and b[0] < a[0] + a[2] and a[1] < b[1] + b[3] and b[1] < a[1] + a[3]
 
 
-def _bars(image: np.ndarray, face: LiveFace, place: tuple[int, int], u: float) -> None:
+def _bars(image: np.ndarray, face: "FaceEmotion", place: tuple[int, int], u: float) -> None:
     """Draw the eight probabilities with their names."""
     width, height = _bars_size(u)
     left, top = place
     paint.panel(image, left, top, width, height, round(9 * u), opacity=0.78)
     size, line, full = round(12.5 * u), 18 * u, round(58 * u)
     start = left + round(78 * u)
-    for row, (name, share) in enumerate(zip(EMOTIONS, face.probabilities, strict=True)):
+    for row, (name, probability) in enumerate(zip(EMOTIONS, face.probabilities, strict=True)):
         middle = round(top + 7 * u + (row + 0.5) * line)
         shown = name == face.emotion
         paint.write(image, name, left + round(9 * u), middle, size, paint.PAPER if shown else DIM)
-        bar, thick = round(full * float(share)), max(2, round(8 * u))
+        length, thick = round(full * float(probability)), max(2, round(8 * u))
         paint.panel(image, start, middle - thick // 2, full, thick, thick // 2, paint.PAPER, 0.16)
-        if bar > 1:
-            cv2.rectangle(
-                image,
-                (start, middle - thick // 2),
-                (start + bar - 1, middle - thick // 2 + thick - 1),
-                paint.bgr(COLOURS[name]),
-                -1,
-            )
-        text = f"{share:.0%}"
-        right = left + width - round(9 * u) - paint.width(text, size)
+        if length > 1:
+            paint.rectangle(image, start, middle - thick // 2, length, thick, COLOURS[name])
+        text = f"{probability:.0%}"
+        right = left + width - round(9 * u) - paint.text_width(text, size)
         paint.write(image, text, right, middle, size, paint.PAPER if shown else DIM)
 
 
-def _columns(image: np.ndarray, face: LiveFace, u: float) -> None:
+def _columns(image: np.ndarray, face: "FaceEmotion", u: float) -> None:
     """Draw the eight probabilities as columns inside the lower edge of the box, where bars have no room."""
     x, y, w, h = face.box
     tall, step = round(0.3 * h), w / (len(EMOTIONS) + 1)
     foot = y + h - round(5 * u)
     paint.panel(image, x + round(3 * u), foot - tall, w - round(6 * u), tall, round(5 * u), opacity=0.6)
-    for column, (name, share) in enumerate(zip(EMOTIONS, face.probabilities, strict=True)):
+    for column, (name, probability) in enumerate(zip(EMOTIONS, face.probabilities, strict=True)):
         left = round(x + (column + 0.62) * step)
-        top = round(foot - 3 * u - float(share) * (tall - 6 * u))
-        cv2.rectangle(
-            image,
-            (left, top),
-            (left + max(1, round(0.7 * step)), foot - round(2 * u)),
-            paint.bgr(COLOURS[name]),
-            -1,
-        )
+        top = round(foot - 3 * u - float(probability) * (tall - 6 * u))
+        width, height = max(1, round(0.7 * step)) + 1, foot - round(2 * u) - top + 1
+        paint.rectangle(image, left, top, width, height, COLOURS[name])
 
 
-def _history(image: np.ndarray, face: LiveFace, u: float) -> None:
+def _recent(image: np.ndarray, shown: TrackedFace, u: float) -> None:
     """Draw the last half minute under the box: colour is the emotion, height its probability, right is now."""
-    x, y, w, h = face.box
-    if not face.history or w < 1:
-        return  # a photo has none
+    x, y, w, h = shown.face.box
+    if not shown.recent or w < 1:
+        return
     tall, top = max(4, round(10 * u)), y + h + round(6 * u)
     paint.panel(image, x, top, w, tall, round(3 * u), opacity=0.6)
     # A picture of one pixel for each step and line, stretched to the width of the box.
-    shares = np.array([shown[1] if shown else 0.0 for shown in face.history])
+    heights = np.array([entry[1] if entry else 0.0 for entry in shown.recent])
     colours = np.array(
-        [paint.bgr(COLOURS[shown[0]]) if shown else (0, 0, 0) for shown in face.history], np.uint8
+        [paint.bgr(COLOURS[entry[0]]) if entry else (0, 0, 0) for entry in shown.recent], np.uint8
     )
-    lines = np.arange(tall, 0, -1)[:, None] <= np.maximum(np.rint(tall * shares), shares > 0)
-    strip = cv2.resize(
-        np.broadcast_to(colours, (tall, *colours.shape)), (w, tall), interpolation=cv2.INTER_NEAREST
-    )
+    lines = np.arange(tall, 0, -1)[:, None] <= np.maximum(np.rint(tall * heights), heights > 0)
+    column = np.broadcast_to(colours, (tall, *colours.shape))
+    strip = cv2.resize(column, (w, tall), interpolation=cv2.INTER_NEAREST)
     filled = cv2.resize(lines.astype(np.uint8), (w, tall), interpolation=cv2.INTER_NEAREST).astype(bool)
     left, up = max(x, 0), max(top, 0)
     part = image[up : max(top + tall, 0), left : max(x + w, 0)]
@@ -270,33 +272,33 @@ def _history(image: np.ndarray, face: LiveFace, u: float) -> None:
 
 
 def _pill(image: np.ndarray, text: str, x: int, middle: int, size: int, before: int = 0) -> None:
-    width, height = paint.width(text, size) + round(1.4 * size) + before, round(1.9 * size)
+    width, height = paint.text_width(text, size) + round(1.4 * size) + before, round(1.9 * size)
     paint.panel(image, x, middle - height // 2, width, height, height // 2, opacity=0.66)
     paint.write(image, text, x + round(0.7 * size) + before, middle, size)
 
 
 def _centred(image: np.ndarray, text: str, middle: int, size: int) -> None:
     room = image.shape[1] - 2 * size
-    while size > 9 and paint.width(text, size) > room:
+    while size > 9 and paint.text_width(text, size) > room:
         size -= 1
     words = text.split()
     lines = words[:1]
     for word in words[1:]:
         longer = f"{lines[-1]} {word}"
-        if paint.width(longer, size) <= room:
+        if paint.text_width(longer, size) <= room:
             lines[-1] = longer
         else:
             lines.append(word)
     for number, line in enumerate(lines):
-        left = (image.shape[1] - paint.width(line, size) - round(1.4 * size)) // 2
+        left = (image.shape[1] - paint.text_width(line, size) - round(1.4 * size)) // 2
         _pill(image, line, left, middle - round(1.9 * size) * (len(lines) - 1 - number), size)
 
 
 def _keys(image: np.ndarray, keys: Sequence[tuple[str, str]], u: float) -> None:
     """Draw the table of keys in the middle of the picture."""
     size, line = round(15 * u), round(24 * u)
-    first = max(paint.width(key, size) for key, _ in keys)
-    width = first + max(paint.width(text, size) for _, text in keys) + round(5 * size)
+    first = max(paint.text_width(key, size) for key, _ in keys)
+    width = first + max(paint.text_width(text, size) for _, text in keys) + round(5 * size)
     height = line * len(keys) + 2 * size
     left, top = (image.shape[1] - width) // 2, (image.shape[0] - height) // 2
     paint.panel(image, left, top, width, height, round(12 * u), opacity=0.85)

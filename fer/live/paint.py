@@ -16,7 +16,7 @@ def bgr(colour: Colour) -> Colour:
     return colour[2], colour[1], colour[0]
 
 
-def on(colour: Colour) -> Colour:
+def ink_on(colour: Colour) -> Colour:
     """Return the ink, dark or light, that can be read on ``colour``."""
     red, green, blue = colour
     return INK if 0.299 * red + 0.587 * green + 0.114 * blue > 120 else PAPER
@@ -24,39 +24,37 @@ def on(colour: Colour) -> Colour:
 
 @lru_cache(maxsize=8)
 def _font(size: int) -> ImageFont.FreeTypeFont:
-    return ImageFont.load_default(size)  # Aileron, which Pillow carries
+    font = ImageFont.load_default(size)  # Aileron, which Pillow carries
+    assert isinstance(font, ImageFont.FreeTypeFont), "Pillow was built without FreeType"
+    return font
 
 
 @lru_cache(maxsize=512)
-def letters(text: str, size: int) -> np.ndarray:
+def text_mask(text: str, size: int) -> np.ndarray:
     """Coverage of ``text`` in letters of ``size`` pixels: uint8 (height, width); every text of a size is as high."""
     font = _font(size)
     ascent, descent = font.getmetrics()
-    mask = font.getmask(text, mode="L", anchor="ls", start=(0, 0))
-    left, top, right, _ = font.getbbox(text, anchor="ls")
-    image = np.zeros((ascent + descent, max(1, right)), np.uint8)
-    pixels = np.asarray(mask, np.uint8).reshape(mask.size[1], mask.size[0])
-    y = ascent + top
-    x = max(0, left)
-    part = image[y : y + pixels.shape[0], x : x + pixels.shape[1]]
+    letters = font.getmask(text, mode="L", anchor="ls", start=(0, 0))
+    left, top, right, _ = (round(side) for side in font.getbbox(text, anchor="ls"))
+    mask = np.zeros((ascent + descent, max(1, right)), np.uint8)
+    pixels = np.asarray(letters, np.uint8).reshape(letters.size[1], letters.size[0])
+    part = mask[ascent + top :, max(0, left) :][: pixels.shape[0], : pixels.shape[1]]
     part[:] = pixels[: part.shape[0], : part.shape[1]]
-    return image
+    return mask
 
 
-def width(text: str, size: int) -> int:
+def text_width(text: str, size: int) -> int:
     """Width in pixels of ``text`` in letters of ``size``."""
-    return letters(text, size).shape[1]
+    return text_mask(text, size).shape[1]
 
 
 def write(image: np.ndarray, text: str, x: int, middle: int, size: int, colour: Colour = PAPER) -> None:
     """Write ``text`` from ``x`` on, its capitals centred on the line ``middle``."""
-    mask = letters(text, size)
-    ascent = _font(size).getmetrics()[0]
-    top = round(middle - ascent + 0.36 * size)  # capitals are 0.72 of the size high
-    blend(image, x, top, mask, colour)
+    top = round(middle - _font(size).getmetrics()[0] + 0.36 * size)  # capitals are 0.72 of the size high
+    fill(image, x, top, text_mask(text, size), colour)
 
 
-def blend(image: np.ndarray, x: int, y: int, mask: np.ndarray, colour: Colour, opacity: float = 1.0) -> None:
+def fill(image: np.ndarray, x: int, y: int, mask: np.ndarray, colour: Colour, opacity: float = 1.0) -> None:
     """Colour ``image`` where ``mask``, uint8 (h, w) at (x, y), covers it; parts outside the image are left out."""
     x0, y0 = max(x, 0), max(y, 0)
     x1, y1 = min(x + mask.shape[1], image.shape[1]), min(y + mask.shape[0], image.shape[0])
@@ -67,15 +65,13 @@ def blend(image: np.ndarray, x: int, y: int, mask: np.ndarray, colour: Colour, o
     cover = cv2.merge([cover, cover, cover])
     ink = np.empty_like(part)
     ink[:] = bgr(colour)
-    weighted = cv2.multiply(ink, cover, scale=opacity / 255)
-    kept = cv2.multiply(
-        part, cv2.bitwise_not(cover) if opacity == 1 else _rest(cover, opacity), scale=1 / 255
-    )
-    part[:] = cv2.add(weighted, kept)
+    rest = cv2.bitwise_not(cover) if opacity == 1 else cv2.convertScaleAbs(cover, alpha=-opacity, beta=255)
+    part[:] = cv2.add(cv2.multiply(ink, cover, scale=opacity / 255), cv2.multiply(part, rest, scale=1 / 255))
 
 
-def _rest(cover: np.ndarray, opacity: float) -> np.ndarray:
-    return cv2.convertScaleAbs(cover, alpha=-opacity, beta=255)
+def rectangle(image: np.ndarray, x: int, y: int, w: int, h: int, colour: Colour) -> None:
+    """Fill a plain rectangle, at least one pixel wide and high."""
+    cv2.rectangle(image, (x, y), (x + max(w, 1) - 1, y + max(h, 1) - 1), bgr(colour), -1)
 
 
 @lru_cache(maxsize=256)
@@ -97,12 +93,12 @@ def panel(
 ) -> None:
     """Lay a rounded, translucent rectangle over the image."""
     if w > 0 and h > 0:
-        blend(image, x, y, _rounded(w, h, radius), colour, opacity)
+        fill(image, x, y, _rounded(w, h, radius), colour, opacity)
 
 
 @lru_cache(maxsize=64)
 def _corner(radius: int, start: int) -> np.ndarray:
-    return cv2.ellipse2Poly((0, 0), (radius, radius), 0, start, start + 90, 6)
+    return np.array(cv2.ellipse2Poly((0, 0), (radius, radius), 0, start, start + 90, 6))
 
 
 def outline(
@@ -110,11 +106,9 @@ def outline(
 ) -> None:
     """Draw a rounded rectangle with a dark edge, seen on light and on dark pictures."""
     radius = max(1, min(radius, w // 2, h // 2))
-    corners = ((x + w - radius, y + h - radius, 0), (x + radius, y + h - radius, 90))
-    corners += ((x + radius, y + radius, 180), (x + w - radius, y + radius, 270))
-    points = np.concatenate(
-        [_corner(radius, start) + np.array((cx, cy)) for cx, cy, start in corners]
-    ).astype(np.int32)
+    left, top, right, bottom = x + radius, y + radius, x + w - radius, y + h - radius
+    corners = ((right, bottom, 0), (left, bottom, 90), (left, top, 180), (right, top, 270))
+    points = np.concatenate([np.add(_corner(radius, start), (cx, cy)) for cx, cy, start in corners])
     edge = thickness + 2 * max(1, thickness // 2)
-    cv2.polylines(image, [points], True, bgr(INK), edge, cv2.LINE_AA)
-    cv2.polylines(image, [points], True, bgr(colour), thickness, cv2.LINE_AA)
+    cv2.polylines(image, [points.astype(np.int32)], True, bgr(INK), edge, cv2.LINE_AA)
+    cv2.polylines(image, [points.astype(np.int32)], True, bgr(colour), thickness, cv2.LINE_AA)

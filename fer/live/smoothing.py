@@ -1,16 +1,18 @@
-"""Steady answers: a face's probabilities averaged over time, and a label that does not flicker."""
+"""Steady predictions: a face's probabilities averaged over time, and a label that does not flicker."""
+
+from collections import deque
 
 import numpy as np
 
 from fer.labels import EMOTIONS, UNCERTAIN
 
-HISTORY_S = 30.0
-HISTORY_STEP_S = 0.25
-LEAST = 1e-3  # one frame that is sure of the opposite does not outweigh all others
+RECENT_S = 30.0
+RECENT_STEP_S = 0.25
+LEAST_PROBABILITY = 1e-3  # one frame that is sure of the opposite does not outweigh all others
 
 
 class Smoother:
-    """The running answer for one face.
+    """The running prediction for one face.
 
     Probabilities are averaged as evidence (their logarithms, then normalised
     again), with weights that fall by 1/e every ``tau_s`` seconds, so 15 and 60
@@ -32,7 +34,7 @@ class Smoother:
         self.lead = lead if tau_s > 0 else 0.0
         self.probabilities = np.full(len(EMOTIONS), 1 / len(EMOTIONS), np.float32)
         self.emotion = ""  # before the first update
-        self.history = History()
+        self.recent = RecentEmotions()
         self._evidence = np.zeros(len(EMOTIONS))
         self._time_s = 0.0
 
@@ -45,17 +47,17 @@ class Smoother:
 
     def update(self, probabilities: np.ndarray, time_s: float) -> None:
         """Take in the probabilities (8,) of the frame at ``time_s``."""
-        evidence = np.log(np.maximum(probabilities, LEAST))
+        evidence = np.log(np.maximum(probabilities, LEAST_PROBABILITY))
         if not self.emotion or self.tau_s <= 0:
             self._evidence, self.probabilities = evidence, np.asarray(probabilities, np.float32)
         else:
-            share = 1 - np.exp(-max(time_s - self._time_s, 0.0) / self.tau_s)
-            self._evidence = self._evidence + share * (evidence - self._evidence)
-            shares = np.exp(self._evidence)
-            self.probabilities = (shares / shares.sum()).astype(np.float32)
+            weight = 1 - np.exp(-max(time_s - self._time_s, 0.0) / self.tau_s)
+            self._evidence = self._evidence + weight * (evidence - self._evidence)
+            unnormalised = np.exp(self._evidence)
+            self.probabilities = (unnormalised / unnormalised.sum()).astype(np.float32)
         self._time_s = time_s
         self.emotion = self._label()
-        self.history.add(self.emotion, self.confidence, time_s)
+        self.recent.add(self.emotion, self.confidence, time_s)
 
     def _label(self) -> str:
         best = int(self.probabilities.argmax())
@@ -68,25 +70,22 @@ class Smoother:
         return EMOTIONS[best] if top >= needed else UNCERTAIN
 
 
-class History:
-    """What a face showed in the last ``HISTORY_S`` seconds, in steps of ``HISTORY_STEP_S``: a ring that never grows."""
+class RecentEmotions:
+    """What a face showed in the last ``RECENT_S`` seconds, one entry for each ``RECENT_STEP_S``."""
 
     def __init__(self) -> None:
-        self.steps = round(HISTORY_S / HISTORY_STEP_S)
-        self._ring: list[tuple[str, float] | None] = [None] * self.steps
-        self._last: int | None = None
+        steps = round(RECENT_S / RECENT_STEP_S)
+        self._entries: deque[tuple[str, float] | None] = deque([None] * steps, maxlen=steps)
+        self._step: int | None = None
 
     def add(self, emotion: str, confidence: float, time_s: float) -> None:
         """Note what is shown at ``time_s``; the last note of a step counts."""
-        step = int(time_s / HISTORY_STEP_S)
-        if self._last is not None:
-            for skipped in range(max(self._last + 1, step - self.steps + 1), step):
-                self._ring[skipped % self.steps] = None
-        self._ring[step % self.steps] = (emotion, confidence)
-        self._last = step
+        step = int(time_s / RECENT_STEP_S)
+        new_steps = 0 if self._step is None else step - self._step
+        self._entries.extend([None] * min(new_steps, len(self._entries)))
+        self._entries[-1] = emotion, confidence
+        self._step = step
 
-    def recent(self) -> list[tuple[str, float] | None]:
+    def entries(self) -> list[tuple[str, float] | None]:
         """(emotion, confidence) of every step, oldest first; None where the face was not seen."""
-        if self._last is None:
-            return [None] * self.steps
-        return [self._ring[(self._last + 1 + i) % self.steps] for i in range(self.steps)]
+        return list(self._entries)

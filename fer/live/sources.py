@@ -1,15 +1,16 @@
-"""Where frames come from: cameras and the screen, and ``open_source``, which knows every kind.
+"""Where frames come from: arrays, the sample, files, folders, streams, cameras; ``open_source`` knows every kind.
 
 A source is opened by iterating over it and lets go of its device when the
 iteration ends, however it ends. It yields ``(image, time_s)``: BGR uint8
 (H, W, 3), and the media time of a file or None where only the clock can tell.
+The screen is in ``fer.live.screens``.
 """
 
 import math
 import re
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 
 import cv2
@@ -17,9 +18,180 @@ import numpy as np
 
 from fer.errors import DataInvalid, DataMissing, DeviceError
 from fer.live import environment
-from fer.live.media import Picture, PictureFolder, Rectangle, Sample, Source, Stream, VideoFile, as_bgr
+from fer.photos.reading import PHOTOS, UNREADABLE_PHOTOS, read_image, read_video
+
+Frames = Generator[tuple[np.ndarray, float | None], None, None]
+Rectangle = tuple[int, int, int, int]
+"""Left, top, width, height."""
 
 CAMERA_PATIENCE_S = 1.0  # a camera may lose some frames; for longer, it is gone
+STREAM_TIMEOUT_MS = 10_000
+
+
+class Source:
+    """Frames of something, described for whoever plays them.
+
+    Attributes:
+        name: shown to people.
+        live: goes on whether or not anybody watches, so frames may be dropped and time is the clock's.
+        stills: its pictures have nothing to do with each other.
+        fps: frames a second, where that is known beforehand.
+    """
+
+    name = "frames"
+    live = False
+    stills = False
+    fps: float | None = None
+
+    def __iter__(self) -> Frames:
+        raise NotImplementedError
+
+    def next(self) -> "Source":
+        """Return the neighbour that the key ``c`` changes to: the next camera or monitor."""
+        raise DeviceError(f"There is no other {self.name}.")
+
+    def reads(self, path: Path) -> bool:
+        """Whether a file is one that the frames come from."""
+        return False
+
+    def exclude(self, rectangle: Rectangle | None) -> None:
+        """Keep the program's own window, a part of the desktop, out of the frames."""
+
+
+class Images(Source):
+    """Any images (H, W, 3) BGR uint8, at ``fps`` a second: a list, an array (N, H, W, 3), a generator."""
+
+    fps: float
+
+    def __init__(self, images: Iterable[np.ndarray], fps: float = 25.0) -> None:
+        self.images, self.fps = images, fps
+
+    def __iter__(self) -> Frames:
+        for index, image in enumerate(self.images):
+            yield image, index / self.fps
+
+
+class SampleActor(Source):
+    """The built-in sample: a synthetic actor who plays the eight expressions with a face that is nobody's.
+
+    Args:
+        endless: act for whoever watches, by the clock and without end; otherwise one round, every frame of it.
+    """
+
+    name = "sample"
+    fps = 25.0
+
+    def __init__(self, endless: bool = False) -> None:
+        self.live = endless
+
+    def __iter__(self) -> Frames:
+        from synthetic_faces.actor import Actor
+
+        if not self.live:
+            for image, time_s, _, _ in Actor(size=(1280, 720), fps=self.fps):
+                yield image, time_s
+            return
+        actor = Actor(size=(960, 540), fps=self.fps, rounds=None)  # small enough to render in time
+        for time_s in ticks(self.fps):
+            yield actor.frame(time_s), None
+
+
+class VideoFile(Source):
+    """A video file, at the times written in it; see ``fer.photos.reading.read_video``.
+
+    Raises (when iterated):
+        DataMissing: there is no such file.
+        DataInvalid: it is not a video, or has no pictures.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.name = Path(path), Path(path).name
+
+    def reads(self, path: Path) -> bool:
+        """Whether ``path`` is this file."""
+        return path.resolve() == self.path.resolve()
+
+    def __iter__(self) -> Frames:
+        if not self.path.is_file():
+            raise DataMissing(
+                f"There is no file {self.path}. --source takes a camera number, a file or `sample`."
+            )
+        started = False
+        try:
+            for _, time_s, image in read_video(self.path):
+                yield image, time_s
+                started = True
+        except DataInvalid as error:
+            if not started:
+                raise
+            print(f"note: {error}", file=sys.stderr)  # what was played before is worth keeping
+
+
+class PhotoFolder(Source):
+    """The photos of a folder in the order of their numbers, ``fps`` a second (1: unrelated photos).
+
+    Raises (when iterated):
+        DataInvalid: it has no photo that can be read.
+    """
+
+    fps: float
+
+    def __init__(self, folder: Path, fps: float | None = None) -> None:
+        self.folder, self.fps, self.name = Path(folder), fps or 1.0, Path(folder).name
+        self.stills = self.fps <= 2
+
+    def reads(self, path: Path) -> bool:
+        """Whether ``path`` is one of the photos."""
+        return path.resolve() in {photo.resolve() for photo in self._paths()}
+
+    def _paths(self) -> list[Path]:
+        named = (path for path in self.folder.iterdir() if path.suffix.lower() in PHOTOS | UNREADABLE_PHOTOS)
+        return sorted((path for path in named if not path.is_dir()), key=_by_number)
+
+    def __iter__(self) -> Frames:
+        paths, count = self._paths(), 0
+        for index, path in enumerate(paths):
+            try:
+                image = read_image(path)
+            except DataInvalid as error:
+                print(f"note: {error} Left out.", file=sys.stderr)
+                continue
+            count += 1
+            yield image, index / self.fps
+        if not count:
+            found = f"{len(paths)} photos, none of which can be read" if paths else "no photos"
+            raise DataInvalid(
+                f"The folder {self.folder} holds {found}; expected {', '.join(sorted(PHOTOS))}."
+            )
+
+
+class Stream(Source):
+    """An http(s) or rtsp URL that OpenCV's FFmpeg can play.
+
+    Raises (when iterated):
+        DeviceError: it does not open.
+    """
+
+    live = True
+
+    def __init__(self, url: str) -> None:
+        self.url, self.name = url, re.sub(r"//[^/@]*@", "//", url)  # no password on the screen
+
+    def __iter__(self) -> Frames:
+        timeouts = (cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, cv2.CAP_PROP_READ_TIMEOUT_MSEC)
+        settings = [number for name in timeouts for number in (name, STREAM_TIMEOUT_MS)]
+        stream = cv2.VideoCapture(self.url, cv2.CAP_FFMPEG, settings)
+        try:
+            if not stream.isOpened():
+                raise DeviceError(
+                    f"The stream {self.name} did not open within {STREAM_TIMEOUT_MS // 1000} s. Does it play in VLC "
+                    "or ffplay on this machine? Check the address, the user name and password, and the network."
+                )
+            while (frame := stream.read())[0]:
+                yield three_channels(frame[1]), None
+            print(f"note: the stream {self.name} ended.", file=sys.stderr)
+        finally:
+            stream.release()
 
 
 class Camera(Source):
@@ -40,7 +212,7 @@ class Camera(Source):
         self.index, self.size, self.fps = index, size, fps
         self.name = f"camera {index}"
 
-    def __iter__(self) -> Iterator[Picture]:
+    def __iter__(self) -> Frames:
         camera = cv2.VideoCapture(self.index, _camera_backend())
         try:
             if not camera.isOpened():
@@ -56,7 +228,7 @@ class Camera(Source):
                     time.sleep(0.01)
                     continue
                 count += 1
-                yield as_bgr(image), None
+                yield three_channels(image), None
                 last_s = time.monotonic()  # after the yield: a paused reader is not the camera's fault
             raise DeviceError(
                 f"Camera {self.index} stopped sending after {count} frames: unplugged, or taken by another program? "
@@ -76,107 +248,12 @@ class Camera(Source):
             camera.set(cv2.CAP_PROP_FPS, self.fps)
 
     def next(self) -> "Camera":
-        """Return the camera that follows in the list of those connected."""
-        indices = [index for index, _ in list_cameras()]
-        others = [i for i in indices if i > self.index] + [i for i in indices if i < self.index]
+        """Return the camera after this one in the list."""
+        others = [index for index, _ in list_cameras() if index != self.index]
         if not others:
             raise DeviceError("No other camera is connected.")
-        return Camera(others[0], self.size, self.fps)
-
-
-class Screen(Source):
-    """A monitor, or a region of the desktop.
-
-    Args:
-        monitor: as ``--list-monitors`` numbers them; 0 is the whole desktop.
-        region: (left, top, width, height) in the desktop's coordinates, which are
-            negative left of and above the main monitor. Wins over ``monitor``.
-        fps: at most so many frames a second.
-
-    Raises (when iterated):
-        DeviceError: no screen, no such monitor, or it went away.
-
-    Raises (at once):
-        DataInvalid: ``fps`` is not above 0.
-    """
-
-    live = True
-
-    def __init__(self, monitor: int = 1, region: Rectangle | None = None, fps: float = 30.0) -> None:
-        if not 0 < fps < math.inf:
-            raise DataInvalid(f"--fps {fps}: a number above 0 is expected.")
-        self.monitor, self.region, self.fps = monitor, region, fps
-        self.name = f"region {region}" if region else f"monitor {monitor}"
-        self.hidden: Rectangle | None = None
-
-    def exclude(self, rectangle: Rectangle | None) -> None:
-        """Paint this rectangle of the desktop, the program's own window, dark in the frames that follow."""
-        self.hidden = rectangle
-
-    def __iter__(self) -> Iterator[Picture]:
-        import mss
-
-        with _open_screen() as screen:  # in the thread that captures, as X11 and GDI want it
-            area = self._area(screen.monitors)
-            try:
-                due = time.monotonic()
-                while True:
-                    grabbed = screen.grab(area)
-                    # On high-density screens the picture has more pixels than the area has points.
-                    image = np.asarray(grabbed)[..., :3]
-                    yield blank(np.ascontiguousarray(image), area, self.hidden), None
-                    due = max(due + 1 / self.fps, time.monotonic())
-                    time.sleep(max(0.0, due - time.monotonic()))
-            except mss.ScreenShotError as error:
-                raise DeviceError(
-                    f"The {self.name} cannot be captured any more ({error}): was a monitor unplugged or its resolution "
-                    "changed? See --list-monitors and start again."
-                ) from error
-
-    def _area(self, monitors: Sequence[dict[str, int]]) -> dict[str, int]:
-        sides = ("left", "top", "width", "height")
-        desktop = monitors[0]
-        if self.region is None:
-            if not 0 <= self.monitor < len(monitors):
-                numbers = ", ".join(map(str, range(1, len(monitors))))
-                raise DeviceError(
-                    f"There is no monitor {self.monitor}; this desktop has {numbers} "
-                    "(0 is all together, see --list-monitors)."
-                )
-            return {side: monitors[self.monitor][side] for side in sides}
-        left, top, width, height = self.region
-        inside = (
-            width > 0
-            and height > 0
-            and left >= desktop["left"]
-            and top >= desktop["top"]
-            and left + width <= desktop["left"] + desktop["width"]
-            and top + height <= desktop["top"] + desktop["height"]
-        )
-        if not inside:
-            raise DeviceError(
-                f"The region {left},{top},{width},{height} is not inside the desktop, which is "
-                f"{','.join(str(desktop[side]) for side in sides)} (left,top,width,height). See --list-monitors."
-            )
-        return dict(zip(sides, self.region, strict=True))
-
-    def next(self) -> "Screen":
-        """Return the next monitor."""
-        count = len(list_monitors()) - 1
-        if count < 2:
-            raise DeviceError("No other monitor is connected.")
-        return Screen(self.monitor % count + 1, None, self.fps)
-
-
-def blank(image: np.ndarray, area: dict[str, int], hidden: Rectangle | None) -> np.ndarray:
-    """Darken where the rectangle ``hidden`` of the desktop lies in ``image``, a picture (H, W, 3) of ``area``."""
-    if hidden is None:
-        return image
-    across, down = image.shape[1] / area["width"], image.shape[0] / area["height"]
-    x0, y0 = (hidden[0] - area["left"]) * across, (hidden[1] - area["top"]) * down
-    x1, y1 = x0 + hidden[2] * across, y0 + hidden[3] * down
-    image[max(0, round(y0)) : max(0, round(y1)), max(0, round(x0)) : max(0, round(x1))] = 24
-    return image
+        after = [index for index in others if index > self.index]
+        return Camera((after or others)[0], self.size, self.fps)
 
 
 def open_source(
@@ -187,7 +264,7 @@ def open_source(
     Args:
         spec: what the user wrote.
         size: (width, height) to ask a camera for.
-        fps: frames a second to ask a camera for, or of a folder.
+        fps: frames a second to ask for from a camera, or to play of a folder.
         watched: the sample acts by the clock and without end.
 
     Raises:
@@ -200,19 +277,18 @@ def open_source(
         )
     if size and min(size) <= 0:
         raise DataInvalid(f"--width {size[0]} --height {size[1]}: more than 0 is expected.")
-    if fps is not None and not 0 < fps < math.inf:
-        raise DataInvalid(f"--fps {fps}: a number above 0 is expected.")
+    check_rate(fps)
     if spec == "sample":
-        return Sample(endless=watched)
+        return SampleActor(endless=watched)
     if re.match(r"(https?|rtsps?|rtmps?|udp|tcp)://", spec):
         return Stream(spec)
-    path = Path(spec)
     if spec.isdecimal() and len(spec) < 5:
         return Camera(int(spec), size, fps)
+    path = Path(spec)
     if not path.exists() and spec.startswith(("~/", "~\\")):
         path = path.expanduser()
     if path.is_dir():
-        return PictureFolder(path, fps)
+        return PhotoFolder(path, fps)
     if path.exists():
         return VideoFile(path)
     named = [index for index, name in list_cameras() if spec.lower() in name.lower()]
@@ -220,8 +296,14 @@ def open_source(
         return Camera(named[0], size, fps)
     raise DataMissing(
         f"--source {spec}: there is no such file or folder, and no camera of that name (found: {_found_cameras()}). "
-        "Give a camera's number, a video file, a folder of pictures, an http or rtsp URL, or `sample`."
+        "Give a camera's number, a video file, a folder of photos, an http or rtsp URL, or `sample`."
     )
+
+
+def check_rate(fps: float | None) -> None:
+    """Refuse a rate that is not above 0; None, the source's own, is fine."""
+    if fps is not None and not 0 < fps < math.inf:
+        raise DataInvalid(f"--fps {fps}: a number above 0 is expected.")
 
 
 def list_cameras() -> list[tuple[int, str]]:
@@ -231,46 +313,24 @@ def list_cameras() -> list[tuple[int, str]]:
     return sorted((camera.index, camera.name) for camera in enumerate_cameras(_camera_backend()))
 
 
-def list_monitors() -> list[Rectangle]:
-    """Return (left, top, width, height) of the whole desktop, then of every monitor.
-
-    Raises:
-        DeviceError: there is no screen that can be captured.
-    """
-    with _open_screen() as screen:
-        return [(m["left"], m["top"], m["width"], m["height"]) for m in screen.monitors]
-
-
-def screenshot(monitor: int) -> np.ndarray:
-    """Return one BGR picture (H, W, 3) of a monitor, to choose a region in."""
-    frames = iter(Screen(monitor))
-    try:
-        return next(frames)[0]
-    finally:
-        frames.close()
+def ticks(fps: float) -> Iterator[float]:
+    """Yield the seconds since the start, at most ``fps`` times a second, without end."""
+    start = due = time.monotonic()
+    while True:
+        yield time.monotonic() - start
+        due = max(due + 1 / fps, time.monotonic())
+        time.sleep(max(0.0, due - time.monotonic()))
 
 
-def x_display_problem() -> str:
-    """Why the X display of the environment cannot be reached; "" where it can."""
-    import mss
-
-    try:
-        mss.MSS().close()
-    except mss.ScreenShotError as error:
-        return str(error)
-    return ""
+def three_channels(image: np.ndarray) -> np.ndarray:
+    """Return a frame as BGR; some cameras give one grey channel."""
+    return cv2.cvtColor(image, cv2.COLOR_GRAY2BGR) if image.ndim == 2 else image
 
 
-def _open_screen() -> "mss.MSS":  # noqa: F821 - mss is imported only where a screen is wanted
-    problem = environment.screen_problem()
-    if problem:
-        raise DeviceError(problem)
-    import mss
-
-    try:
-        return mss.MSS()
-    except mss.ScreenShotError as error:
-        raise DeviceError(f"The screen cannot be captured: {error}. {environment.screen_advice()}") from error
+def _by_number(path: Path) -> list[tuple[int, str]]:
+    """Sort key under which 2.png comes before 10.png."""
+    parts = re.split(r"(\d+)", path.name)
+    return [(int(part), "") if part.isdecimal() else (-1, part.lower()) for part in parts]
 
 
 def _camera_backend() -> int:

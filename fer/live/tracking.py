@@ -9,13 +9,10 @@ from scipy.optimize import linear_sum_assignment
 from fer.faces import share_a_middle
 
 GRID = np.stack(np.meshgrid(np.linspace(0.2, 0.8, 6), np.linspace(0.2, 0.8, 6)), -1).reshape(-1, 2)
-"""Where in a box its movement is measured, (36, 2) in shares of width and height."""
+"""Where in a box its movement is measured, (36, 2), as fractions of width and height."""
 
-SLOWEST_S = 3.0
-"""Frames further apart than this tell nothing about who is still there."""
-
-JITTER = 0.1
-"""Haar's boxes of a still face vary by less than this share of its width."""
+SLOWEST_S = 3.0  # a face is never followed over a longer time between two frames
+JITTER = 0.1  # Haar's boxes of a still face vary by less than this fraction of its width
 
 
 @dataclass(eq=False)
@@ -26,7 +23,7 @@ class Track:
     box: np.ndarray
     seen_s: float
     hits: int = 1
-    believed: bool = False
+    confirmed: bool = False
 
 
 class Tracker:
@@ -37,10 +34,10 @@ class Tracker:
     assignment over all pairs, by the Hungarian method.
 
     Args:
-        gap_s: a face that was not found for so long is gone; when it comes back it is a new one. Where frames are
-            further apart, up to SLOWEST_S, it may be missing in none.
+        gap_s: a face that was not detected for longer is gone; when it comes back it is a new one. Where frames
+            are further apart, up to SLOWEST_S, it may be missing in none.
         overlap: smallest intersection over union of the same face.
-        confirm: detections before a face is believed. Haar's false alarms are seldom found twice.
+        confirm: detections before a face is confirmed. Haar's false alarms are seldom detected twice.
         settle_s: seconds in which a box follows its detections, which jitter by some pixels.
     """
 
@@ -61,12 +58,13 @@ class Tracker:
             moved: where the boxes of ``self.tracks`` have moved to, (len(tracks), 4); by default they stay.
 
         Returns:
-            The believed tracks, oldest first; those with ``seen_s == time_s`` were found in this frame.
+            The confirmed tracks, oldest first; those with ``seen_s == time_s`` were detected in this frame.
         """
         boxes = np.asarray(boxes, float).reshape(-1, 4)
-        first = self._last_s is None
-        step_s = 0.0 if first else time_s - self._last_s
-        share = 1.0 if first else 1 - np.exp(-max(step_s, 0.0) / self.settle_s)
+        first, step_s, weight = self._last_s is None, 0.0, 1.0
+        if self._last_s is not None:
+            step_s = time_s - self._last_s
+            weight = 1 - np.exp(-max(step_s, 0.0) / self.settle_s)
         self._last_s = time_s
         if moved is not None:
             for track, box in zip(self.tracks, moved, strict=True):
@@ -75,29 +73,29 @@ class Tracker:
         self.tracks = [track for track in self.tracks if time_s - track.seen_s <= gap_s]
         free = set(range(len(boxes)))
         for row, column in self._pairs(boxes):
-            track, found = self.tracks[row], boxes[column]
+            track, detection = self.tracks[row], boxes[column]
             # Jitter of a few per cent is averaged away; what is further off has moved, and is followed at once.
-            off = np.abs(found - track.box).max() / (JITTER * found[2])
-            track.box = track.box + min(1.0, max(share, off**2)) * (found - track.box)
+            off = np.abs(detection - track.box).max() / (JITTER * detection[2])
+            track.box = track.box + min(1.0, max(weight, off**2)) * (detection - track.box)
             track.seen_s, track.hits = time_s, track.hits + 1
-            track.believed |= track.hits >= self.confirm
+            track.confirmed |= track.hits >= self.confirm
             free.discard(column)
-        known = [track.box for track in self.tracks if track.believed and track.seen_s == time_s]
+        known = [track.box for track in self.tracks if track.confirmed and track.seen_s == time_s]
         for column in sorted(free):
             if any(share_a_middle(boxes[column], box) for box in known):
                 continue  # the same head at another size: Haar takes a whole head for a face, too
             # Nothing contradicts the faces of the very first frame.
-            self.tracks.append(Track(self._next, boxes[column], time_s, believed=first or self.confirm <= 1))
+            self.tracks.append(Track(self._next, boxes[column], time_s, confirmed=first or self.confirm <= 1))
             self._next += 1
-        return [track for track in self.tracks if track.believed]
+        return [track for track in self.tracks if track.confirmed]
 
     def _pairs(self, boxes: np.ndarray) -> list[tuple[int, int]]:
         """(track, box) indices of the best assignment, without pairs that hardly overlap."""
         if not self.tracks or not len(boxes):
             return []
-        shared = overlaps(np.stack([track.box for track in self.tracks]), boxes)
-        rows, columns = linear_sum_assignment(-shared)
-        return [(r, c) for r, c in zip(rows, columns, strict=True) if shared[r, c] >= self.overlap]
+        iou = overlaps(np.stack([track.box for track in self.tracks]), boxes)
+        rows, columns = linear_sum_assignment(-iou)
+        return [(r, c) for r, c in zip(rows, columns, strict=True) if iou[r, c] >= self.overlap]
 
 
 def overlaps(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -105,33 +103,33 @@ def overlaps(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     a, b = a[:, None], b[None]
     low = np.maximum(a[..., :2], b[..., :2])
     high = np.minimum(a[..., :2] + a[..., 2:], b[..., :2] + b[..., 2:])
-    shared = (high - low).clip(0).prod(-1)
-    return shared / (a[..., 2:].prod(-1) + b[..., 2:].prod(-1) - shared)
+    intersection = (high - low).clip(0).prod(-1)
+    return intersection / (a[..., 2:].prod(-1) + b[..., 2:].prod(-1) - intersection)
 
 
 def follow(then: np.ndarray, now: np.ndarray, boxes: np.ndarray, scale: float = 1.0) -> np.ndarray:
     """Move boxes with the picture under them, by sparse optical flow (Lucas-Kanade).
 
     Args:
-        then, now: small grey pictures, uint8 (h, w), of the same size.
+        then, now: grey pictures, uint8 (h, w), as from ``small_grey``.
         boxes: (K, 4) x, y, width, height at ``then``, in the pixels of the full frame.
         scale: width of the small picture over that of the full frame.
 
     Returns:
-        (K, 4) float: the boxes at ``now``. A box whose picture is not found again stays.
+        (K, 4) float: the boxes at ``now``. Those stay that cannot be followed, and all if the size changed.
     """
     boxes = np.asarray(boxes, float).reshape(-1, 4)
     if not len(boxes) or then.shape != now.shape:
         return boxes.copy()
     points = (boxes[:, None, :2] + GRID * boxes[:, None, 2:]) * scale
     start = points.reshape(-1, 1, 2).astype(np.float32)
-    end, found, _ = cv2.calcOpticalFlowPyrLK(then, now, start, None, winSize=(15, 15), maxLevel=2)
-    shift = (end - start).reshape(len(boxes), len(GRID), 2)
-    found = found.reshape(len(boxes), len(GRID)).astype(bool)
+    end, status, _ = cv2.calcOpticalFlowPyrLK(then, now, start, start.copy(), winSize=(15, 15), maxLevel=2)
+    shifts = (end - start).reshape(len(boxes), len(GRID), 2)
+    followed = np.asarray(status).reshape(len(boxes), len(GRID)).astype(bool)
     moved = boxes.copy()
-    for row in range(len(boxes)):
-        if found[row].sum() > len(GRID) / 2:
-            moved[row, :2] += np.median(shift[row][found[row]], axis=0) / scale
+    for box, shift, usable in zip(moved, shifts, followed, strict=True):
+        if usable.sum() > len(GRID) / 2:
+            box[:2] += np.median(shift[usable], axis=0) / scale
     return moved
 
 

@@ -1,4 +1,4 @@
-"""Records frames to an .mp4 that browsers and players show: H.264, whole or not there at all."""
+"""Records frames to an .mp4 that browsers and players show: H.264, complete or not at all."""
 
 import os
 import queue
@@ -15,7 +15,7 @@ from fer.errors import DataInvalid
 from fer.files import unique
 
 RECORDING = ".mp4"
-CLOCK = 1000  # ticks of a second: frames keep their own times, so a recording is never too fast or too slow
+TICKS = 1000  # a second: frames keep their own times, so a recording is never too fast or too slow
 WAITING = 8  # frames that may wait for the encoder
 
 
@@ -27,6 +27,10 @@ class VideoWriter:
         drop: when the encoder falls behind, leave frames out (live) rather than wait (files).
         fps: expected rate, written as a hint.
 
+    Attributes:
+        frames, dropped: number of frames written, and left out.
+        start_s: time of the first frame, or None before it.
+
     Raises:
         DataInvalid: the name does not end in .mp4, or cannot be written.
     """
@@ -35,8 +39,8 @@ class VideoWriter:
         self.path, self.drop = Path(path), drop
         if self.path.suffix.lower() != RECORDING:
             raise DataInvalid(f"{self.path}: recordings are .mp4 files; give a name that ends in .mp4.")
-        self.frames = 0
-        self.dropped = 0
+        self.frames = self.dropped = 0
+        self.start_s: float | None = None
         self._part = self.path.with_suffix(f".part-{unique()}.mp4")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -47,7 +51,7 @@ class VideoWriter:
             ) from error
         self._rate = Fraction(fps).limit_denominator(1000)
         self._queue: queue.Queue[tuple[np.ndarray, float] | None] = queue.Queue(WAITING)
-        self._error: Exception | None = None
+        self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._encode, name=f"write {self.path.name}", daemon=True)
         self._thread.start()
 
@@ -57,6 +61,8 @@ class VideoWriter:
         A frame of another size than the first is fitted into the first one's.
         """
         self._check()
+        if self.start_s is None:
+            self.start_s = time_s
         if self.drop and self._queue.full():
             self.dropped += 1
             return
@@ -64,7 +70,11 @@ class VideoWriter:
         self.frames += 1
 
     def close(self) -> Path | None:
-        """Finish the file; return its path, or None when it has no frame and so was not made."""
+        """Finish the file; return its path, or None when it has no frame and so was not made.
+
+        Raises:
+            DataInvalid: it could not be recorded; also while it is written to.
+        """
         self._queue.put(None)
         self._thread.join()
         if self._error is not None or self.frames == 0:
@@ -72,6 +82,10 @@ class VideoWriter:
             self._check()
             return None
         self._part.replace(self.path)
+        if self.dropped:
+            print(
+                f"note: {self.path} lacks {self.dropped} frames: the encoder was too slow.", file=sys.stderr
+            )
         return self.path
 
     def _check(self) -> None:
@@ -85,16 +99,16 @@ class VideoWriter:
         try:
             # Absolute, because FFmpeg takes what stands before a colon for a protocol.
             with av.open(os.path.abspath(self._part), "w", options={"movflags": "faststart"}) as container:
-                stream, size, last = None, (0, 0), -1
+                stream, size, first_s, last = None, (0, 0), 0.0, -1
                 while not (ended := (item := self._queue.get()) is None):
                     image, time_s = item
                     if stream is None:
                         # 4:2:0 needs even sides
                         size = max(2, image.shape[1] // 2 * 2), max(2, image.shape[0] // 2 * 2)
                         stream, first_s = self._open(container, size), time_s
-                    last = max(last + 1, round((time_s - first_s) * CLOCK))
+                    last = max(last + 1, round((time_s - first_s) * TICKS))
                     frame = av.VideoFrame.from_ndarray(fit(image, size), format="bgr24")
-                    frame.pts, frame.time_base = last, Fraction(1, CLOCK)
+                    frame.pts, frame.time_base = last, Fraction(1, TICKS)
                     container.mux(stream.encode(frame))
                 if stream is not None:
                     container.mux(stream.encode(None))
@@ -108,56 +122,8 @@ class VideoWriter:
         stream = container.add_stream("libx264", rate=self._rate, options=options)
         stream.width, stream.height = size
         stream.pix_fmt = "yuv420p"
-        stream.codec_context.time_base = Fraction(1, CLOCK)
+        stream.codec_context.time_base = Fraction(1, TICKS)
         return stream
-
-
-class Recorder:
-    """A recording that can be switched on and off; each time makes a file of its own.
-
-    Args:
-        drop, fps: as for ``VideoWriter``.
-    """
-
-    def __init__(self, drop: bool, fps: float = 30.0) -> None:
-        self.drop, self.fps = drop, fps
-        self.written: list[Path] = []
-        self._video: VideoWriter | None = None
-        self._since_s: float | None = None
-
-    @property
-    def on(self) -> bool:
-        """Whether frames are being recorded."""
-        return self._video is not None
-
-    def seconds(self, time_s: float) -> float | None:
-        """Length of the recording at ``time_s``; None without one."""
-        return None if self._since_s is None else time_s - self._since_s
-
-    def start(self, path: Path) -> None:
-        """Begin a file."""
-        self._video = VideoWriter(path, self.drop, self.fps)
-
-    def write(self, image: np.ndarray, time_s: float) -> None:
-        """Append a BGR uint8 frame (H, W, 3)."""
-        if self._since_s is None:
-            self._since_s = time_s
-        self._video.write(image, time_s)
-
-    def stop(self) -> Path | None:
-        """Finish the file, if one was begun, and return its path; None when it would have been empty."""
-        if self._video is None:
-            return None
-        video, self._video, self._since_s = self._video, None, None
-        path = video.close()
-        if path is not None:
-            self.written.append(path)
-        if video.dropped:
-            print(
-                f"note: {path} lacks {video.dropped} frames that the encoder had no time for.",
-                file=sys.stderr,
-            )
-        return path
 
 
 def fit(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:

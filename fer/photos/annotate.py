@@ -7,7 +7,6 @@ from pathlib import Path
 import cv2
 
 from fer.errors import DataInvalid
-from fer.live.analysis import LiveFace
 from fer.live.overlay import draw_faces
 from fer.live.video import VideoWriter
 from fer.photos.bulk import Picture
@@ -62,13 +61,7 @@ class Annotator:
             DataInvalid: it cannot be written.
         """
         image = picture.image.copy()
-        draw_faces(
-            image,
-            [
-                LiveFace(i, f.box, f.emotion, f.confidence, f.probabilities, [])
-                for i, f in enumerate(picture.faces, 1)
-            ],
-        )
+        draw_faces(image, picture.faces)
         target = self._targets.get(picture.file) or self._choose(picture.file)  # it may have come meanwhile
         if picture.file is not self._drawn:
             self.close()

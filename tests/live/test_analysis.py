@@ -1,7 +1,7 @@
 """From frames to faces, in step and beside."""
 
+import pickle
 import threading
-import time
 
 import numpy as np
 import pytest
@@ -16,14 +16,19 @@ def frames(images, fps=25):
     return [Frame(image, index / fps, index) for index, image in enumerate(images)]
 
 
-def test_all_faces_of_a_frame_are_classified_in_one_pass():
-    predictor, asked = ColourPredictor(), []
+def analyses(images, fps=25, **options):
+    analyser = Analyser(ColourPredictor(), **options)
+    return [analyser(frame) for frame in frames(images, fps)]
+
+
+def test_all_faces_of_a_frame_are_detected_and_classified_in_one_pass():
+    predictor, boxes_of_calls = ColourPredictor(), []
     classify = predictor.classify
-    predictor.classify = lambda frame, boxes: asked.append(len(boxes)) or classify(frame, boxes)
+    predictor.classify = lambda frame, boxes: boxes_of_calls.append(len(boxes)) or classify(frame, boxes)
     image = picture(("anger", 20, 50), ("happiness", 250, 200), ("fear", 450, 60))
-    analysis = Analyser(predictor)(Frame(image, 0.0, 0))
-    assert asked == [3]
-    assert {face.emotion: face.box for face in analysis.faces} == {
+    analysis = Analyser(predictor, detection_size=640)(Frame(image, 0.0, 0))
+    assert boxes_of_calls == [3] and predictor.detect.max_side == 640
+    assert {shown.face.emotion: shown.face.box for shown in analysis.faces} == {
         "anger": (20, 50, 120, 120),
         "happiness": (250, 200, 120, 120),
         "fear": (450, 60, 120, 120),
@@ -32,77 +37,78 @@ def test_all_faces_of_a_frame_are_classified_in_one_pass():
 
 def test_a_face_that_is_missed_for_a_moment_is_remembered_and_marked():
     images = film(12)
-    for hidden in (6, 7):
-        images[hidden] = picture()
-    analyser = Analyser(ColourPredictor())
-    results = [analyser(frame).faces for frame in frames(images)]
-    assert [[(face.track, face.measured) for face in faces] for faces in results[5:9]] == [
-        [(1, True)],
-        [(1, False)],
-        [(1, False)],
-        [(1, True)],
-    ]
-
-
-def test_the_size_faces_are_searched_in_reaches_the_detector():
-    analyser = Analyser(ColourPredictor(), detection_size=640)
-    analyser(Frame(picture(), 0.0, 0))
-    assert analyser.predictor.detect.max_side == 640
+    images[6] = images[7] = picture()
+    results = [[(face.track, face.detected) for face in result.faces] for result in analyses(images)]
+    assert results[5:9] == [[(1, True)], [(1, False)], [(1, False)], [(1, True)]]
 
 
 def test_photos_that_have_nothing_to_do_with_each_other_share_no_smoothing():
-    analyser = Analyser(ColourPredictor(), stills=True)
     names = ["anger", "happiness", "fear"]
     images = [picture((name, 100 + 40 * i, 100)) for i, name in enumerate(names)]
-    results = [analyser(frame).faces for frame in frames(images, fps=1)]
-    assert [[face.emotion for face in faces] for faces in results] == [[name] for name in names]
-    assert [faces[0].track for faces in results] == [1, 2, 3]
+    results = [[(s.face.emotion, s.track) for s in r.faces] for r in analyses(images, fps=1, stills=True)]
+    assert results == [[("anger", 1)], [("happiness", 2)], [("fear", 3)]]
 
 
 @pytest.mark.parametrize("fps", [0.5, 2])
-def test_photos_with_a_face_at_the_same_place_show_two_people(fps):
-    analyser = Analyser(ColourPredictor(), stills=True)
+def test_photos_with_a_face_at_the_same_place_show_two_people_and_hide_nothing_later(fps):
     images = [picture(("anger", 100, 100)), picture(("happiness", 100, 100)), picture()]
-    first, second, third = (analyser(frame) for frame in frames(images, fps=fps))
+    first, second, third = analyses(images, fps=fps, stills=True)
     assert (first.faces[0].track, second.faces[0].track) == (1, 2)
-    assert second.faces[0].emotion == "happiness" and second.faces[0].confidence == first.faces[0].confidence
-    assert not third.faces and not len(third.hide)
+    assert second.faces[0].face.emotion == "happiness"
+    assert second.faces[0].face.confidence == first.faces[0].face.confidence
+    assert not third.faces and [len(result.hide) for result in (first, second, third)] == [1, 1, 0]
 
 
 def test_after_forget_a_face_at_the_same_place_is_somebody_else():
-    analyser = Analyser(ColourPredictor(), stills=True)
+    analyser = Analyser(ColourPredictor())
     first, second = frames(film(2))
     assert analyser(first).faces[0].track == 1
     analyser.forget()
-    assert analyser(second).faces[0].track == 2
+    analyser(second)
+    assert analyser(Frame(second.image, 0.08, 2)).faces[0].track == 2
 
 
 def test_faces_are_moved_to_where_they_are_in_a_later_picture():
     images = film(6, step=6)
-    analysis = Analyser(ColourPredictor())(Frame(images[0], 0.0, 0))
-    moved = analysis.moved_to(images[5])
-    assert np.allclose(moved.faces[0].box, (130, 150, 120, 120), atol=3)
+    moved = analyses(images[:1])[0].moved_to(images[5])
+    assert np.allclose(moved.faces[0].face.box, (130, 150, 120, 120), atol=3)
     assert np.allclose(moved.hide[0], (130, 150, 120, 120), atol=3)
 
 
+def test_the_place_of_a_face_that_is_gone_is_hidden_for_some_seconds():
+    results = analyses([picture(("anger", 100, 100))] * 3 + [picture()] * 40, fps=10)
+    assert not results[12].faces and len(results[12].hide)  # 1 s later
+    assert not len(results[-1].hide)  # 4 s later
+
+
+@pytest.mark.parametrize("stills", [False, True])
+def test_memory_does_not_grow_with_people_who_come_and_go(stills):
+    analyser, sizes = Analyser(ColourPredictor(), stills=stills), []
+    for step in range(200):
+        analyser(Frame(picture(("fear", 10 + 37 * (step // 2) % 500, 100)), step * 2.0, step))
+        sizes.append(len(pickle.dumps(analyser)))
+    assert max(sizes[100:]) < 1.01 * max(sizes[:100])
+
+
 def test_the_worker_takes_the_newest_frame_and_finishes_the_last_one():
-    gate, seen = threading.Event(), []
+    gate, analysed, threads = threading.Event(), [], set(threading.enumerate())
 
     def load():
         gate.wait(5)
         return Analyser(ColourPredictor())
 
-    worker = Worker(load, lambda analysis: seen.append(analysis.frame.index))
+    worker = Worker(load, lambda analysis: analysed.append(analysis.frame.index))
     assert not worker.ready
     for frame in frames(film(10)):
         worker.offer(frame)
     gate.set()
     assert worker.finish().frame.index == 9
-    assert seen == [9] and worker.ready
+    assert analysed == [9] and worker.ready
     worker.close()
+    assert set(threading.enumerate()) <= threads
 
 
-def test_an_error_while_loading_or_analysing_reaches_the_one_who_draws(wait_until):
+def test_an_error_while_loading_or_analysing_reaches_the_thread_that_draws(wait_until):
     def missing():
         raise DataMissing("no model")
 
@@ -119,31 +125,3 @@ def test_an_error_while_loading_or_analysing_reaches_the_one_who_draws(wait_unti
     worker.offer(frames(film(1))[0])
     with pytest.raises(ZeroDivisionError):
         worker.finish()
-
-
-def test_memory_does_not_grow_with_people_who_come_and_go():
-    analyser = Analyser(ColourPredictor(), stills=True)
-    for step in range(60):
-        analyser(Frame(picture(("fear", 10 + 37 * step % 500, 100), size=(640, 240)), step * 2.0, step))
-    assert len(analyser._smoothers) <= 2 and len(analyser.tracker.tracks) <= 2
-
-
-def test_closing_a_worker_ends_its_thread():
-    worker = Worker(lambda: Analyser(ColourPredictor()))
-    worker.close()
-    time.sleep(0.01)
-    assert not worker._thread.is_alive()
-
-
-def test_the_place_of_a_face_that_is_gone_is_hidden_for_some_seconds():
-    analyser = Analyser(ColourPredictor())
-    images = [picture(("anger", 100, 100))] * 3 + [picture()] * 40
-    results = [analyser(frame) for frame in frames(images, fps=10)]
-    assert not results[12].faces and len(results[12].hide)  # 1 s later
-    assert not len(results[-1].hide)  # 4 s later
-
-
-def test_photos_hide_no_places_of_the_photos_before():
-    analyser = Analyser(ColourPredictor(), stills=True)
-    images = [picture(("anger", 100, 100)), picture()]
-    assert [len(analyser(frame).hide) for frame in frames(images, fps=1)] == [1, 0]

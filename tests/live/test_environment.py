@@ -32,8 +32,9 @@ def test_mac_and_windows_always_have_a_display(platform):
     assert environment.screen_problem({}, platform) == ""
 
 
-def test_a_display_that_answers_has_no_problem():
+def test_an_x_session_that_answers_has_no_problem():
     assert environment.display_problem({"DISPLAY": ":0"}, "linux", lambda: "") == ""
+    assert environment.screen_problem({"DISPLAY": ":0", "XDG_SESSION_TYPE": "x11"}, "linux") == ""
 
 
 @pytest.mark.parametrize(
@@ -48,20 +49,17 @@ def test_a_screen_that_cannot_be_captured(environ, word):
     assert word in environment.screen_problem(environ, "linux")
 
 
-def test_an_x_session_is_captured():
-    assert environment.screen_problem({"DISPLAY": ":0", "XDG_SESSION_TYPE": "x11"}, "linux") == ""
-
-
 @pytest.mark.parametrize(
-    ("platform", "word"),
-    [("darwin", "Privacy & Security > Camera"), ("win32", "Teams"), ("linux", "video $USER")],
+    ("advice", "platform", "word"),
+    [
+        (environment.camera_advice, "darwin", "Privacy & Security > Camera"),
+        (environment.camera_advice, "win32", "Teams"),
+        (environment.camera_advice, "linux", "video $USER"),
+        (environment.screen_advice, "darwin", "Screen Recording"),
+    ],
 )
-def test_camera_advice_names_the_platforms_own_setting(platform, word):
-    assert word in environment.camera_advice(platform)
-
-
-def test_the_macs_screen_permission_is_explained():
-    assert "Screen Recording" in environment.screen_advice("darwin")
+def test_advice_names_the_platforms_own_setting(advice, platform, word):
+    assert word in advice(platform)
 
 
 def test_variables_that_opencv_reads_are_set_and_the_users_stay():

@@ -1,7 +1,6 @@
 """The player: every way it can go, every way it can end."""
 
 import contextlib
-import csv
 import signal
 import time
 from pathlib import Path
@@ -9,17 +8,18 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from live_support import ColourPredictor, Live, Program, film, picture, write_video
+from live_support import ColourPredictor, Live, Program, film, picture, rows_of, write_video
 
 from fer.errors import DataInvalid, DeviceError
 from fer.labels import COLOURS
 from fer.live import app, loop
 from fer.live.analysis import Analyser
-from fer.live.media import PictureFolder, Pictures, VideoFile
+from fer.live.display import Display
 from fer.live.options import LiveOptions
+from fer.live.sources import Images, PhotoFolder, VideoFile
 
 
-class Script:
+class Script(Display):
     """A display that somebody watches: ``keys`` are pressed, one every ``every`` pictures (or second, when paused)."""
 
     visible = True
@@ -27,9 +27,6 @@ class Script:
     def __init__(self, keys="", every=3):
         self.keys, self.every, self.shown, self.closed = list(keys), every, [], False
         self.pressed, self.pressed_s = 0, time.monotonic()
-
-    def size(self, frame):
-        return frame
 
     def show(self, image):
         self.shown.append(image)
@@ -43,16 +40,8 @@ class Script:
         self.pressed, self.pressed_s = len(self.shown), now
         return self.keys.pop(0)
 
-    def rectangle(self):
-        return None
-
     def close(self):
         self.closed = True
-
-
-def rows_of(path):
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def play(source, display=None, **options):
@@ -77,13 +66,13 @@ def test_a_video_without_a_window_has_every_frame_in_its_records(tmp_path):
 
 def test_the_same_file_gives_the_same_records_twice(tmp_path):
     for name in ("a.csv", "b.csv"):
-        play(Pictures(film(20)), csv=tmp_path / name)
+        play(Images(film(20)), csv=tmp_path / name)
     assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
 
 
 def test_a_film_may_change_its_size_on_the_way(tmp_path):
     images = [*film(10), *film(10, size=(800, 600))]
-    play(Pictures(images), save=tmp_path / "out.mp4", csv=tmp_path / "out.csv")
+    play(Images(images), save=tmp_path / "out.mp4", csv=tmp_path / "out.csv")
     assert len(rows_of(tmp_path / "out.csv")) >= 19
     assert cv2.VideoCapture(str(tmp_path / "out.mp4")).get(cv2.CAP_PROP_FRAME_WIDTH) == 640
 
@@ -135,14 +124,11 @@ def test_an_error_in_the_analysis_closes_everything(tmp_path):
     assert camera.released and display.closed
 
 
-def test_q_quits():
-    camera, display = Live([picture()]), Script("q")
-    play(camera, display)
-    assert camera.released and display.closed and len(display.shown) >= 2
-
-
 def near(image, emotion):
     return (np.abs(image.astype(int) - np.array(COLOURS[emotion][::-1])) < 12).all(-1)
+
+
+EYE = (slice(184, 192), slice(228, 236))
 
 
 def labelled(image, emotion="fear"):
@@ -150,18 +136,11 @@ def labelled(image, emotion="fear"):
     return near(image[110:146, 200:320], emotion).mean() > 0.2
 
 
-def watch(keys, monkeypatch, tmp_path, images=None, every=40, **options):
-    """Play a camera until all ``keys`` and q are pressed; return the pictures, the player and the display."""
-    monkeypatch.chdir(tmp_path)
-    display = Script([*keys, "q"], every)
-    camera = Live(images or [picture(("fear", 200, 150))])
-    player = app.show(camera, LiveOptions(**options), load=ColourPredictor, display=display, mirror=False)
+def watch(keys, load=ColourPredictor, **options):
+    """Play a camera until all ``keys`` and q are pressed; return the pictures and the player."""
+    camera, display = Live([picture(("fear", 200, 150))]), Script([*keys, "q"], every=40)
+    player = app.show(camera, LiveOptions(**options), load, display, mirror=False)
     return display.shown, player
-
-
-def test_box_and_label_are_shown_on_the_newest_picture(monkeypatch, tmp_path):
-    shown, _ = watch("", monkeypatch, tmp_path)
-    assert labelled(shown[-1])
 
 
 def test_a_camera_that_sends_one_picture_in_a_long_time_is_drawn_again_when_its_face_is_found():
@@ -172,27 +151,21 @@ def test_a_camera_that_sends_one_picture_in_a_long_time_is_drawn_again_when_its_
     assert labelled(display.shown[-1])
 
 
-def test_mirror_bars_blur_and_help_change_what_is_shown(monkeypatch, tmp_path):
-    plain = watch("", monkeypatch, tmp_path)[0][-1]
-    mirrored = watch("m", monkeypatch, tmp_path)[0][-1]
-    assert near(mirrored[110:146, 320:440], "fear").mean() > 0.2 and not labelled(mirrored)
-    bare = watch("b", monkeypatch, tmp_path)[0][-1]
+def test_mirror_bars_blur_and_help_change_what_is_shown():
+    plain, mirrored, bare, blurred, helped = (watch(key)[0][-1] for key in ("", "m", "b", "l", "h"))
+    assert labelled(plain) and not labelled(mirrored)
+    assert near(mirrored[110:146, 320:440], "fear").mean() > 0.2
     assert np.abs(plain[150:290, 330:480].astype(int) - bare[150:290, 330:480]).max() > 50
-    blurred = watch("l", monkeypatch, tmp_path)[0][-1]
-    eye = (slice(184, 192), slice(228, 236))
-    assert plain[eye].mean() < 40
-    assert blurred[eye].mean() > 80
-    helped = watch("h", monkeypatch, tmp_path)[0][-1]
+    assert plain[EYE].mean() < 40 and blurred[EYE].mean() > 80
     assert near(helped[100:400, 150:490], "happiness").sum() > 50  # the names of the keys
 
 
-def test_blur_never_shows_a_face_before_it_is_found(monkeypatch, tmp_path):
-    shown, _ = watch("", monkeypatch, tmp_path, blur=True)
-    eye = (slice(184, 192), slice(228, 236))
-    assert all(image[eye].mean() > 60 for image in shown)
+def test_blur_never_shows_a_face_before_it_is_detected():
+    shown, _ = watch("", blur=True)
+    assert all(image[EYE].mean() > 60 for image in shown)
 
 
-def test_pause_stops_pictures_and_records_until_space_is_pressed_again(monkeypatch, tmp_path):
+def test_pause_stops_pictures_and_records_until_space_is_pressed_again():
     end_s = time.monotonic() + 0.5
     display = Script()
     display.key = lambda: "" if time.monotonic() < end_s else "q"
@@ -200,26 +173,28 @@ def test_pause_stops_pictures_and_records_until_space_is_pressed_again(monkeypat
     player = loop.Player(Live([picture()]), lambda: Analyser(ColourPredictor()), display, view)
     player.run()
     assert player.shown == 0
-    _, player = watch("  ", monkeypatch, tmp_path)
+    _, player = watch("  ")
     assert player.shown > 40 and not player.view.paused
 
 
 def test_record_and_snapshot_write_only_when_asked(monkeypatch, tmp_path):
-    _, player = watch("", monkeypatch, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    _, player = watch("")
     assert list(tmp_path.iterdir()) == [] and player.written == []
-    _, player = watch("rsr", monkeypatch, tmp_path)
-    video, snapshot = sorted(player.written)
-    assert (video.suffix, snapshot.suffix, video.parent.name) == (".mp4", ".png", "outputs")
-    assert cv2.VideoCapture(str(video)).read()[0]
+    _, player = watch("rsrrr")
+    first, second, snapshot = sorted(player.written)
+    assert (first.suffix, snapshot.suffix, first.parent.name) == (".mp4", ".png", "outputs")
+    assert all(cv2.VideoCapture(str(video)).read()[0] for video in (first, second))
     assert labelled(cv2.imread(str(snapshot)))
 
 
-def test_plus_and_minus_change_the_size_faces_are_searched_in(monkeypatch, tmp_path):
-    _, player = watch("++-", monkeypatch, tmp_path)
-    assert player._worker.analyser.detection_size == 480
+def test_plus_and_minus_change_the_size_faces_are_searched_in():
+    predictor = ColourPredictor()
+    watch("++-", load=lambda: predictor)
+    assert predictor.detect.max_side == 480
 
 
-def test_c_goes_to_the_next_camera_and_back_when_that_one_is_dead(monkeypatch, tmp_path):
+def test_c_goes_to_the_next_camera_and_back_when_that_one_is_dead():
     other = Live([picture(("anger", 200, 150))])
     first = Live([picture(("fear", 200, 150))])
     first.next = lambda: other
@@ -240,7 +215,7 @@ def test_a_file_in_a_window_ends_by_itself_and_waits_for_the_model():
         return ColourPredictor()
 
     display = Script()
-    app.show(Pictures(film(10)), LiveOptions(), load=slow, display=display)
+    app.show(Images(film(10)), LiveOptions(), load=slow, display=display)
     assert any(near(image, "happiness").sum() > 2000 for image in display.shown)
     assert display.closed
 
@@ -272,20 +247,20 @@ def test_stopped_from_outside_it_closes_its_files(tmp_path, wait_until, number):
 
 
 def test_a_signal_while_the_files_are_finished_is_answered_and_the_next_obeyed(monkeypatch, tmp_path, capsys):
-    draw = app._draw_timeline
+    draw = app.draw_timeline
 
     def disturbed(*arguments):
         for _ in range(times):
             signal.raise_signal(signal.SIGTERM)
         draw(*arguments)
 
-    monkeypatch.setattr(app, "_draw_timeline", disturbed)
+    monkeypatch.setattr(app, "draw_timeline", disturbed)
     before = signal.signal(signal.SIGTERM, lambda *_: pytest.fail("the signal was not looked after"))
     try:
         for times, name in ((2, "twice.png"), (3, "thrice.png")):
             options = LiveOptions(no_window=True, timeline=tmp_path / name)
             with pytest.raises(KeyboardInterrupt) if times == 3 else contextlib.nullcontext():
-                app.show(Pictures(film(5)), options, load=ColourPredictor)
+                app.show(Images(film(5)), options, load=ColourPredictor)
     finally:
         signal.signal(signal.SIGTERM, before)
     assert [path.name for path in tmp_path.iterdir()] == ["twice.png"]
@@ -310,14 +285,12 @@ def test_killed_it_leaves_whole_rows_and_no_half_a_video(tmp_path, wait_until):
         {"smoothing": float("nan")},
         {"detection_size": 10},
         {"max_frames": 0},
-        {"timeline": "a.txt"},
+        {"timeline": Path("a.txt")},
     ],
 )
-def test_options_that_cannot_work_are_refused_before_anything_opens(tmp_path, options):
-    if "timeline" in options:
-        options = {"timeline": tmp_path / options["timeline"]}
+def test_options_that_cannot_work_are_refused_before_anything_opens(options):
     with pytest.raises(DataInvalid, match="expected"):
-        play(Pictures([]), **options)
+        play(Images([]), **options)
 
 
 def test_a_file_is_not_replaced_by_what_is_made_of_it(tmp_path):
@@ -331,7 +304,7 @@ def test_a_file_is_not_replaced_by_what_is_made_of_it(tmp_path):
         (VideoFile(film_file), {"save": tmp_path / "talk.mp4"}),
         (VideoFile(film_file), {"csv": tmp_path / "photos" / ".." / "talk.mp4"}),
         (VideoFile(tmp_path / "link.mp4"), {"csv": film_file}),
-        (PictureFolder(tmp_path / "photos"), {"timeline": photo}),
+        (PhotoFolder(tmp_path / "photos"), {"timeline": photo}),
     ):
         with pytest.raises(DataInvalid, match="would replace what is played"):
             play(source, **options)
@@ -354,16 +327,16 @@ def test_files_that_cannot_be_written_are_known_before_the_run(tmp_path, monkeyp
     (tmp_path / "folder.png").mkdir()
     (tmp_path / "file").touch()
     with pytest.raises(DataInvalid, match=message):
-        play(Pictures(film(3)), **{name: Path(path) for name, path in options.items()})
+        play(Images(film(3)), **{name: Path(path) for name, path in options.items()})
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder.mp4", "folder.png"]
 
 
-def test_blur_hides_the_whole_picture_where_no_face_is_found(tmp_path):
+def test_blur_hides_the_whole_picture_where_no_face_is_detected(tmp_path):
     stripes = np.zeros((480, 640, 3), np.uint8)
     stripes[:, ::8] = 80  # too dark for the detector
     saved = tmp_path / "out.mp4"
     for blur, contrast in ((False, 20), (True, 0)):
-        play(Pictures([stripes] * 5), save=saved, blur=blur)
+        play(Images([stripes] * 5), save=saved, blur=blur)
         grey = cv2.VideoCapture(str(saved)).read()[1][240:400].astype(float)
         assert (np.abs(np.diff(grey, axis=1)).mean() > 5) == bool(contrast)
 
@@ -407,7 +380,7 @@ def test_a_slow_source_is_waited_for_with_words():
 
 def test_the_notice_of_a_recording_follows_the_films_time(tmp_path):
     saved = tmp_path / "out.mp4"
-    play(Pictures([picture()] * 20, fps=2), save=saved)
+    play(Images([picture()] * 20, fps=2), save=saved)
     film = cv2.VideoCapture(str(saved))
-    told = [film.read()[1][440:].max() > 150 for _ in range(20)]
-    assert told == [True] * 12 + [False] * 8
+    noticed = [film.read()[1][440:].max() > 150 for _ in range(20)]
+    assert noticed == [True] * 12 + [False] * 8

@@ -5,62 +5,34 @@ import threading
 import time
 
 import pytest
-from live_support import ColourPredictor, picture
+from live_support import ColourPredictor, Live, picture
 
 from fer.errors import DeviceError
-from fer.live.media import Source
 from fer.live.notebook import Session
 from fer.live.options import LiveOptions
+from fer.live.sources import Images
 
-
-class Camera(Source):
-    """Films the same happy square for ever, or breaks; knows whether it was let go."""
-
-    name, live, fps = "camera", True, 25.0
-
-    def __init__(self, breaks=False):
-        self.breaks, self.open, self.frames = breaks, False, 0
-
-    def __iter__(self):
-        self.open = True
-        try:
-            while True:
-                if self.breaks:
-                    raise DeviceError("unplugged")
-                self.frames += 1
-                yield picture(("happiness", 100, 100)), None
-                time.sleep(0.02)
-        finally:
-            self.open = False
+IMAGES = [picture(("happiness", 100, 100))]
 
 
 def start(camera):
     return Session(camera, LiveOptions(), load=ColourPredictor)
 
 
-def test_it_ends_after_so_many_seconds_and_leaves_the_last_picture(wait_until):
-    camera = Camera()
+def test_it_ends_after_the_given_time_and_leaves_the_last_picture(wait_until):
+    camera = Live(IMAGES)
     session = start(camera)
     wait_until(lambda: session.display.jpeg)
     session.wait(0.2)
-    wait_until(lambda: not camera.open)
+    assert camera.released
     assert session.display.jpeg.startswith(b"\xff\xd8")
     assert all(button.disabled for button in session.display.buttons)
 
 
-def test_the_stop_button_lets_go_of_the_camera(wait_until):
-    camera = Camera()
-    session = start(camera)
-    wait_until(lambda: camera.frames)
-    session.display.buttons[0].click()
-    wait_until(lambda: not camera.open)
-    session.wait()
-
-
 def test_an_interrupt_of_the_kernel_lets_go_of_the_camera(wait_until):
-    camera = Camera()
+    camera = Live(IMAGES)
     session = start(camera)
-    wait_until(lambda: camera.frames)
+    wait_until(lambda: session.display.jpeg)
     caught = threading.Event()
 
     def interrupt():
@@ -81,9 +53,17 @@ def test_an_interrupt_of_the_kernel_lets_go_of_the_camera(wait_until):
         caught.set()
         thread.join()
         signal.signal(signal.SIGINT, before)
-    wait_until(lambda: not camera.open)
+    wait_until(lambda: camera.released)
 
 
-def test_what_ended_it_early_is_raised_where_one_waits():
-    with pytest.raises(DeviceError, match="unplugged"):
-        start(Camera(breaks=True)).wait(20)
+@pytest.mark.parametrize(
+    ("camera", "options", "error", "words"),
+    [
+        (Live([], 0, DeviceError("unplugged")), {"load": ColourPredictor}, DeviceError, "unplugged"),
+        (Images([]), {}, FileNotFoundError, "no model here"),
+    ],
+)
+def test_what_ended_it_early_is_raised_by_wait(tmp_path, camera, options, error, words):
+    session = Session(camera, LiveOptions(model=tmp_path / "no model here"), **options)
+    with pytest.raises(error, match=words):
+        session.wait(60)

@@ -1,21 +1,21 @@
 """What is drawn, where, and what is hidden."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
 from fer.labels import COLOURS, EMOTIONS, UNCERTAIN
 from fer.live import overlay, paint
-from fer.live.analysis import LiveFace
+from fer.live.analysis import TrackedFace
+from fer.predictor import FaceEmotion
 
 SIZES = [(120, 160), (480, 640), (720, 1280), (2160, 3840), (1280, 720)]
 
 
-def face(box, emotion="anger", share=0.8, track=1, measured=True):
-    probabilities = np.full(8, (1 - share) / 7, np.float32)
-    probabilities[EMOTIONS.index(emotion) if emotion in EMOTIONS else 0] = share
-    return LiveFace(track, box, emotion, share, probabilities, [(emotion, share)] * 120, measured)
+def face(box, emotion="anger", confidence=0.8, track=1, detected=True):
+    probabilities = np.full(8, (1 - confidence) / 7, np.float32)
+    probabilities[EMOTIONS.index(emotion) if emotion in EMOTIONS else 0] = confidence
+    named = FaceEmotion(box, probabilities, emotion, confidence)
+    return TrackedFace(named, track, [(emotion, confidence)] * 120, detected)
 
 
 def near(image, colour, tolerance=12):
@@ -39,22 +39,19 @@ def test_box_and_label_have_the_emotions_colour_on_any_background(emotion, shade
 @pytest.mark.parametrize("box", [(0, 0, 60, 60), (-20, -30, 90, 90), (100, 60, 400, 400), (5000, 10, 50, 50)])
 def test_faces_at_and_over_the_border_are_drawn_without_error(size, box):
     image = np.zeros((*size, 3), np.uint8)
-    keys, message = (
-        [("q", "quit"), ("h", "these keys")],
-        "a message that is longer than a small picture is wide" * 2,
-    )
-    overlay.draw(
-        image, [face(box), face((50, 50, 40, 40), track=2)], overlay.Status(60, 5, 9, 75, True, message, keys)
-    )
+    message = "a message that is longer than a small picture is wide" * 2
+    status = overlay.Status(60, 5, 9, 75, True, message, [("q", "quit"), ("h", "these keys")])
+    overlay.draw(image, [face(box), face((50, 50, 40, 40), track=2)], status)
     assert image.any()
 
 
-def test_a_face_of_a_photo_has_no_history_to_draw():
-    image, without = np.zeros((2, 480, 640, 3), np.uint8)
-    drawn = face((200, 180, 140, 140))
-    overlay.draw_faces(image, [drawn], bars=False)
-    overlay.draw_faces(without, [replace(drawn, history=[])], bars=False)
-    assert image[330:].any() and not without[330:].any()
+def test_a_face_of_a_photo_is_drawn_as_that_of_a_video_without_recent_emotions():
+    video, photo = np.zeros((2, 480, 640, 3), np.uint8)
+    tracked = face((200, 180, 140, 140))
+    overlay.draw_faces(video, [tracked])
+    overlay.draw_faces(photo, [tracked.face])
+    assert video[330:].any() and not photo[330:].any()
+    assert np.array_equal(video[:320], photo[:320])
 
 
 def test_letters_grow_with_the_picture():
@@ -76,9 +73,9 @@ def test_bars_cover_no_other_face():
 
 def test_a_bar_is_as_long_as_its_probability():
     lengths = []
-    for share in (0.4, 0.8):
+    for probability in (0.4, 0.8):
         image = np.zeros((540, 960, 3), np.uint8)
-        overlay.draw_faces(image, [face((100, 150, 160, 160), "disgust", share)])
+        overlay.draw_faces(image, [face((100, 150, 160, 160), "disgust", probability)])
         rows = near(image[:, 280:], COLOURS["disgust"]).sum(1)
         lengths.append(rows.max())
     assert lengths[1] == pytest.approx(2 * lengths[0], abs=3)
@@ -86,7 +83,7 @@ def test_a_bar_is_as_long_as_its_probability():
 
 def test_a_remembered_face_looks_paler():
     image = np.zeros((480, 640, 3), np.uint8)
-    overlay.draw_faces(image, [face((200, 180, 140, 140), measured=False)], bars=False)
+    overlay.draw_faces(image, [face((200, 180, 140, 140), detected=False)], bars=False)
     assert not near(image[190:310, 190:212], COLOURS["anger"]).any()
 
 
@@ -105,7 +102,7 @@ def test_composing_copies_scales_mirrors_and_hides():
     image = np.zeros((100, 200, 3), np.uint8)
     image[20:40, 10:30] = 255
     picture, faces = overlay.compose(image, [face((10, 20, 20, 20))], (400, 200), mirror=True)
-    assert faces[0].box == (340, 40, 40, 40)
+    assert faces[0].face.box == (340, 40, 40, 40)
     assert (picture[50:70, 350:370] == 255).all() and not picture[:, :300].any()
     picture, _ = overlay.compose(image, [], (200, 100), hidden=np.array([[10, 20, 20, 20]]))
     assert picture[20:40, 10:30].min() < 200
@@ -115,9 +112,9 @@ def test_composing_copies_scales_mirrors_and_hides():
     assert np.abs(np.diff(picture.astype(int), axis=1)).max() < 60
 
 
-def test_letters_are_as_wide_as_they_say_and_cached_without_end():
-    assert paint.width("happiness 100%", 20) > paint.width("fear 9%", 20) > 20
-    assert paint.letters.cache_info().maxsize is not None  # rates and times make new texts for hours
+def test_longer_texts_are_wider_and_the_cache_of_letters_is_bounded():
+    assert paint.text_width("happiness 100%", 20) > paint.text_width("fear 9%", 20) > 20
+    assert paint.text_mask.cache_info().maxsize is not None  # rates and times make new texts for hours
 
 
 def test_labels_lie_over_the_columns_and_strips_of_other_faces():

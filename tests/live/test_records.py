@@ -11,20 +11,22 @@ import pytest
 
 from fer.errors import DataInvalid
 from fer.labels import EMOTIONS, UNCERTAIN
-from fer.live.analysis import Analysis, LiveFace
+from fer.live.analysis import Analysis, TrackedFace
 from fer.live.capture import Frame
 from fer.live.records import CsvWriter, Tally
+from fer.predictor import FaceEmotion
 
 
 def analysis(time_s, *faces, index=0):
-    """An analysis whose faces are (track, emotion, measured)."""
-    found = []
-    for track, emotion, measured in faces:
+    """An analysis whose faces are (track, emotion, detected)."""
+    tracked = []
+    for track, emotion, detected in faces:
         probabilities = np.full(8, 0.3 / 7, np.float32)
         probabilities[EMOTIONS.index(emotion) if emotion in EMOTIONS else 0] = 0.7
-        found.append(LiveFace(track, (1, 2, 30, 40), emotion, 0.7, probabilities, [], measured))
+        face = FaceEmotion((1, 2, 30, 40), probabilities, emotion, 0.7)
+        tracked.append(TrackedFace(face, track, [], detected))
     frame = Frame(np.zeros((4, 4, 3), np.uint8), time_s, index)
-    return Analysis(frame, tuple(found), np.zeros((0, 4)), frame.image[..., 0])
+    return Analysis(frame, tuple(tracked), np.zeros((0, 4)), frame.image[..., 0])
 
 
 def test_the_table_has_the_published_columns_and_is_on_disk_at_once(tmp_path):
@@ -69,19 +71,16 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path):
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a full disk as Linux has it")
 def test_a_disk_that_is_full_is_named():
     table = CsvWriter(Path("/dev/full"))
-    for step in (
-        lambda: table.write(analysis(0.0, (1, "anger", True))),
-        table.close,
-    ):  # some disks tell at the end
+    # Some file systems report it only when the file is closed.
+    for step in (lambda: table.write(analysis(0.0, (1, "anger", True))), table.close):
         with pytest.raises(DataInvalid, match="/dev/full cannot be written any further"):
             step()
 
 
-def test_seconds_and_shares_per_face():
+def test_seconds_and_proportions_per_face():
     tally = Tally()
-    for step in range(
-        41
-    ):  # 4 s at 10 a second: 3 s fear, then 1 s anger; somebody else comes for the last second
+    # 4 s at 10 frames a second: 3 s fear, then 1 s anger; somebody else comes for the last second.
+    for step in range(41):
         faces = [(1, "fear" if step <= 30 else "anger", True)]
         if step >= 30:
             faces.append((2, UNCERTAIN, True))
@@ -99,24 +98,24 @@ def test_absence_is_not_counted():
     for time_s in (0.0, 0.5, 60.0, 60.5):
         tally.add(analysis(time_s, (1, "neutral", True)))
     assert tally.faces[1].total_s == pytest.approx(1.0)
-    track, times, shares = next(iter(tally.curves()))
-    assert track == 1 and shares.shape == (len(times), 8)
-    assert np.isnan(shares[10:-10]).all() and np.isfinite(shares[[0, -1]]).all()
+    track, times, probabilities = next(iter(tally.curves()))
+    assert track == 1 and probabilities.shape == (len(times), 8)
+    assert np.isnan(probabilities[10:-10]).all() and np.isfinite(probabilities[[0, -1]]).all()
 
 
-def test_hours_and_crowds_take_no_more_room_than_minutes():
+def test_hours_and_crowds_take_no_more_memory_than_minutes():
     tally = Tally(steps=100, faces=8)
     for second in range(3 * 3600):
         tally.add(analysis(float(second), (1, "happiness", True), (2 + second // 60, "sadness", True)))
     assert all(len(face.sums) <= 100 for face in tally.faces.values())
     assert len(tally.faces) <= 17 and tally.left_out > 100
     assert tally.faces[1].seconds[1] == pytest.approx(3 * 3600 - 1)
-    _, times, shares = next(iter(tally.curves()))
+    _, times, probabilities = next(iter(tally.curves()))
     assert times[-1] == pytest.approx(3 * 3600, abs=2 * tally.step_s)
-    assert np.allclose(np.nansum(shares, 1), 1, atol=1e-5)
+    assert np.allclose(np.nansum(probabilities, 1), 1, atol=1e-5)
 
 
-def test_nobody_seen_is_said():
+def test_the_table_of_an_empty_room_names_that():
     assert "no face" in Tally().table()
 
 

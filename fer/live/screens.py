@@ -1,0 +1,153 @@
+"""The screen as a source of frames: a monitor, a region of the desktop, or what the mouse selects."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from fer.errors import DeviceError
+from fer.live import environment
+from fer.live.sources import Frames, Rectangle, Source, check_rate, ticks
+
+if TYPE_CHECKING:
+    import mss  # else imported only where a screen is wanted
+
+SIDES = ("left", "top", "width", "height")
+
+
+class Screen(Source):
+    """A monitor, or a region of the desktop.
+
+    Args:
+        monitor: as ``--list-monitors`` numbers them; 0 is all of them together.
+        region: (left, top, width, height) in the coordinates of the desktop, instead of ``monitor``.
+        fps: at most this many frames a second.
+
+    Raises (when iterated):
+        DeviceError: no screen, no such monitor, or it went away.
+
+    Raises (at once):
+        DataInvalid: ``fps`` is not above 0.
+    """
+
+    live = True
+    fps: float
+
+    def __init__(self, monitor: int = 1, region: Rectangle | None = None, fps: float = 30.0) -> None:
+        check_rate(fps)
+        self.monitor, self.region, self.fps = monitor, region, fps
+        self.name = f"region {region}" if region else f"monitor {monitor}"
+        self._excluded: Rectangle | None = None
+
+    def exclude(self, rectangle: Rectangle | None) -> None:
+        """Paint this rectangle of the desktop, the program's own window, dark in the frames that follow."""
+        self._excluded = rectangle
+
+    def __iter__(self) -> Frames:
+        import mss
+
+        with _open_screen() as screen:  # in the thread that captures, as X11 and GDI want it
+            area = self.area(screen.monitors)
+            try:
+                for _ in ticks(self.fps):
+                    image = np.ascontiguousarray(np.asarray(screen.grab(area))[..., :3])
+                    if self._excluded:
+                        darken(image, area, self._excluded)
+                    yield image, None
+            except mss.ScreenShotError as error:
+                raise DeviceError(
+                    f"The {self.name} cannot be captured any more ({error}): was a monitor unplugged or its resolution "
+                    "changed? See --list-monitors and start again."
+                ) from error
+
+    def area(self, monitors: Sequence[Mapping[str, int]]) -> dict[str, int]:
+        """Return the part of the desktop to capture; ``monitors[0]`` is the whole desktop.
+
+        Raises:
+            DeviceError: there is no such monitor, or the region is not inside the desktop.
+        """
+        if self.region is None:
+            if not 0 <= self.monitor < len(monitors):
+                numbers = ", ".join(map(str, range(1, len(monitors))))
+                raise DeviceError(
+                    f"There is no monitor {self.monitor}; this desktop has {numbers} "
+                    "(0 is all together, see --list-monitors)."
+                )
+            return {side: monitors[self.monitor][side] for side in SIDES}
+        desktop = [monitors[0][side] for side in SIDES]
+        inside = all(
+            desktop[axis] <= self.region[axis]
+            and 0 < self.region[axis + 2] <= desktop[axis] + desktop[axis + 2] - self.region[axis]
+            for axis in (0, 1)  # across, down
+        )
+        if not inside:
+            raise DeviceError(
+                f"The region {','.join(map(str, self.region))} is not inside the desktop, which is "
+                f"{','.join(map(str, desktop))} (left,top,width,height). See --list-monitors."
+            )
+        return dict(zip(SIDES, self.region, strict=True))
+
+    def next(self) -> "Screen":
+        """Return the next monitor."""
+        count = len(list_monitors()) - 1
+        if count < 2:
+            raise DeviceError("No other monitor is connected.")
+        return Screen(self.monitor % count + 1, None, self.fps)
+
+
+def darken(image: np.ndarray, area: Mapping[str, int], rectangle: Rectangle) -> None:
+    """Darken the ``rectangle`` of the desktop in ``image`` (H, W, 3), a picture of ``area``.
+
+    On high-density screens the picture has more pixels than the area has points.
+    """
+    across, down = image.shape[1] / area["width"], image.shape[0] / area["height"]
+    x0, y0 = (rectangle[0] - area["left"]) * across, (rectangle[1] - area["top"]) * down
+    x1, y1 = x0 + rectangle[2] * across, y0 + rectangle[3] * down
+    image[max(0, round(y0)) : max(0, round(y1)), max(0, round(x0)) : max(0, round(x1))] = 24
+
+
+def list_monitors() -> list[Rectangle]:
+    """Return the rectangle of the whole desktop, then of every monitor.
+
+    Raises:
+        DeviceError: there is no screen that can be captured.
+    """
+    with _open_screen() as screen:
+        return [(m["left"], m["top"], m["width"], m["height"]) for m in screen.monitors]
+
+
+def select_region(monitor: int) -> Rectangle:
+    """Let the user select a region on a picture of the monitor; return it in the desktop's coordinates.
+
+    Raises:
+        DeviceError: no window can be opened, or nothing was selected.
+    """
+    problem = environment.display_problem()
+    if problem:
+        raise DeviceError(problem)
+    frames = iter(Screen(monitor))
+    picture, _ = next(frames)
+    frames.close()
+    left, top, width, _ = list_monitors()[monitor]
+    title = "Draw the region, then press Enter (c cancels)"
+    cv2.namedWindow(title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
+    cv2.resizeWindow(title, picture.shape[1] * 3 // 4, picture.shape[0] * 3 // 4)
+    x, y, w, h = cv2.selectROI(title, picture, showCrosshair=False)
+    cv2.destroyWindow(title)
+    if not w or not h:
+        raise DeviceError("No region was drawn. Press the mouse button, pull, let go, press Enter.")
+    density = picture.shape[1] / width  # pixels per point, 2 on many laptops
+    return round(left + x / density), round(top + y / density), round(w / density), round(h / density)
+
+
+def _open_screen() -> "mss.MSS":
+    problem = environment.screen_problem()
+    if problem:
+        raise DeviceError(problem)
+    import mss
+
+    try:
+        return mss.MSS()
+    except mss.ScreenShotError as error:
+        raise DeviceError(f"The screen cannot be captured: {error}. {environment.screen_advice()}") from error
