@@ -11,8 +11,21 @@ gnome-backgrounds, mate-backgrounds, plasma-workspace-wallpapers,
 lomiri-wallpapers-16.04, lomiri-wallpapers-20.04, ukui-wallpapers, sway-backgrounds.
 """
 
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from benchmarks import record
+from fer import cli
+from fer.errors import DataInvalid
+from fer.faces import FaceDetector, grey_frame, load_cascade
+from fer.photos.listing import Listing
+from fer.photos.reading import read_image
 
 
 @dataclass
@@ -28,25 +41,6 @@ class DetectionOptions:
     show: Path | None = None
     """Also write the false boxes and the missed photos, small, to this .png."""
 
-
-if __name__ == "__main__":
-    from fer import cli
-
-    cli.run("benchmarks.detection", DetectionOptions)
-
-import time
-from collections.abc import Callable, Iterator
-
-import cv2
-import numpy as np
-from sklearn.datasets import load_sample_images
-from tqdm import tqdm
-
-from benchmarks import record
-from fer.errors import DataInvalid
-from fer.faces import FaceDetector, grey_frame, load_cascade
-from fer.photos.listing import Listing
-from fer.photos.reading import read_image
 
 Detector = Callable[[np.ndarray], np.ndarray]
 WALLS = (0, 30, 128, 200, 255)
@@ -180,6 +174,8 @@ def faceless(folder: Path | None) -> Iterator[np.ndarray]:
 
 
 def _sample_photos(folder: Path | None) -> Iterator[np.ndarray]:
+    from sklearn.datasets import load_sample_images
+
     for image in load_sample_images().images:
         yield np.ascontiguousarray(image[:, :, ::-1])
     for file in Listing([folder]) if folder else ():
@@ -214,3 +210,7 @@ def tile(picture: np.ndarray, boxes: np.ndarray) -> np.ndarray:
         cv2.rectangle(drawn, (x, y), (x + w, y + h), (0, 255, 0), max(1, round(2 / factor)))
     small = cv2.resize(drawn, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)[:120, :120]
     return cv2.copyMakeBorder(small, 0, 120 - small.shape[0], 0, 120 - small.shape[1], cv2.BORDER_CONSTANT)
+
+
+if __name__ == "__main__":
+    cli.run(main, DetectionOptions)

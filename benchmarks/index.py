@@ -10,8 +10,22 @@ ways are timed also without. The naive way, one ``np.load`` for each annotation,
 is timed on a sample and scaled to all faces.
 """
 
+import json
+import os
+import subprocess
+import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
+
+from benchmarks import record
+from benchmarks.make_affectnet8 import MakeOptions, make
+from fer import cli
+from fer.datasets.affectnet8.index import ANNOTATIONS
+from fer.datasets.affectnet8.releases import locate
+from fer.errors import DataInvalid
 
 
 @dataclass
@@ -33,25 +47,6 @@ class IndexOptions:
     out: Path = Path(__file__).parent / "results" / "index.json"
     """Where the numbers go."""
 
-
-if __name__ == "__main__":
-    from fer import cli
-
-    cli.run("benchmarks.index", IndexOptions)
-
-import json
-import os
-import subprocess
-import sys
-import time
-
-import numpy as np
-
-from benchmarks import record
-from benchmarks.make_affectnet8 import MakeOptions, make
-from fer.datasets.affectnet8.index import ANNOTATIONS
-from fer.datasets.affectnet8.releases import locate
-from fer.errors import DataInvalid
 
 _OPENING = """
 import json, pathlib, sys, time
@@ -170,3 +165,7 @@ def table(rows: list[dict]) -> str:
             + " |"
         )
     return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    cli.run(main, IndexOptions)

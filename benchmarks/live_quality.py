@@ -14,8 +14,28 @@ same probability in every frame, its errors independent. There the truth can
 be found, so it shows what the smoothing itself does.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from tqdm import tqdm
+
+from benchmarks import record
+from fer import cli
+from fer.faces import FaceDetector
+from fer.labels import EMOTIONS, UNCERTAIN
+from fer.live.analysis import Analyser
+from fer.live.app import load_predictor
+from fer.live.capture import Frame
+from fer.live.options import LiveOptions
+from synthetic_faces.actor import Actor
+
+if TYPE_CHECKING:
+    from fer.predictor import EmotionPredictor, FaceEmotion
 
 
 @dataclass
@@ -31,26 +51,6 @@ class QualityOptions:
     out: Path = Path(__file__).parent / "results" / "live_quality.json"
     """Where the numbers go."""
 
-
-if __name__ == "__main__":
-    from fer import cli
-
-    cli.run("benchmarks.live_quality", QualityOptions)
-
-from collections.abc import Callable
-
-import numpy as np
-from tqdm import tqdm
-
-from benchmarks import record
-from fer.faces import FaceDetector
-from fer.labels import EMOTIONS, UNCERTAIN
-from fer.live.analysis import Analyser
-from fer.live.app import load_predictor
-from fer.live.capture import Frame
-from fer.live.options import LiveOptions
-from fer.predictor import EmotionPredictor, FaceEmotion
-from synthetic_faces.actor import Actor
 
 SMOOTHING = (0.0, 0.1, 0.25, 0.5)
 FPS = 25
@@ -70,6 +70,8 @@ class Simulated:
 
     def classify(self, frame: np.ndarray, boxes: np.ndarray) -> list[FaceEmotion]:
         """Answer for each box: 2 nats of evidence for the true emotion under noise of 1 nat for each of the eight."""
+        from fer.predictor import FaceEmotion
+
         answers = []
         for box in boxes:
             evidence = self._rng.normal(0, 1, len(EMOTIONS))
@@ -201,3 +203,7 @@ def table(rows: list[dict[str, float]]) -> str:
             f"{r['switches_per_s']:.2f} | {r['delay_s']:.2f} s | {r['named']:.0%} |"
         )
     return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    cli.run(main, QualityOptions)

@@ -10,8 +10,34 @@ of expression takes to show, before smoothing. The naive loop does the same
 work for every frame in turn: Haar on the full picture, one forward pass a face.
 """
 
+from __future__ import annotations
+
+import gc
+import itertools
+import os
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from benchmarks import record
+from fer import cli
+from fer.live import overlay
+from fer.live.analysis import Analyser, TrackedFace
+from fer.live.app import load_predictor
+from fer.live.capture import Frame
+from fer.live.display import Display
+from fer.live.loop import Player
+from fer.live.options import LiveOptions
+from fer.live.sources import Frames, Source, ticks
+from synthetic_faces.actor import Actor
+
+if TYPE_CHECKING:
+    from fer.predictor import EmotionPredictor
 
 
 @dataclass
@@ -27,32 +53,6 @@ class SpeedOptions:
     out: Path = Path(__file__).parent / "results" / "live_speed.json"
     """Where the numbers go."""
 
-
-if __name__ == "__main__":
-    from fer import cli
-
-    cli.run("benchmarks.live_speed", SpeedOptions)
-
-import gc
-import itertools
-import os
-import time
-from collections.abc import Callable
-
-import cv2
-import numpy as np
-
-from benchmarks import record
-from fer.live import overlay
-from fer.live.analysis import Analyser, TrackedFace
-from fer.live.app import load_predictor
-from fer.live.capture import Frame
-from fer.live.display import Display
-from fer.live.loop import Player
-from fer.live.options import LiveOptions
-from fer.live.sources import Frames, Source, ticks
-from fer.predictor import EmotionPredictor
-from synthetic_faces.actor import Actor
 
 SIZES = ((640, 480), (1280, 720), (1920, 1080))
 FACES = (1, 3, 8)
@@ -234,3 +234,7 @@ def table(rows: list[dict]) -> str:
             f"{r['times_naive']:.1f} |"
         )
     return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    cli.run(main, SpeedOptions)

@@ -15,8 +15,27 @@ changes its speed by the minute. *Of the limit* is per core used: images a secon
 over limit times workers.
 """
 
+from __future__ import annotations
+
+import functools
+import itertools
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from benchmarks import record
+from benchmarks.make_affectnet8 import MakeOptions, make
+from fer import cli
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from fer.datasets import AffectNet8
 
 
 @dataclass
@@ -39,34 +58,10 @@ class LoadingOptions:
     """Where the numbers go."""
 
 
-if __name__ == "__main__":
-    from fer import cli
-
-    cli.run("benchmarks.loading", LoadingOptions)
-
-import functools
-import itertools
-import time
-from collections.abc import Iterator
-
-import cv2
-import numpy as np
-import torch
-from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, default_collate
-
-from benchmarks import record
-from benchmarks.make_affectnet8 import MakeOptions, make
-from fer.datasets import AffectNet8
-from fer.datasets.affectnet8.dataset import decode
-from fer.datasets.collate import collate, resized
-from fer.datasets.packed import pack
-from fer.training.memory import keep_freed_memory
-
 BATCH = 128
 
 
-class Naive(Dataset):
+class Naive:
     """The item of a first attempt: a label by ``np.load``, a picture in full, each time."""
 
     def __init__(self, root: Path, ids: list[int], size: int) -> None:
@@ -80,11 +75,18 @@ class Naive(Dataset):
         pixels = cv2.cvtColor(cv2.imread(str(self.root / f"images/{self.ids[i]}.jpg")), cv2.COLOR_BGR2RGB)
         if self.size != pixels.shape[0]:
             pixels = cv2.resize(pixels, (self.size, self.size), interpolation=cv2.INTER_AREA)
+        import torch
+
         return torch.from_numpy(pixels).permute(2, 0, 1), label
 
 
 def main(options: LoadingOptions) -> None:
     """Print the table and write the JSON."""
+    import torch
+
+    from fer.datasets import AffectNet8
+    from fer.training.memory import keep_freed_memory
+
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     keep_freed_memory()  # as training does
@@ -103,6 +105,12 @@ def main(options: LoadingOptions) -> None:
 
 def measure(root: Path, folder: AffectNet8, size: int, options: LoadingOptions) -> list[dict]:
     """All cases of one size."""
+    from torch.utils.data import default_collate
+
+    from fer.datasets import AffectNet8
+    from fer.datasets.collate import collate, resized
+    from fer.datasets.packed import pack
+
     began = time.perf_counter()
     packed = pack(folder, f"{root}-pack-{size}", size)
     pack_s = time.perf_counter() - began  # next to nothing when it was there
@@ -129,11 +137,13 @@ def measure(root: Path, folder: AffectNet8, size: int, options: LoadingOptions) 
     return rows
 
 
-def rate(dataset: Dataset, workers: int, seconds: float, collate_fn: object) -> dict[str, float]:
+def rate(dataset: object, workers: int, seconds: float, collate_fn: object) -> dict[str, float]:
     """Return the images a second of whole epochs, the best of those that fit in, and the processor time of each.
 
     Processor time is that of the main process, so it is left out where others work.
     """
+    from torch.utils.data import DataLoader
+
     loader = DataLoader(
         dataset,
         BATCH,
@@ -163,6 +173,8 @@ def _rounds(seconds: float) -> Iterator[bool]:
 
 def decode_limit(folder: AffectNet8, seconds: float) -> float:
     """Return the pictures a second that one core decodes from memory."""
+    from fer.datasets.affectnet8.dataset import decode
+
     files = [folder.jpeg(i) for i in range(min(1000, len(folder)))]
     best = 0.0
     for _ in _rounds(seconds):
@@ -200,3 +212,7 @@ def table(rows: list[dict]) -> str:
             f"| {r['of_limit']:.0%} | {r['times_naive']:.1f} | {cpu} |"
         )
     return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    cli.run(main, LoadingOptions)

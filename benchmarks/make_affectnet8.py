@@ -9,10 +9,26 @@ relit and grained in its own way, and encoded anew as a 224x224 JPEG of 5 to
 splits, numbers are stored as text. A stopped run goes on where it was.
 """
 
-from dataclasses import dataclass
+import io
+import itertools
+import json
+import os
+import tarfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import cv2
+import numpy as np
+from tqdm import tqdm
 from tyro.conf import Positional
+
+from fer import cli
+from fer.datasets import PUBLISHED
+from fer.errors import DataInvalid
+from fer.files import replacing
+from fer.labels import EMOTIONS
+from synthetic_faces.tree import SIZE, SyntheticFace, render_person
 
 
 @dataclass(frozen=True)
@@ -32,29 +48,6 @@ class MakeOptions:
     seed: int = 0
     """Of everything."""
 
-
-if __name__ == "__main__":
-    from fer import cli
-
-    cli.run("benchmarks.make_affectnet8", MakeOptions)
-
-import io
-import itertools
-import json
-import os
-import tarfile
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
-
-import cv2
-import numpy as np
-from tqdm import tqdm
-
-from fer.datasets import PUBLISHED
-from fer.errors import DataInvalid
-from fer.files import replacing
-from fer.labels import EMOTIONS
-from synthetic_faces.tree import SIZE, SyntheticFace, render_person
 
 SETTINGS = "made.json"
 _CHUNK = 64
@@ -223,3 +216,7 @@ def _write_tar(out: Path, split: str) -> None:
                 member.size = entry.stat().st_size
                 with open(entry.path, "rb") as file:
                     tar.addfile(member, file)
+
+
+if __name__ == "__main__":
+    cli.run(main, MakeOptions)

@@ -12,8 +12,15 @@ a broken one is gone on with, so the same command can be stopped and started.
 Test is never opened here.
 """
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
+
+from fer import cli
+from fer.errors import DataInvalid
+from fer.files import replacing
 
 SHARED = {
     **{"data": "ferplus", "model": "emotion_net", "batch_size": 128, "precision": "bf16"},
@@ -78,23 +85,6 @@ class RecipesOptions:
     """Where the table goes as JSON."""
 
 
-if __name__ == "__main__":
-    from fer import cli
-
-    cli.run("benchmarks.recipes", RecipesOptions)
-
-import json
-
-import numpy as np
-import pandas as pd
-
-from fer import train
-from fer.errors import DataInvalid
-from fer.evaluation.recorded import METRICS
-from fer.files import replacing
-from fer.training import TrainConfig
-from fer.training.loop import STATE
-
 SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "ece")
 
 
@@ -120,6 +110,11 @@ def main(options: RecipesOptions) -> None:
 
 def run(name: str, seed: int, base: dict, options: RecipesOptions) -> dict:
     """Return the validation scores of one run, training what is left of it; ``base`` are TrainConfig's options."""
+    from fer import train
+    from fer.evaluation.recorded import METRICS
+    from fer.training import TrainConfig
+    from fer.training.loop import STATE
+
     faces = "all" if options.limit is None else options.limit
     start = f"from-{options.init.name}-" if options.init else ""
     out = options.runs / f"{start}{name}-{options.size}px-{faces}-faces-{options.epochs}-epochs-seed-{seed}"
@@ -139,7 +134,13 @@ def run(name: str, seed: int, base: dict, options: RecipesOptions) -> dict:
 
 def table(rows: list[dict]) -> str:
     """Return mean and, over several seeds, standard deviation of each score in percent, a row per recipe."""
+    import pandas as pd
+
     frame = pd.DataFrame(rows).groupby("recipe", sort=False)[list(SCORES)]
     mean, spread = frame.mean() * 100, frame.std() * 100
     shown = mean.map("{:.1f}".format) + spread.map(lambda s: "" if np.isnan(s) else f" ± {s:.1f}")
     return shown.assign(seeds=frame.size()).to_string()
+
+
+if __name__ == "__main__":
+    cli.run(main, RecipesOptions)

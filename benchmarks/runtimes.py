@@ -7,8 +7,27 @@ with a crop of 160x160 pixels: resize, scale, network, probabilities. Medians.
 *Otherwise* counts the faces of FER+ Valid that are named otherwise than by torch.
 """
 
+from __future__ import annotations
+
+import copy
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from benchmarks import record
+from fer import cli
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from fer.model import FaceNetwork
 
 
 @dataclass
@@ -29,36 +48,17 @@ class RuntimesOptions:
     """Where the numbers go."""
 
 
-if __name__ == "__main__":
-    from fer import cli
-
-    cli.run("benchmarks.runtimes", RuntimesOptions)
-
-import copy
-import statistics
-import tempfile
-import time
-from collections.abc import Callable
-
-import cv2
-import numpy as np
-import torch
-from torch import Tensor
-
-from benchmarks import record
-from fer import checkpoint
-from fer.datasets.ferplus import FERPlus
-from fer.export import export
-from fer.model import FaceNetwork
-from fer.predictor import EmotionPredictor
-from fer.probabilities import outputs_of
-from fer.runtime import OnnxNetwork, OpenVinoNetwork
-
 CROP = 160
 
 
 def main(options: RuntimesOptions) -> None:
     """Print the table and write the JSON."""
+    import torch
+
+    from fer import checkpoint
+    from fer.datasets import FERPlus
+    from fer.export import export
+
     faces = options.ferplus and FERPlus(options.ferplus, "valid").images
     rows = []
     with tempfile.TemporaryDirectory() as temporary:
@@ -88,27 +88,39 @@ def main(options: RuntimesOptions) -> None:
 
 def names(model: FaceNetwork, network: Callable[[Tensor], Tensor], faces: Tensor) -> Tensor:
     """Return the likeliest class of each face, int64 (N,), with its mirror image."""
+    import torch
+
+    from fer.probabilities import outputs_of
+
     parts = faces.split(64)
     return torch.cat([outputs_of(network, model.preprocess(part), flip=True)[0].argmax(1) for part in parts])
 
 
-@torch.inference_mode()
 def times(folder: Path, network: Callable[[Tensor], Tensor], repeats: int) -> dict[str, float]:
     """Return milliseconds for one face."""
+    import torch
+
+    from fer.predictor import EmotionPredictor
+
     predictor = EmotionPredictor(folder, runtime="torch")
     predictor.network = network
     preprocess = predictor.model.preprocess
     face = torch.randn(1, preprocess.channels, preprocess.size, preprocess.size)
     photo = np.random.default_rng(0).integers(0, 256, (CROP, CROP, 3), np.uint8)
-    return {
-        "network_ms": median(lambda: network(face), repeats),
-        "mirrored_ms": median(lambda: network(torch.cat([face, face.flip(-1)])), repeats),
-        "crop_ms": median(lambda: predictor.classify_crops([photo]), repeats),
-    }
+    with torch.inference_mode():
+        return {
+            "network_ms": median(lambda: network(face), repeats),
+            "mirrored_ms": median(lambda: network(torch.cat([face, face.flip(-1)])), repeats),
+            "crop_ms": median(lambda: predictor.classify_crops([photo]), repeats),
+        }
 
 
 def runtimes(model: FaceNetwork, file: Path) -> dict[str, Callable[[Tensor], Tensor]]:
     """Return the same network in each runtime."""
+    import torch
+
+    from fer.runtime import OnnxNetwork, OpenVinoNetwork
+
     opencv = cv2.dnn.readNetFromONNX(str(file))
 
     def by_opencv(x: Tensor) -> Tensor:
@@ -136,3 +148,7 @@ def median(work: Callable[[], object], repeats: int) -> float:
         if i >= 0:
             times.append(1000 * (time.perf_counter() - begin))
     return statistics.median(times)
+
+
+if __name__ == "__main__":
+    cli.run(main, RuntimesOptions)

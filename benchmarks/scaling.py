@@ -9,9 +9,22 @@ epochs after the first, from history.csv; prediction the time from the first
 photo to the finished table.
 """
 
+import os
+import subprocess
+import sys
+import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+import cv2
+
+from benchmarks import record
+from fer import cli
+from fer.errors import UserError
+from fer.training import History
+from synthetic_faces.actor import Actor
 
 
 @dataclass
@@ -38,28 +51,10 @@ class ScalingOptions:
     """Where the numbers go."""
 
 
-if __name__ == "__main__":
-    from fer import cli
-
-    cli.run("benchmarks.scaling", ScalingOptions)
-
-import os
-import subprocess
-import sys
-import tempfile
-import time
-
-import cv2
-
-from benchmarks import record
-from fer.datasets import open_split
-from fer.errors import UserError
-from fer.training import History
-from synthetic_faces.actor import Actor
-
-
 def main(options: ScalingOptions) -> None:
     """Print the table and write the JSON."""
+    from fer.datasets import open_split
+
     if options.data == "sample":
         open_split("sample", options.root, "train", per_class=options.faces // 8)
     with tempfile.TemporaryDirectory() as name:
@@ -165,3 +160,7 @@ def table(rows: list[dict]) -> str:
             f"{r['predict_times']:.2f} |"
         )
     return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    cli.run(main, ScalingOptions)

@@ -10,9 +10,27 @@ outputs/. *Naive*: a PyTorch loop as tutorials have it, in fp32, that opens a
 JPEG and a npy file for each face in turn.
 """
 
-from dataclasses import dataclass
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from PIL import Image
+
+from benchmarks import record
+from fer import cli
+from fer.errors import DataInvalid
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.utils.data import Dataset
+
+    from fer.preprocess import Preprocess
+    from fer.training import TrainConfig
 
 
 @dataclass
@@ -45,46 +63,23 @@ class TrainingOptions:
     """Where the numbers go."""
 
 
-if __name__ == "__main__":
-    from fer import cli
-
-    cli.run("benchmarks.training", TrainingOptions)
-
-import contextlib
-import time
-from collections.abc import Callable
-
-import numpy as np
-import torch
-import torch.nn.functional as F
-from PIL import Image
-from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
-
-from benchmarks import record
-from benchmarks.record import DEVICE
-from fer.datasets import open_split
-from fer.datasets.packed import pack
-from fer.errors import DataInvalid
-from fer.preprocess import Preprocess
-from fer.training import TrainConfig, fit, new_model, optim
-from fer.training.memory import keep_freed_memory
-
 PIXELS = 224
 """Side of AffectNet8's faces, and of those in the pack."""
 
 
-class OneByOne(Dataset):
+class OneByOne:
     """Faces as most code reads them: an item is a float tensor (3, H, W) from a JPEG, and a label from a npy file."""
 
     def __init__(self, root: Path, ids: np.ndarray, preprocess: Preprocess) -> None:
         self.root, self.ids = root, ids
-        self.preprocess = Preprocess(preprocess.size, preprocess.channels, scaling="raw")
+        self.preprocess = replace(preprocess, scaling="raw")
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def __getitem__(self, i: int) -> tuple[Tensor, int]:
+        import torch
+
         image = Image.open(self.root / "images" / f"{self.ids[i]}.jpg").convert("RGB")
         label = int(np.load(self.root / "annotations" / f"{self.ids[i]}_exp.npy"))
         return self.preprocess(torch.from_numpy(np.array(image)).permute(2, 0, 1)), label
@@ -92,6 +87,11 @@ class OneByOne(Dataset):
 
 def main(options: TrainingOptions) -> None:
     """Print the table and write the JSON."""
+    from fer.datasets import open_split
+    from fer.datasets.packed import pack
+    from fer.training import TrainConfig
+    from fer.training.memory import keep_freed_memory
+
     per_class = {"per_class": options.faces // 8} if options.data == "sample" else {}
     train = open_split(options.data, options.root, "train", limit=options.faces, **per_class)
     valid = open_split(options.data, options.root, "val", limit=64)
@@ -158,27 +158,29 @@ def rate(step: Callable[[], int], seconds: float) -> float:
 
 def synchronize() -> None:
     """Wait for what the GPU still has to do."""
-    if DEVICE.type != "cpu":
+    import torch
+
+    if record.device().type != "cpu":
         torch.accelerator.synchronize()
 
 
 def limit(config: TrainConfig, options: TrainingOptions) -> float:
     """Images a second of network and optimizer alone."""
-    model = new_model(config).to(DEVICE, memory_format=torch.channels_last).train()
+    import torch
+
+    from fer.training import new_model, optim
+
+    device = record.device()
+    model = new_model(config).to(device, memory_format=torch.channels_last).train()
     optimizer = optim.optimizer(model, config)
     shape = (config.batch_size, model.preprocess.channels, model.preprocess.size, model.preprocess.size)
-    x = torch.randn(shape, device=DEVICE).contiguous(memory_format=torch.channels_last)
-    labels = torch.arange(config.batch_size, device=DEVICE) % 8
-    mixed = (
-        torch.autocast(DEVICE.type, torch.bfloat16)
-        if config.precision == "bf16"
-        else contextlib.nullcontext()
-    )
+    x = torch.randn(shape, device=device).contiguous(memory_format=torch.channels_last)
+    labels = torch.arange(config.batch_size, device=device) % 8
 
     def step() -> int:
-        with mixed:
+        with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
             logits = model(x)
-        F.cross_entropy(logits.float(), labels).backward()
+        torch.nn.functional.cross_entropy(logits.float(), labels).backward()
         optimizer.step()
         optimizer.zero_grad()
         return len(x)
@@ -188,24 +190,24 @@ def limit(config: TrainConfig, options: TrainingOptions) -> float:
 
 def end_to_end(config: TrainConfig, train: Dataset, valid: Dataset, options: TrainingOptions) -> float:
     """Images a second of whole epochs of ``fit``: the best one after the first, which warms up."""
-    epochs = TrainConfig(
-        model=config.model,
-        precision=config.precision,
-        batch_size=config.batch_size,
-        workers=options.workers,
-        augment=options.augment,
-        epochs=3,
-    )
+    from fer.training import fit, new_model
+
+    epochs = replace(config, workers=options.workers, augment=options.augment, epochs=3)
     return float(fit(new_model(epochs), train, valid, epochs).column("images_per_second")[1:].max())
 
 
 def naive(folder: Path, ids: np.ndarray, config: TrainConfig, options: TrainingOptions) -> float:
     """Images a second of the plain loop."""
-    model = new_model(config)
+    import torch
+    from torch.utils.data import DataLoader
+
+    from fer.training import new_model
+
+    device, model = record.device(), new_model(config)
     dataset = OneByOne(folder, ids, model.preprocess)
     loader = DataLoader(dataset, config.batch_size, shuffle=True, num_workers=options.workers, drop_last=True)
-    model.to(DEVICE).train()
-    optimizer, loss_of = torch.optim.Adam(model.parameters(), 5e-4), nn.CrossEntropyLoss()
+    model.to(device).train()
+    optimizer, loss_of = torch.optim.Adam(model.parameters(), 5e-4), torch.nn.CrossEntropyLoss()
 
     def endlessly():
         while True:
@@ -214,7 +216,7 @@ def naive(folder: Path, ids: np.ndarray, config: TrainConfig, options: TrainingO
     batches = endlessly()
 
     def step() -> int:
-        images, labels = (part.to(DEVICE) for part in next(batches))
+        images, labels = (part.to(device) for part in next(batches))
         optimizer.zero_grad()
         logits = model(images)
         loss = loss_of(logits, labels)
@@ -240,3 +242,7 @@ def table(rows: list[dict]) -> str:
             f"{r['files_times_naive']:.1f}, {r['pack_times_naive']:.1f} |"
         )
     return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    cli.run(main, TrainingOptions)

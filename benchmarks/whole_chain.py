@@ -6,9 +6,20 @@ The table of labels has the columns image (below --photos) and emotion. In a
 photo with several boxes the largest counts, as in ``python -m fer.predict``.
 """
 
+import csv
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+import numpy as np
+from tqdm import tqdm
+
+from fer import cli
+from fer.errors import DataInvalid, DataMissing
+from fer.files import replacing
+from fer.labels import EMOTIONS, index
+from fer.photos.listing import File
 
 
 @dataclass
@@ -31,30 +42,15 @@ class ChainOptions:
     """Where the numbers go; by default benchmarks/results/whole_chain-MODEL.json."""
 
 
-if __name__ == "__main__":
-    from fer import cli
-
-    cli.run("benchmarks.whole_chain", ChainOptions)
-
-import csv
-import json
-
-import numpy as np
-from tqdm import tqdm
-
-from fer.errors import DataInvalid, DataMissing
-from fer.files import replacing
-from fer.labels import EMOTIONS, index
-from fer.photos.bulk import analyse
-from fer.photos.listing import File
-from fer.predictor import EmotionPredictor, default_model
-
 FREQUENT = ("neutral", "happiness", "sadness", "surprise", "anger")
 """Emotions with enough photos for a recall of their own."""
 
 
 def main(options: ChainOptions) -> None:
     """Print the table and write the JSON."""
+    from fer.photos.bulk import analyse
+    from fer.predictor import EmotionPredictor, default_model
+
     model = options.model or default_model()
     truths = read_labels(options.labels)
     files = [File(options.photos / name, Path(name)) for name in truths]
@@ -154,3 +150,7 @@ def table(result: dict) -> str:
             f"| recall of {name} | {recall['n']} | {recall['where_found']:.3f} | {recall['of_all']:.3f} |"
         )
     return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    cli.run(main, ChainOptions)
