@@ -1,10 +1,11 @@
-"""A batch of pictures in one block of memory, from the data set to the training step without another copy.
+"""A batch of images in one block of memory, from the data set to the training step without another copy.
 
 A ``DataLoader`` asks a data set that has ``__getitems__`` for a whole batch. Its
-usual collation then copies every picture into a new block; ``collate`` takes
-the block that is there.
+usual collation then copies every image into a new block; ``collate`` takes the
+block that the data set filled.
 """
 
+import math
 import operator
 from collections.abc import Sequence
 from typing import SupportsIndex
@@ -33,9 +34,9 @@ def block(shape: Sequence[int]) -> Tensor:
     """Return a new uint8 tensor, not filled; in a worker it is memory that the main process can read."""
     if get_worker_info() is None:
         return torch.from_numpy(np.empty(shape, np.uint8))  # NumPy asks for large pages, torch does not
-    size = int(np.prod(shape))
     # What torch's own collation does; share_memory_() would write everything a second time.
-    return torch.empty(0, dtype=torch.uint8).set_(torch.UntypedStorage._new_shared(size), 0, tuple(shape))
+    memory = torch.UntypedStorage._new_shared(math.prod(shape))
+    return torch.empty(0, dtype=torch.uint8).set_(memory).view(*shape)
 
 
 def resized(image: Tensor, size: Sequence[int]) -> Tensor:
@@ -47,17 +48,13 @@ def resized(image: Tensor, size: Sequence[int]) -> Tensor:
 
 
 def position(i: SupportsIndex) -> int:
-    """Return what stands between the brackets of ``dataset[i]``, if it is a whole number.
-
-    Raises:
-        TypeError: it is a slice, or something else that is none.
-    """
+    """Return the index of ``dataset[i]`` as an int; raise TypeError for a slice or another type."""
     try:
         return operator.index(i)
     except TypeError:
         raise TypeError(
             f"dataset[{i!r}]: expected an int, for one face. "
-            "For several: fer.datasets.splits.subset(dataset, [0, 1, 2])."
+            "For several: fer.datasets.splits.Subset(dataset, [0, 1, 2])."
         ) from None
 
 
@@ -65,4 +62,4 @@ def collate(items: Sequence) -> list[Tensor]:
     """Return ``[images, labels]`` of a batch: for ``DataLoader(collate_fn=collate)``, whatever the data set."""
     if isinstance(items, Batch):
         return [items.images, items.labels]
-    return default_collate(items)
+    return default_collate(list(items))

@@ -14,11 +14,11 @@ from fer.datasets.ferplus import FERPlus
 from fer.datasets.folders import PACK_PLAN, is_synthetic, pack_splits
 from fer.datasets.packed.reader import Packed, read_json
 from fer.datasets.split_names import own_name
-from fer.datasets.splits import Subset, hold_out, representative, subset
+from fer.datasets.splits import Subset, hold_out, representative
 from fer.datasets.synthetic.dataset import SyntheticFaces
 from fer.errors import DataInvalid, DataMissing
 
-FaceDataset = AffectNet8 | FERPlus | Packed
+OpenedDataset = AffectNet8 | FERPlus | Packed
 
 SPLITS = {"affectnet8": AFFECTNET8_SPLITS, "ferplus": ferplus.SPLITS, "sample": AFFECTNET8_SPLITS}
 DATA = tuple(SPLITS)
@@ -43,12 +43,12 @@ class _Found:
 
     data: str
     place: Path
-    open: Callable[..., FaceDataset]
+    open: Callable[..., OpenedDataset]
     splits: tuple[str, ...]
     title: str
 
 
-def find(root: str | Path = "dataset", split: str = "train", **options: Any) -> FaceDataset:
+def find(root: str | Path = "dataset", split: str = "train", **options: Any) -> OpenedDataset:
     """Open AffectNet8 if it is in ``root``, else FER+ if it is, else the sample, rendered now in ``root/synthetic``.
 
     AffectNet8 stands for every release of AffectNet: see ``fer.datasets.affectnet8.releases``.
@@ -78,7 +78,7 @@ def find(root: str | Path = "dataset", split: str = "train", **options: Any) -> 
     return dataset
 
 
-def open_split(data: str, root: str | Path, split: str, **options: Any) -> FaceDataset:
+def open_split(data: str, root: str | Path, split: str, **options: Any) -> OpenedDataset:
     """Open one split of the data set with that name.
 
     Args:
@@ -108,7 +108,7 @@ def open_split(data: str, root: str | Path, split: str, **options: Any) -> FaceD
     return _open(found, split, options)
 
 
-def data_of(dataset: FaceDataset | Subset) -> str:
+def data_of(dataset: OpenedDataset | Subset) -> str:
     """Return the name in ``DATA`` that a data set was opened by: every release of AffectNet is ``"affectnet8"``."""
     return dataset.name if dataset.name in DATA else "affectnet8"
 
@@ -124,7 +124,7 @@ def cut_train(data: str, root: str | Path, **options: Any) -> tuple[Subset, Subs
     """
     train = open_split(data, root, "train", **options)
     kept, held_out = hold_out(train)
-    parts = subset(train, kept), subset(train, held_out)
+    parts = Subset(train, kept), Subset(train, held_out)
     parts[1].split = f"{train.split}-{HELD_OUT}"
     return parts
 
@@ -132,7 +132,7 @@ def cut_train(data: str, root: str | Path, **options: Any) -> tuple[Subset, Subs
 def open_held_out(data: str, root: str | Path, limit: int | None = None, **options: Any) -> Subset:
     """Open the second part of ``cut_train``, or ``limit`` of its faces, every emotion among them."""
     part = cut_train(data, root, **options)[1]
-    return part if limit is None else subset(part, representative(part.labels, part.keys, limit))
+    return part if limit is None else Subset(part, representative(part.labels, part.keys, limit))
 
 
 def chooses(data: str, split: str | None) -> bool:
@@ -140,7 +140,7 @@ def chooses(data: str, split: str | None) -> bool:
     return split is not None and own_name(split, [CHOSEN_ON[data]]) is not None
 
 
-def _open(found: _Found, split: str, options: dict[str, Any]) -> FaceDataset:
+def _open(found: _Found, split: str, options: dict[str, Any]) -> OpenedDataset:
     own, title = own_name(split, found.splits), _TITLES[found.data]
     if own is None:
         raise DataInvalid(f"{title} has no split {split!r}; it has {', '.join(found.splits)}.")

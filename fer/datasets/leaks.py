@@ -1,17 +1,15 @@
-"""Find pictures that two data sets share: equal pixels, and near copies by a perceptual hash.
+"""Find images that two data sets share: equal pixels, and near copies by a perceptual hash.
 
-The near copies are found with ImageHash's ``phash``, 64 bits of which pairs of
-pictures share most when one is the other rescaled, recompressed, brighter or
-watermarked. How far to trust a distance was looked at on FER+, valid against
-test (majority, 10.0 million pairs), pair by pair:
+Near copies are found with ImageHash's ``phash``: most of its 64 bits stay when
+an image is rescaled, recompressed, brightened or watermarked. Pairs of FER+,
+valid against test (majority, 10.0 million pairs), looked at one by one:
 
     bits that differ   0    2    4    6    8
     pairs             46   12   20   22   58
-    another picture    0    0    0    2   about half
+    other images       0    0    0    2   about half
 
 So ``threshold=6`` finds 100 pairs there of which 2 are wrong, one in five
-million of those compared. Larger sets compare more: with ten billion pairs take
-4, and look at what is found.
+million of those compared. For ten billion pairs take 4, and look at the result.
 """
 
 import hashlib
@@ -23,9 +21,9 @@ import imagehash
 import numpy as np
 import torch
 from PIL import Image
-from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
+from fer.datasets.face_dataset import FaceDataset
 from fer.errors import DataInvalid
 
 
@@ -40,10 +38,10 @@ class Leak(NamedTuple):
 
 @dataclass(frozen=True)
 class Leaks:
-    """Pairs of samples with the same picture, ordered by ``i``; as long as there are pairs.
+    """Pairs of samples with the same image, ordered by ``i``; its length is their number.
 
     Attributes:
-        i, j: int64 (n,), positions in the first and the second set.
+        i, j: int64 (n,), indices in the first and the second set.
         distance: int64 (n,), bits of the perceptual hash that differ.
         exact: bool (n,), all pixels are equal.
     """
@@ -62,16 +60,16 @@ class Leaks:
 
     def __str__(self) -> str:
         exact = int(self.exact.sum())
-        return f"{exact:,} pairs of equal pictures, {len(self) - exact:,} of near copies"
+        return f"{exact:,} pairs of equal images, {len(self) - exact:,} of near copies"
 
 
-def leaks(a: Dataset, b: Dataset, threshold: int = 6) -> Leaks:
-    """Compare the pictures of two data sets, or of one with itself, by their contents.
+def leaks(a: FaceDataset, b: FaceDataset, threshold: int = 6) -> Leaks:
+    """Compare the images of two data sets, or of one with itself, by their contents.
 
     Args:
         a, b: data sets of uint8 images, i.e. opened without ``transform``. When
             they are the same object, pairs within it are returned, each once.
-        threshold: near copies differ in at most so many of 64 bits; -1 for equal pixels only.
+        threshold: near copies differ in at most this many of 64 bits; -1 for equal pixels only.
 
     Raises:
         DataInvalid: images that are not uint8.
@@ -93,7 +91,7 @@ def leaks(a: Dataset, b: Dataset, threshold: int = 6) -> Leaks:
     return Leaks(pairs[:, 0], pairs[:, 1], pairs[:, 2], pairs[:, 3].astype(bool))
 
 
-def _hashes(samples: Dataset) -> tuple[np.ndarray, np.ndarray]:
+def _hashes(samples: FaceDataset) -> tuple[np.ndarray, np.ndarray]:
     """Return SHA-256 of size and pixels, uint64 (N, 4), and the perceptual hash, uint64 (N,)."""
     digests, hashes = [], []
     for i in tqdm(range(len(samples)), "hashing", delay=1, leave=False, disable=None):
@@ -103,8 +101,8 @@ def _hashes(samples: Dataset) -> tuple[np.ndarray, np.ndarray]:
             raise DataInvalid(f"Found images of {kind}; leaks() compares uint8: open without transform.")
         pixels = np.ascontiguousarray(image.permute(1, 2, 0).numpy())
         digests.append(hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).digest())
-        picture = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
-        hashes.append(np.packbits(imagehash.phash(picture).hash.ravel()).tobytes())
+        pil_image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+        hashes.append(np.packbits(imagehash.phash(pil_image).hash.ravel()).tobytes())
     return (
         np.frombuffer(b"".join(digests), np.uint64).reshape(-1, 4),
         np.frombuffer(b"".join(hashes), np.uint64),

@@ -1,36 +1,27 @@
 """Cut a data set into parts that stay the same: by class, by seed, by the name of each sample.
 
-    train, valid, test = (subset(ds, part) for part in split_indices(ds))
-    print(leaks(train, test))
+    train, valid, test = (Subset(ds, part) for part in split_indices(ds))
+    print(leaks(train, test))  # fer.datasets.leaks
 
-A sample's place follows from its key and the seed alone, not from where it
-stands in a listing: another file system lists in another order, and a test
-face must not move to the training part because of it.
+A sample's part follows from its key and the seed alone, not from its place in
+a listing: another file system lists in another order, and a test face must not
+move to the training part because of it.
 """
 
 import hashlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import cast
 
 import numpy as np
 from torch.utils import data
 
+from fer.datasets.face_dataset import FaceDataset
 from fer.datasets.split_names import canonical
 from fer.errors import DataInvalid
 
-if TYPE_CHECKING:
-    from fer.datasets.leaks import Leaks
-
-
-class Labelled(Protocol):
-    """What is needed of a data set: a label and a unique key for each sample."""
-
-    labels: np.ndarray
-    keys: Sequence[str]
-
 
 def requested(split: str, classes: int, limit: int | None) -> str:
-    """Check what AffectNet's loaders are asked for; return the split's name: "valid" and "validation" are "val".
+    """Check the arguments of AffectNet's loaders; return the canonical name of the split.
 
     Raises:
         DataInvalid: other classes than 7 or 8, or a limit below 1.
@@ -48,22 +39,25 @@ def check_limit(limit: int | None) -> None:
 
 
 class Subset(data.Subset):
-    """Some samples of a data set, with their labels and keys; items are those of the data set.
+    """The samples of a data set at ``indices``, with their labels and keys; items are those of the data set.
 
     Attributes:
         labels: int64 (n,).
         keys: n names.
         name, split: the data set's.
+
+    Raises:
+        DataInvalid: a mask, or other indices that are no integers.
     """
 
-    def __init__(self, dataset: data.Dataset, indices: np.ndarray | Sequence[int]) -> None:
+    def __init__(self, dataset: FaceDataset, indices: np.ndarray | Sequence[int]) -> None:
         indices = np.asarray(indices)
         if indices.size and not np.issubdtype(indices.dtype, np.integer):
             raise DataInvalid(
-                f"Found indices of {indices.dtype}; expected whole numbers. Of a mask: np.flatnonzero(mask)."
+                f"Found indices of {indices.dtype}; expected integers. For a mask: np.flatnonzero(mask)."
             )
         indices = indices.astype(np.int64)
-        super().__init__(dataset, indices.tolist())
+        super().__init__(cast(data.Dataset, dataset), indices.tolist())
         self.labels = dataset.labels[indices]
         self.keys = [dataset.keys[i] for i in self.indices]
         self.name, self.split = dataset.name, dataset.split
@@ -72,64 +66,49 @@ class Subset(data.Subset):
         return f"Subset({len(self):,} of {self.dataset!r})"
 
 
-def subset(dataset: data.Dataset, indices: np.ndarray | Sequence[int]) -> Subset:
-    """Return the samples of ``dataset`` at ``indices``."""
-    return Subset(dataset, indices)
-
-
-def leaks(a: data.Dataset, b: data.Dataset, threshold: int = 6) -> "Leaks":
-    """Find pictures that ``a`` and ``b`` share, by their contents: see ``fer.datasets.leaks``."""
-    from fer.datasets import leaks as module  # ImageHash takes its time to import
-
-    return module.leaks(a, b, threshold)
-
-
 def split_indices(
-    samples: Labelled | tuple[np.ndarray, Sequence[str]],
-    fractions: Sequence[float] = (0.8, 0.1, 0.1),
-    seed: int = 0,
+    samples: FaceDataset, fractions: Sequence[float] = (0.8, 0.1, 0.1), seed: int = 0
 ) -> tuple[np.ndarray, ...]:
-    """Cut samples into disjoint parts with the same mixture of classes.
+    """Cut samples into disjoint parts with the same class frequencies.
 
     Each class is cut by itself, so each part has its fraction of every class,
     give or take one sample. The default is the protocol of the student project.
 
     Args:
-        samples: a data set with ``labels`` and ``keys``, or these two.
-        fractions: the share of each part; together 1.
+        samples: of them, ``labels`` and ``keys`` are used.
+        fractions: of each part; together 1.
         seed: another one gives other parts.
 
     Returns:
-        For each fraction the positions of its samples, int64, ascending.
+        For each fraction the indices of its samples, int64, ascending.
 
     Raises:
-        DataInvalid: fractions that are not shares of a whole, or keys that occur twice.
+        DataInvalid: fractions that do not add up to 1, or keys that occur twice.
     """
-    labels, keys = samples if isinstance(samples, tuple) else (samples.labels, samples.keys)
     if not fractions or min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-6:
         raise DataInvalid(
-            f"fractions={tuple(fractions)}; expected shares that add up to 1, e.g. (.8, .1, .1)."
+            f"fractions={tuple(fractions)}; expected fractions that add up to 1, e.g. (.8, .1, .1)."
         )
     ends = np.cumsum(fractions)
-    parts: list[list[np.ndarray]] = [[] for _ in fractions]
-    for members in _shuffled_classes(labels, keys, seed):
+    parts: list[list[np.ndarray]] = [[np.empty(0, np.int64)] for _ in fractions]
+    for members in _shuffled_classes(samples.labels, samples.keys, seed):
         # Rounded to 9 places first: .8 + .1 + .1 must not end below 1.
         cuts = np.rint(np.round(ends * len(members), 9)).astype(int)[:-1]
         for part, piece in zip(parts, np.split(members, cuts), strict=True):
             part.append(piece)
-    return tuple(np.sort(np.concatenate(part)) if part else np.empty(0, np.int64) for part in parts)
+    return tuple(np.sort(np.concatenate(part)) for part in parts)
 
 
-def hold_out(samples: Labelled, share: float = 0.1, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Cut samples into those to learn from and a ``share`` of each class to choose with.
+def hold_out(samples: FaceDataset, fraction: float = 0.1, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Cut samples into those to learn from and a ``fraction`` of each class to choose the epoch with.
 
     As ``split_indices`` does, but one sample is held out of each class that has two
     or more: a tenth of four faces would be none.
 
     Returns:
-        Positions of the two parts, int64, ascending.
+        Indices of the two parts, int64, ascending.
     """
-    kept, held_out = split_indices(samples, (1 - share, share), seed)
+    kept, held_out = split_indices(samples, (1 - fraction, fraction), seed)
     classes = _shuffled_classes(samples.labels, samples.keys, seed)
     without = [members for members in classes if len(members) > 1 and not np.isin(members, held_out).any()]
     moved = np.array([members[-1] for members in without], np.int64)
@@ -142,7 +121,7 @@ def representative(labels: np.ndarray, keys: Sequence[str], n: int, seed: int = 
     The choice for a smaller ``n`` is part of the choice for a larger one.
 
     Returns:
-        Positions, int64, ascending.
+        Indices, int64, ascending.
     """
     classes = _shuffled_classes(labels, keys, seed)
     if not classes:
@@ -152,11 +131,11 @@ def representative(labels: np.ndarray, keys: Sequence[str], n: int, seed: int = 
 
 
 def _shuffled_classes(labels: np.ndarray, keys: Sequence[str], seed: int) -> list[np.ndarray]:
-    """Return the positions of each class's samples, ordered by a seeded hash of their keys."""
+    """Return the indices of each class's samples, ordered by a seeded hash of their keys."""
     labels = np.asarray(labels)
     if len(set(keys)) != len(labels):
         raise DataInvalid(
-            f"{len(labels):,} labels with {len(set(keys)):,} different keys; expected a key of its own for each."
+            f"{len(labels):,} labels with {len(set(keys)):,} different keys; expected a unique key for each."
         )
     salt = int(seed).to_bytes(8, "little", signed=True)
     hashes = [
@@ -164,4 +143,4 @@ def _shuffled_classes(labels: np.ndarray, keys: Sequence[str], seed: int) -> lis
         for key in keys
     ]
     order = np.argsort(np.frombuffer(b"".join(hashes), ">u8"), kind="stable")
-    return [order[labels[order] == one] for one in np.unique(labels)]
+    return [order[labels[order] == label] for label in np.unique(labels)]

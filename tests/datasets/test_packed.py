@@ -107,7 +107,7 @@ def test_a_transform_is_applied_in_batches_too(source, out):
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_loader_gives_the_same_from_either(source, out, workers, packed):
     faces = pack(source, out, 24, shard_rows=4) if packed else source
-    part = splits.subset(faces, np.arange(1, 11))
+    part = splits.Subset(faces, np.arange(1, 11))
     batches = list(DataLoader(part, 4, num_workers=workers, collate_fn=collate))
     assert torch.equal(torch.cat([images for images, _ in batches]), torch.stack([i for i, _ in part]))
     assert torch.cat([labels for _, labels in batches]).tolist() == part.labels.tolist()
@@ -305,7 +305,7 @@ def test_broken_images_stop_packing_or_are_left_out(source, out, capsys):
     assert "10 faces of 24x24 pixels" in (printed := capsys.readouterr().out) and "1 broken" in printed
     made = Packed(out)
     assert "train/12" not in made.keys and len(made) == 10
-    assert same(made, splits.subset(source, [i for i in range(11) if i != 4]))
+    assert same(made, splits.Subset(source, [i for i in range(11) if i != 4]))
     assert made.annotations(4).valence == 0.25 and made.annotations(4).arousal is None
 
 

@@ -16,7 +16,7 @@ from fer import plots
 from fer.checkpoint import load, save
 from fer.datasets import AffectNet8, SyntheticFaces
 from fer.datasets.packed import pack
-from fer.datasets.splits import subset
+from fer.datasets.splits import Subset
 from fer.errors import DataInvalid
 from fer.evaluation.predictions import Predictions, predict
 from fer.evaluation.recorded import RecordedModel, record
@@ -283,7 +283,7 @@ def test_affectnet8_gives_them_for_all_faces(tmp_path):
         note = faces.annotations(i)
         one = [NAN if value is None else value for value in (note.valence, note.arousal)]
         assert np.array_equal(one, [faces.valence[i], faces.arousal[i]], equal_nan=True)
-    assert np.array_equal(known(subset(faces, [3, 0])), [[NAN, 0.125], [0.5, -0.25]], equal_nan=True)
+    assert np.array_equal(known(Subset(faces, [3, 0])), [[NAN, 0.125], [0.5, -0.25]], equal_nan=True)
     few = AffectNet8(tmp_path, limit=2)
     assert np.array_equal(few.valence, faces.valence[few.ids], equal_nan=True)
 
