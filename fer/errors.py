@@ -1,25 +1,25 @@
-"""Errors that are the user's to mend: scripts show the message alone, without a traceback.
+"""Errors that the user can fix: scripts show the message alone, without a traceback.
 
 A message says what was found, what was expected and what to do next.
 """
 
 
 class UserError(Exception):
-    """Something outside this code is not as it must be."""
+    """A file, option, device or network is not as the code needs it."""
 
     exit_code = 1
-    """What a script that ends with this error ends with: see ``fer.cli``."""
+    """Exit status of a script that ends with this error: see ``fer.cli``."""
 
 
 class DataMissing(UserError, FileNotFoundError):
-    """A file or folder is not there."""
+    """A file, folder or package is missing."""
 
     def __str__(self) -> str:
         return str(self.args[0])  # FileNotFoundError would print an errno
 
 
 class DataInvalid(UserError, ValueError):
-    """A file, or a value that was asked for, is there but wrong."""
+    """A file or an option has a value that cannot be used."""
 
 
 class DeviceError(UserError, OSError):

@@ -1,4 +1,4 @@
-"""Look inside a network: its layers one by one, and where in a picture it looks."""
+"""Look inside a network: its layers one by one, and where in an image it looks."""
 
 from dataclasses import dataclass
 
@@ -8,16 +8,12 @@ import torch.nn.functional as F
 from captum.attr import LayerGradCam
 from torch import Tensor, nn
 
-from fer.errors import DataInvalid
 from fer.model import FaceNetwork
-
-LAST_MAPS = ("conv5", "blocks", "layer4")
-"""Where each architecture still knows places in the picture for the last time: baseline, EmotionNet, ResNet18."""
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer as a picture passes through it: its name, kind, output (without the batch axis) and parameters."""
+    """One layer as an image passes through it: its name, kind, output shape (without the batch axis) and parameters."""
 
     name: str
     kind: str
@@ -26,7 +22,7 @@ class Layer:
 
 
 def layers(model: FaceNetwork) -> list[Layer]:
-    """Return the layers of a network of ``fer.model.build`` in the order in which a picture passes them.
+    """Return the layers of a network in the order in which an image passes them.
 
     Pooling and ReLU that are plain functions leave no row: they have no
     parameters, and show in the next layer's shape.
@@ -37,10 +33,10 @@ def layers(model: FaceNetwork) -> list[Layer]:
         own = sum(p.numel() for p in module.parameters())
         found.append(Layer(name, type(module).__name__, tuple(output.shape[1:]), own))
 
-    leaves = [(name, module) for name, module in model.named_modules() if not list(module.children())]
     hooks = [
         module.register_forward_hook(lambda m, _, output, name=name: note(name, m, output))
-        for name, module in leaves
+        for name, module in model.named_modules()
+        if not list(module.children())
     ]
     was_training = model.training
     try:
@@ -54,35 +50,28 @@ def layers(model: FaceNetwork) -> list[Layer]:
 
 
 def first_convolution(model: FaceNetwork) -> nn.Conv2d:
-    """Return the convolution that sees the picture."""
+    """Return the convolution that sees the image."""
     return next(module for module in model.modules() if isinstance(module, nn.Conv2d))
 
 
 def grad_cam(model: FaceNetwork, image: Tensor, target: int | None = None) -> tuple[np.ndarray, int]:
-    """Where in a picture a network finds what speaks for a class (Grad-CAM, Selvaraju et al. 2017).
+    """Return where in an image a network finds evidence for a class (Grad-CAM, Selvaraju et al. 2017).
 
     Args:
-        model: of ``fer.model.build``, in eval mode.
+        model: in eval mode.
         image: uint8 (C, H, W), RGB or grey.
-        target: class index; what the network predicts by default.
+        target: class index; by default the predicted one.
 
     Returns:
-        The map, float32 (H, W) from 0 to 1, 1 at its strongest place, all 0
-        when nothing speaks for the class; and the class.
-
-    Raises:
-        DataInvalid: the network has none of the layers ``LAST_MAPS``.
+        The map, float32 (H, W) from 0 to 1, 1 at its strongest place, all 0 where there is
+        no evidence for the class; and the class.
     """
-    layer = next((getattr(model, name) for name in LAST_MAPS if hasattr(model, name)), None)
-    if layer is None:
-        raise DataInvalid(
-            f"{type(model).__name__} has none of the layers {', '.join(LAST_MAPS)} that Grad-CAM reads."
-        )
     device = next(model.parameters()).device
     x = model.preprocess(image)[None].to(device).requires_grad_()  # also where all weights are frozen
     if target is None:
         with torch.no_grad():
             target = int(model(x).argmax())
+    layer = model.get_submodule(model.last_maps)
     strength = LayerGradCam(model, layer).attribute(x, target=target, relu_attributions=True).detach()
     strength = F.interpolate(strength, image.shape[-2:], mode="bilinear")[0, 0]
     return (strength / strength.max().clamp(min=1e-12)).cpu().numpy(), target

@@ -12,11 +12,10 @@ from fer.errors import DataInvalid
 
 
 def check_output(option: str, path: Path) -> None:
-    """Say before the work begins that a file could not be written after it.
+    """Refuse, before the work begins, a file that could not be written after it.
 
     Raises:
-        DataInvalid: ``path`` is a folder or ``-``, or the folder that it is to lie in is a file or not for this
-            user to write.
+        DataInvalid: ``path`` is a folder or ``-``, or its folder is a file or cannot be written to.
     """
     if str(path) == "-":
         raise DataInvalid(
@@ -25,27 +24,27 @@ def check_output(option: str, path: Path) -> None:
         )
     if path.is_dir():
         raise DataInvalid(f"{option} {path} is a folder; expected the name of a file to write.")
-    if path.exists():  # perhaps a pipe
-        return
-    around = next(folder for folder in _target(path).absolute().parents if folder.exists())
-    if not around.is_dir() or not os.access(around, os.W_OK):
-        what = "may not be written to" if around.is_dir() else "is no folder"
-        raise DataInvalid(f"{option} {path} cannot be written: {around} {what}. Choose another place.")
+    if not path.exists():  # perhaps a pipe
+        _check_writable(option, path, _target(path).absolute().parent)
 
 
 def check_output_folder(option: str, path: Path) -> None:
-    """Say before the work begins that nothing could be written into a folder, which is made then if it is missing.
+    """Refuse, before the work begins, a folder that cannot be written to, or not be made.
 
     Raises:
-        DataInvalid: ``path`` is a file, or neither it nor the folder that it is to lie in can be written to.
+        DataInvalid: ``path`` is a file, or neither it nor the nearest folder around it can be written to.
     """
     if os.path.isfile(path):
         raise DataInvalid(
             f"{option} {path} is a file; expected a folder to write into. Choose another folder."
         )
-    around = next(folder for folder in (path.absolute(), *path.absolute().parents) if os.path.exists(folder))
+    _check_writable(option, path, path.absolute())
+
+
+def _check_writable(option: str, path: Path, folder: Path) -> None:
+    around = next(parent for parent in (folder, *folder.parents) if os.path.exists(parent))
     try:
-        # Tried, not asked for: rights say little of disks that are read-only, and nothing to root.
+        # Writes, because permissions do not tell of read-only disks, nor do they bind root.
         with TemporaryFile(dir=around):
             pass
     except OSError as error:
@@ -58,17 +57,17 @@ def check_output_folder(option: str, path: Path) -> None:
 def replacing(path: str | Path) -> Iterator[Path]:
     """Give a temporary path beside ``path`` (same ending); rename it to ``path`` when the block succeeds.
 
-    A link stays, and what it leads to is replaced. A pipe or device stays, too:
-    what was written is then copied into it. An OSError that does not say which
-    file it is of, as that of a full disk, says it then.
+    A link stays, and its target is replaced. A pipe or device stays, too: the
+    temporary file is then copied into it. An OSError without a file name, such
+    as that of a full disk, gets this one.
     """
     path = Path(path)
     if path.exists() and not (path.is_file() or path.is_dir()):
         with TemporaryDirectory() as folder:  # beside a device there may be no place for files
             temporary = Path(folder) / path.name
             yield temporary
-            with temporary.open("rb") as whole, path.open("wb") as reader:
-                shutil.copyfileobj(whole, reader)
+            with temporary.open("rb") as source, path.open("wb") as pipe:
+                shutil.copyfileobj(source, pipe)
         return
     target = _target(path)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -85,7 +84,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 
 def check_same_options(record: Path, then: Mapping, now: Mapping, option: str) -> None:
-    """Refuse to go on with a run that was begun with other options; one that is new since then is not compared.
+    """Refuse to resume a run with other options; an option that is new since then is not compared.
 
     Args:
         record: file or folder of the run.
@@ -104,10 +103,10 @@ def check_same_options(record: Path, then: Mapping, now: Mapping, option: str) -
 
 
 def _target(path: Path) -> Path:
-    """Return where a link leads, though nothing be there; any other path as it is."""
+    """Return the target of a link, even a missing one; any other path as it is."""
     return Path(os.path.realpath(path)) if path.is_symlink() else path
 
 
 def unique() -> str:
-    """Return a text that no other process uses; machines that share a folder may give two the same number."""
+    """Return a text that no other process uses; machines that share a folder may have the same process number."""
     return f"{os.getpid()}-{secrets.token_hex(4)}"

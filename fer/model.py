@@ -19,13 +19,14 @@ class FaceNetwork(nn.Module):
     ``model(x, both=True)`` gives logits and valence and arousal (N, 2), from -1 to 1, or None in
     place of these from a network that does not predict them.
 
-    A subclass gives its own ``arch``, ``preprocess``, ``smallest`` and ``outputs``.
+    A subclass gives its own ``arch``, ``preprocess``, ``last_maps``, ``smallest`` and ``outputs``.
 
     Attributes:
         preprocess: what turns uint8 images into the input; scoring and the demos take it from here.
         arch: name in ``ARCHITECTURES``; a network without one cannot be saved with a card.
         num_classes: number of logits.
         valence_arousal: whether the network predicts valence and arousal, too.
+        last_maps: name of the last layer that knows places in the image, for Grad-CAM.
         n_outputs: outputs of the last layer: the logits, and two more for valence and arousal.
         options: arguments of the constructor, where they differ from its defaults.
         started_from: card of the trained network whose weights this one began with.
@@ -34,6 +35,7 @@ class FaceNetwork(nn.Module):
     """
 
     preprocess: Preprocess
+    last_maps: str
     arch: str = ""
     started_from: dict | None = None
     smallest: int = 1
@@ -72,7 +74,7 @@ class BaselineCNN(FaceNetwork):
     """
 
     arch, preprocess = "baseline", Preprocess(size=224, channels=3, scaling="image")
-    smallest, any_size = 224, False
+    last_maps, smallest, any_size = "conv5", 224, False
 
     def __init__(self, num_classes: int = len(EMOTIONS), valence_arousal: bool = False) -> None:
         super().__init__(num_classes, valence_arousal)
@@ -106,7 +108,7 @@ class EmotionNet(FaceNetwork):
     """
 
     arch, preprocess = "emotion_net", Preprocess(size=48, channels=1, scaling="image")
-    smallest = 16
+    last_maps, smallest = "blocks", 16
 
     def __init__(
         self,
@@ -136,9 +138,8 @@ class Residual(nn.Module):
         super().__init__()
         stride = 1 if c_in == c_out else 2
         last = conv_bn(c_out, c_out)
-        nn.init.zeros_(
-            last[1].get_parameter("weight")
-        )  # the block starts as its shortcut: steadier first steps
+        # The block starts as its shortcut, which steadies the first steps.
+        nn.init.zeros_(last[1].get_parameter("weight"))
         self.body = nn.Sequential(conv_bn(c_in, c_out, stride), nn.ReLU(), last, SqueezeExcitation(c_out))
         halve = nn.Sequential(nn.AvgPool2d(2, ceil_mode=True), conv_bn(c_in, c_out, kernel=1))
         self.shortcut = nn.Identity() if stride == 1 else halve
@@ -184,11 +185,10 @@ class ResNet18(FaceNetwork):
         DataMissing: the weights are not on this machine and cannot be downloaded.
     """
 
-    arch = "resnet18"
+    arch, last_maps, smallest = "resnet18", "layer4", 32
     preprocess = Preprocess(
         size=224, channels=3, scaling="fixed", mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)
     )
-    smallest = 32
     fc: nn.Linear
 
     def __init__(

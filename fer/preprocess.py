@@ -25,10 +25,9 @@ class Preprocess:
     Args:
         size: side of the square input of the network, in pixels.
         channels: 1 (grey, BT.601 weights) or 3 (grey images are repeated).
-        scaling: ``"image"``: each image to mean 0 and deviation 1, which takes
-            out most of what light and camera add; ``"fixed"``: to 0-1, minus
-            ``mean``, over ``std``; ``"raw"``: 0-255 as it is (the published
-            student checkpoint was trained so).
+        scaling: ``"image"``: each image to mean 0 and standard deviation 1, which removes most
+            differences of light and camera; ``"fixed"``: to 0-1, minus ``mean``, over ``std``;
+            ``"raw"``: 0-255 as it is (the published student checkpoint was trained so).
         mean, std: for ``"fixed"``, one value for all channels or one each, on the 0-1 scale.
 
     Raises:
@@ -48,16 +47,17 @@ class Preprocess:
             raise DataInvalid(f"Preprocess(scaling={self.scaling!r}): expected 'image', 'fixed' or 'raw'.")
         object.__setattr__(self, "mean", tuple(self.mean))  # JSON brings lists
         object.__setattr__(self, "std", tuple(self.std))
-        if (
-            not isinstance(self.size, Integral)
-            or self.size < 1
-            or not {len(self.mean), len(self.std)} <= {1, self.channels}
-        ):
+        valid = (
+            (isinstance(self.size, Integral) and self.size >= 1)
+            and {len(self.mean), len(self.std)} <= {1, self.channels}
+            and all(map(math.isfinite, (*self.mean, *self.std)))
+            and min(self.std) > 0
+        )
+        if not valid:
             raise DataInvalid(
-                f"{self}: expected a whole size of 1 or more, and one mean and std or one a channel."
+                f"{self}: expected a size of 1 pixel or more, and a finite mean and an std above 0, one for all "
+                "channels or one for each."
             )
-        if not all(map(math.isfinite, (*self.mean, *self.std))) or min(self.std) <= 0:
-            raise DataInvalid(f"{self}: expected numbers, and an std above 0.")
 
     def __call__(self, image: Tensor) -> Tensor:
         """Return the network input."""
@@ -71,8 +71,8 @@ class Preprocess:
         if x.shape[-2:] == (self.size, self.size):
             return x
         batch = x.float().reshape(-1, *x.shape[-3:])
-        smaller = self.size < max(x.shape[-2:])  # smoothing matters only then, and costs
-        batch = F.interpolate(batch, (self.size, self.size), mode="bilinear", antialias=smaller)
+        shrinks = self.size < max(x.shape[-2:])  # smoothing matters only then, and costs time
+        batch = F.interpolate(batch, (self.size, self.size), mode="bilinear", antialias=shrinks)
         return batch.reshape(*x.shape[:-2], self.size, self.size)
 
     def _scale(self, x: Tensor) -> Tensor:
@@ -104,22 +104,22 @@ def check(image: Tensor) -> None:
 
 
 def _standardize(images: Tensor) -> Tensor:
-    """Do what ``_scale`` does to images of uint8 (..., C, H, W) on the CPU, by OpenCV: two passes instead of seven."""
+    """Return what ``_scale`` gives for uint8 (..., C, H, W) on the CPU: OpenCV takes two passes, torch seven."""
     faces = images.reshape(-1, *images.shape[-3:])
     n, channels, height, width = faces.shape
-    last = faces.is_contiguous(memory_format=torch.channels_last)
-    old = (faces.permute(0, 2, 3, 1) if last else faces.contiguous()).numpy()
-    old = old.reshape(n, height, width * channels)
-    new = np.empty(old.shape, np.float32)
+    channels_last = faces.is_contiguous(memory_format=torch.channels_last)
+    pixels = (faces.permute(0, 2, 3, 1) if channels_last else faces.contiguous()).numpy()
+    pixels = pixels.reshape(n, height, width * channels)
+    scaled = np.empty(pixels.shape, np.float32)
 
     def scale(k: int) -> None:
-        mean, std = (value.item() for value in cv2.meanStdDev(old[k]))
+        mean, std = (value.item() for value in cv2.meanStdDev(pixels[k]))
         gain = 1 / max(std, 1.0)
-        cv2.addWeighted(old[k], gain, old[k], 0, -mean * gain, new[k], cv2.CV_32F)
+        cv2.addWeighted(pixels[k], gain, pixels[k], 0, -mean * gain, scaled[k], cv2.CV_32F)
 
     for_each(n, scale)
-    x = torch.from_numpy(new)
-    x = x.view(n, height, width, channels).permute(0, 3, 1, 2) if last else x.view(faces.shape)
+    x = torch.from_numpy(scaled)
+    x = x.view(n, height, width, channels).permute(0, 3, 1, 2) if channels_last else x.view(faces.shape)
     return x.reshape(images.shape)
 
 

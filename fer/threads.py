@@ -1,4 +1,4 @@
-"""Do the same to many pictures at once, on as many threads as torch may use: one in a process that only reads."""
+"""Run one function on many images, on as many threads as torch may use: a single one in a worker of a DataLoader."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -9,17 +9,15 @@ import torch
 def for_each(n: int, work: Callable[[int], None]) -> None:
     """Call ``work(0)`` to ``work(n - 1)``, in no particular order; an error in one of them is raised here.
 
-    It brings something where ``work`` spends its time in a library that frees
-    Python meanwhile, as OpenCV does.
+    It saves time where ``work`` is mostly a library call that releases the GIL, as OpenCV's do.
     """
     threads = max(1, min(torch.get_num_threads(), n))
 
-    def share(first: int) -> None:
+    def every_nth(first: int) -> None:  # a task for each image would cost more than some images
         for k in range(first, n, threads):
             work(k)
 
     if threads == 1:
-        return share(0)
+        return every_nth(0)
     with ThreadPoolExecutor(threads) as pool:
-        for _ in pool.map(share, range(threads)):
-            pass
+        list(pool.map(every_nth, range(threads)))

@@ -300,7 +300,7 @@ def test_a_copy_too_large_for_its_kind_of_file_becomes_a_png(tmp_path, model):
 def test_places_that_do_not_fit_are_refused_before_the_work(tmp_path, model, scene, table, copies):
     photo = save(tmp_path / "in" / "a.png", scene)
     (tmp_path / "file").touch()
-    with pytest.raises(DataInvalid, match=r"expected|is no folder"):
+    with pytest.raises(DataInvalid, match=r"expected|Not a directory"):
         predict(model, photo, csv=tmp_path / table, save_annotated=copies and tmp_path / copies)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "in"]
 

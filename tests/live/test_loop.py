@@ -317,7 +317,7 @@ def test_a_file_is_not_replaced_by_what_is_made_of_it(tmp_path):
         ({"save": "a.mp4", "csv": "./a.mp4"}, "expected a name for each"),
         ({"save": "folder.mp4"}, "is a folder"),
         ({"timeline": "folder.png"}, "is a folder"),
-        ({"timeline": "file/a.png"}, "file is no folder"),
+        ({"timeline": "file/a.png"}, "file: Not a directory"),
         ({"csv": "a.csv", "save": "a.avi"}, r"ends in \.mp4"),
     ],
 )
