@@ -9,7 +9,6 @@ import base64
 import io
 import os
 import re
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +17,14 @@ from typing import Annotated
 import tyro
 from PIL import Image
 
+from fer import cli
+from fer.errors import DataMissing
+
 FOLDER = Path(__file__).parent
 PARAMETERS = "parameters"
 LARGE = 150_000  # characters of base64
 BAR = re.compile(r"\d+%\|.*\||\d+ ?\w*/s|\?\w*/s")
-"""What a line of tqdm's looks like."""
+"""A line of tqdm's."""
 
 
 @dataclass
@@ -36,7 +38,7 @@ class RunOptions:
 
 
 def execute(path: Path, values: Mapping[str, object] | None = None, timeout: int = 1800):
-    """Return a notebook with its outputs, run in its own folder; the file stays as it is.
+    """Return a notebook with its outputs, run in its own folder; the file does not change.
 
     Args:
         path: the .ipynb.
@@ -86,10 +88,10 @@ def parameters(source: str) -> set[str]:
 
 
 def tidy(notebook) -> None:
-    """Make a notebook that was run fit to be kept.
+    """Remove what a saved notebook cannot show, and make it small.
 
-    Finished progress bars and widgets go: they are nothing without a running
-    kernel. Large pictures, which are photos, become JPEGs of a tenth of their size.
+    Progress bars and widgets need a running kernel. Large images, which are
+    photos, become JPEGs of a tenth of their size.
     """
     for cell in notebook.cells:
         if cell.cell_type == "code":
@@ -120,21 +122,18 @@ def _shrink(data: dict) -> None:
         data["image/jpeg"] = base64.b64encode(buffer.getvalue()).decode()
 
 
-def main(options: RunOptions) -> int | None:
-    """Run the notebooks that were asked for."""
+def main(options: RunOptions) -> None:
+    """Run the notebooks and write them with their outputs."""
     import nbformat
 
     os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")  # else kernels warn about frozen modules
-    paths = [
-        path for path in sorted(FOLDER.glob("*.ipynb")) if path.name.startswith(options.notebooks or ("",))
-    ]
+    every = sorted(FOLDER.glob("*.ipynb"))
+    paths = [path for path in every if path.name.startswith(options.notebooks or ("",))]
     if not paths:
-        names = ", ".join(path.name for path in sorted(FOLDER.glob("*.ipynb")))
-        print(
-            f"error: no notebook begins with {' or '.join(options.notebooks)}; there are {names}.",
-            file=sys.stderr,
+        names = ", ".join(path.name for path in every)
+        raise DataMissing(
+            f"No notebook begins with {' or '.join(options.notebooks)}; expected one of {names}."
         )
-        return 1
     for path in paths:
         print(f"running {path.name} …", flush=True)
         notebook = execute(path, timeout=options.timeout)
@@ -142,8 +141,7 @@ def main(options: RunOptions) -> int | None:
         temporary = path.with_name(f".{path.name}.tmp")
         nbformat.write(notebook, temporary)
         temporary.replace(path)
-    return None
 
 
 if __name__ == "__main__":
-    sys.exit(main(tyro.cli(RunOptions, prog="python notebooks/run.py")))
+    cli.run(main, RunOptions)
