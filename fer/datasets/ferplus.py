@@ -95,34 +95,28 @@ class FERPlus(Dataset):
         names, votes = _read_votes(locate(root).joinpath(FOLDERS[split]))
 
         counted = np.where(votes > 1, votes, 0)
-        top = counted.argmax(1)
-        kept = (top < len(EMOTIONS)) & (counted.max(1) > 0)
+        top, most = counted.argmax(1), counted.max(1)  # a tie goes to the earlier of FER+'s columns
+        kept = (top < len(EMOTIONS)) & (most > 0)
         if labels == "majority":
-            kept &= 2 * counted.max(1) > counted.sum(1)
-        labels_of = _LABELS[np.where(kept, top, 0)]  # a tie goes to the earlier of FER+'s columns
+            kept &= 2 * most > counted.sum(1)
         rows = np.flatnonzero(kept)
         keys = [f"{split}/{name}" for name in names]
-        if limit is not None:
-            rows = rows[representative(labels_of[rows], [keys[i] for i in rows], limit)]
+        rows = rows[representative(_LABELS[top[rows]], [keys[i] for i in rows], limit)]
 
         emotions = counted[rows][:, _COLUMNS]
         self.votes = votes[rows]
         self.vote_distribution = (emotions / emotions.sum(1, keepdims=True)).astype(np.float32)
-        self.labels = labels_of[rows]
-        self.keys = [keys[i] for i in rows]
-        self._names = [names[i] for i in rows]
+        self.labels = _LABELS[top[rows]]
+        self._names, self.keys = [names[i] for i in rows], [keys[i] for i in rows]
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def __getitem__(self, i: int) -> tuple[Tensor, int | Tensor]:
         i = position(i)
-        image = self.images[i]
-        if self.transform is not None:
-            image = self.transform(image)
-        return image, torch.from_numpy(self.vote_distribution[i]) if self.kind == "soft" else int(
-            self.labels[i]
-        )
+        image = self.images[i] if self.transform is None else self.transform(self.images[i])
+        soft = self.kind == "soft"
+        return image, torch.from_numpy(self.vote_distribution[i]) if soft else int(self.labels[i])
 
     @cached_property
     def images(self) -> Tensor:

@@ -115,17 +115,17 @@ def hold_out(samples: FaceDataset, fraction: float = 0.1, seed: int = 0) -> tupl
     return np.setdiff1d(kept, moved), np.union1d(held_out, moved)
 
 
-def representative(labels: np.ndarray, keys: Sequence[str], n: int, seed: int = 0) -> np.ndarray:
-    """Choose ``n`` samples: one of each class first, then in proportion to the classes.
+def representative(labels: np.ndarray, keys: Sequence[str], n: int | None, seed: int = 0) -> np.ndarray:
+    """Choose at most ``n`` samples: one of each class first, then in proportion to the classes; all for None.
 
     The choice for a smaller ``n`` is part of the choice for a larger one.
 
     Returns:
         Indices, int64, ascending.
     """
+    if n is None or n >= len(labels):
+        return np.arange(len(labels))
     classes = _shuffled_classes(labels, keys, seed)
-    if not classes:
-        return np.empty(0, np.int64)
     depth = np.concatenate([np.arange(len(members)) / len(members) for members in classes])
     return np.sort(np.concatenate(classes)[np.argsort(depth, kind="stable")[:n]])
 

@@ -127,6 +127,15 @@ def test_synthetic_faces_follow_those_of_ferplus(ferplus):
         assert label == both.labels[i]
         assert EMOTIONS[label] in (emotion, "neutral")
     assert set(both.labels[3:]) > {0}
+    assert torch.equal(
+        WithSynthetic(faces, people=1).synthetic, both.synthetic[:8]
+    )  # the same people each time
+    assert not torch.equal(both.synthetic[:8], both.synthetic[8:])
+    assert both[-1][1] == both[len(both) - 1][1] == both.labels[-1]
+    with pytest.raises(IndexError):
+        both[len(both)]
+    with pytest.raises(TypeError, match="expected an int"):
+        both[:2]
 
 
 @pytest.mark.parametrize(
@@ -150,12 +159,6 @@ def test_targets_are_soft_if_those_of_ferplus_are(ferplus):
     assert torch.equal(targets.sum(1), torch.ones(len(both)))
 
 
-def test_the_same_people_each_time_and_more_of_them_change_nothing(ferplus):
-    one, two = (WithSynthetic(FERPlus(ferplus), people).synthetic for people in (1, 2))
-    assert torch.equal(one, two[:8])
-    assert not torch.equal(two[:8], two[8:])
-
-
 def test_they_join_the_training_faces_alone_and_the_card_records_it(ferplus, tmp_path):
     config = TrainConfig(data="ferplus", root=ferplus, synthetic=1, model="emotion_net", size=16, epochs=1)
     assert [len(part) for part in training_splits(config)] == [3 + 8, 2]
@@ -168,13 +171,3 @@ def test_they_join_the_training_faces_alone_and_the_card_records_it(ferplus, tmp
 def test_they_are_for_ferplus(tmp_path):
     with pytest.raises(DataInvalid, match=r"--synthetic is for --data ferplus"):
         train(TrainConfig(data="sample", synthetic=1, out=tmp_path))
-
-
-def test_an_item_is_asked_for_as_of_any_other_set(ferplus):
-    both = WithSynthetic(FERPlus(ferplus), 1)
-    assert both[-1][1] == both[len(both) - 1][1] == both.labels[-1]
-    assert torch.equal(both[-1][0], both[len(both) - 1][0])
-    with pytest.raises(IndexError):
-        both[len(both)]
-    with pytest.raises(TypeError, match="expected an int"):
-        both[:2]

@@ -13,6 +13,4 @@ memory finds any of them at once and is shared by all processes of a machine.
 
 from fer.lazy import exports
 
-__getattr__, __dir__ = exports(
-    __name__, {"Packed": "reader", "pack": "writer", "pack_name": "reader", "splits": "reader"}
-)
+__getattr__, __dir__ = exports(__name__, {"Packed": "reader", "pack": "writer"})

@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 
 from fer.datasets.affectnet8.dataset import Annotations
 from fer.datasets.collate import Batch, block, position
-from fer.datasets.folders import PACK_PLAN, pack_splits
+from fer.datasets.folders import PACK_PLAN
 from fer.datasets.splits import representative, requested
 from fer.errors import DataInvalid, DataMissing
 from fer.files import replacing
@@ -66,8 +66,7 @@ class Packed(Dataset):
         faces = _faces(self.folder, self.manifest)
         keys = faces["keys"].tobytes().decode("utf-8", "surrogateescape").split("\n")
         kept = np.flatnonzero(faces["labels"] < classes)
-        if limit is not None and limit < len(kept):
-            kept = kept[representative(faces["labels"][kept], [keys[i] for i in kept], limit)]
+        kept = kept[representative(faces["labels"][kept], [keys[i] for i in kept], limit)]
         if not len(kept):
             raise DataInvalid(f"{self.folder} holds no face of these classes.")
         self.keys = [keys[i] for i in kept]
@@ -139,25 +138,13 @@ class Packed(Dataset):
         return pixels.view(np.ndarray)
 
     def _check_size(self, shard: dict) -> None:
-        try:
-            found = os.stat(self.folder / shard["file"]).st_size
-        except FileNotFoundError:
-            raise self._damaged(shard, "it is missing") from None
-        if found != shard["bytes"]:
-            raise self._damaged(shard, f"{found:,} bytes, expected {shard['bytes']:,}")
+        path = self.folder / shard["file"]
+        found = f"{path.stat().st_size:,} bytes" if path.is_file() else "it is missing"
+        if found != (expected := f"{shard['bytes']:,} bytes"):
+            raise self._damaged(shard, f"{found}, expected {expected}")
 
     def _damaged(self, shard: dict, what: str) -> DataInvalid:
         return DataInvalid(f"{self.folder / shard['file']} is damaged: {what}. {_how_to_repair(self.folder)}")
-
-
-def splits(root: str | Path) -> tuple[str, ...]:
-    """Return the names of the splits of a pack, finished or not."""
-    return tuple(folder.name for folder in pack_splits(root))
-
-
-def pack_name(root: str | Path) -> str:
-    """Return the name of the data set that a pack holds."""
-    return read_json(pack_splits(root)[0] / PACK_PLAN)["name"]
 
 
 def read_json(path: Path) -> dict:
