@@ -47,7 +47,7 @@ def test_help_answers_without_heavy_imports(script):
 
 
 @pytest.mark.parametrize(
-    ("module", "arguments", "code", "said"),
+    ("module", "arguments", "code", "message"),
     [
         ("fer.train", ["--no-such-option"], 2, "--no-such-option"),
         ("fer.evaluate", ["--data", "imagenet"], 2, "imagenet"),
@@ -64,11 +64,11 @@ def test_help_answers_without_heavy_imports(script):
         ("fer.webcam", ["--width", "640", "--no-window"], 1, "--width and --height go together"),
     ],
 )
-def test_mistakes_end_with_a_line_and_no_traceback(module, arguments, code, said, tmp_path):
+def test_mistakes_end_with_a_line_and_no_traceback(module, arguments, code, message, tmp_path):
     command = [sys.executable, "-m", module, *arguments]
     run = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert run.returncode == code
-    assert said in run.stderr
+    assert message in run.stderr
     assert "Traceback" not in run.stderr + run.stdout
     assert not list(tmp_path.iterdir())
 
@@ -80,35 +80,21 @@ class Options:
     times: int = 1
 
 
-@pytest.fixture
-def script(monkeypatch):
-    """Function that makes a module ``fer.nothing`` with this main."""
-
-    def make(main):
-        module = type(sys)("fer.nothing")
-        module.main = main
-        monkeypatch.setitem(sys.modules, "fer.nothing", module)
-
-    return make
-
-
-@pytest.mark.parametrize(("result", "code"), [(None, 0), (0, 0), (1, 1), (3, 3)])
-def test_exit_code_is_what_main_returns(script, result, code):
-    script(lambda options: result)
+def ended(main, *arguments):
+    """The exit code of a script with this main."""
     with pytest.raises(SystemExit) as done:
-        cli.run("fer.nothing", Options, [])
-    assert (done.value.code or 0) == code
+        cli.run(main, Options, arguments)
+    return done.value.code or 0
 
 
-def test_options_are_parsed(script):
-    script(lambda options: options.times)
-    with pytest.raises(SystemExit) as done:
-        cli.run("fer.nothing", Options, ["--times", "7"])
-    assert done.value.code == 7
+@pytest.mark.parametrize(("times", "code"), [("7", 7), ("0", 0)])
+def test_options_are_parsed_and_the_exit_code_is_what_main_returns(times, code):
+    assert ended(lambda options: options.times, "--times", times) == code
+    assert ended(lambda options: None) == 0
 
 
 @pytest.mark.parametrize(
-    ("error", "code", "said"),
+    ("error", "code", "message"),
     [
         (UserError("three of four"), 1, "error: three of four"),
         (DataMissing("no file"), 1, "error: no file"),
@@ -119,21 +105,17 @@ def test_options_are_parsed(script):
         (Stopped("Stopped in epoch 3. Add --resume."), 130, "Stopped in epoch 3. Add --resume."),
     ],
 )
-def test_errors_become_messages(script, error, code, said, capsys):
+def test_errors_become_messages(error, code, message, capsys):
     def main(options):
         raise error
 
-    script(main)
-    with pytest.raises(SystemExit) as done:
-        cli.run("fer.nothing", Options, [])
-    assert done.value.code == code
-    assert said in capsys.readouterr().err
+    assert ended(main) == code
+    assert message in capsys.readouterr().err
 
 
-def test_a_fault_of_the_code_keeps_its_traceback(script):
-    script(lambda options: options.no_such_field)
+def test_a_fault_of_the_code_keeps_its_traceback():
     with pytest.raises(AttributeError):
-        cli.run("fer.nothing", Options, [])
+        cli.run(lambda options: options.no_such_field, Options, [])
 
 
 def test_errors_are_of_the_kinds_that_callers_know():
@@ -142,15 +124,12 @@ def test_errors_are_of_the_kinds_that_callers_know():
     assert issubclass(DeviceError, OSError)
 
 
-def test_warns_of_the_other_package_called_fer(tmp_path, script, monkeypatch, capsys):
-    script(lambda options: None)
-    with pytest.raises(SystemExit):
-        cli.run("fer.nothing", Options, [])
+def test_warns_of_the_other_package_called_fer(tmp_path, monkeypatch, capsys):
+    ended(lambda options: None)
     assert "another package" not in capsys.readouterr().err
     folder = tmp_path / "fer-25.10.dist-info"
     folder.mkdir()
     (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: fer\nVersion: 25.10\n")
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(SystemExit):
-        cli.run("fer.nothing", Options, [])
+    ended(lambda options: None)
     assert "another package called fer (25.10)" in capsys.readouterr().err

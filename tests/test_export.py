@@ -86,40 +86,39 @@ def test_predictor_runs_it_with_the_same_result(exported):
 
 
 @pytest.mark.parametrize("network", [OnnxNetwork, partial(OpenVinoNetwork, exact=True)])
-def test_predictor_gives_the_same_result_with_float32_networks(exported, network):
+def test_float32_networks_give_the_same_result(exported, network):
+    model, _ = load(exported)
+    faces = torch.randn(3, 1, SIZE, SIZE, generator=torch.Generator().manual_seed(4))
+    with torch.inference_mode():
+        torch.testing.assert_close(network(exported / ONNX)(faces), model(faces), atol=1e-4, rtol=0)
     fast, reference = EmotionPredictor(exported), EmotionPredictor(exported, runtime="torch")
     fast.network = network(exported / ONNX)
     np.testing.assert_allclose(probabilities(fast), probabilities(reference), atol=1e-5)
 
 
-def test_openvino_can_be_exact(exported):
-    model, _ = load(exported)
-    faces = torch.randn(3, 1, SIZE, SIZE, generator=torch.Generator().manual_seed(4))
-    with torch.inference_mode():
-        expected = model(faces)
-    torch.testing.assert_close(
-        OpenVinoNetwork(exported / ONNX, exact=True)(faces), expected, atol=1e-4, rtol=0
-    )
+def python(code, *arguments):
+    """Return what a process of its own prints."""
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
-def test_importing_openvino_tells_nobody(exported, tmp_path):
+def test_importing_openvino_sends_nothing(exported):
     """Its package would send a message to Google Analytics each time."""
-    program = tmp_path / "program.py"
-    program.write_text(
+    code = (
         "import socket, sys\n"
         "def refuse(*_): raise SystemExit('asked for ' + str(_[0]))\n"
         "socket.getaddrinfo = socket.socket.connect = refuse\n"
         "from fer.predictor import EmotionPredictor\n"
         "print(type(EmotionPredictor(sys.argv[1]).network).__name__, sys.modules['openvino_telemetry'])\n"
     )
-    done = subprocess.run([sys.executable, program, exported], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (0, "OpenVinoNetwork None\n"), done.stderr
+    assert python(code, exported) == "OpenVinoNetwork None\n"
 
 
-def test_a_signal_after_two_networks_are_gone_is_no_crash(exported, tmp_path):
+def test_a_signal_after_two_networks_are_gone_is_no_crash(exported):
     """OpenVINO's cores replace the process's signal stack, and free it."""
-    program = tmp_path / "program.py"
-    program.write_text(
+    code = (
         "import signal, sys\n"
         "from fer.runtime import OpenVinoNetwork\n"
         "first, second = OpenVinoNetwork(sys.argv[1]), OpenVinoNetwork(sys.argv[1])\n"
@@ -128,9 +127,7 @@ def test_a_signal_after_two_networks_are_gone_is_no_crash(exported, tmp_path):
         "signal.signal(signal.SIGINT, lambda *_: print('heard'))\n"
         "signal.raise_signal(signal.SIGINT)\n"
     )
-    command = [sys.executable, program, exported / ONNX]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (0, "heard\n"), done.stderr
+    assert python(code, exported / ONNX) == "heard\n"
 
 
 def test_several_threads_may_share_a_network(exported):
@@ -196,24 +193,18 @@ def test_a_damaged_export_says_what_to_do(folder, runtime):
         EmotionPredictor(folder)
 
 
-@pytest.mark.parametrize("notes", [{}, {"fer.flip": "true", "maker": "somebody"}])
+@pytest.mark.parametrize("metadata", [{}, {"fer.flip": "true", "maker": "somebody"}])
 @pytest.mark.parametrize("runtime", RUNTIMES)
-def test_notes_of_others_are_left_alone(tmp_path, runtime, notes):
-    file, names = tmp_path / "other.onnx", {"input_names": [INPUT], "output_names": [OUTPUT]}
-    program = torch.onnx.export(
-        torch.nn.ReLU().eval(), (torch.zeros(2),), dynamo=True, verbose=False, **names
-    )
+def test_a_file_of_another_program(tmp_path, runtime, metadata):
+    """Its metadata are ignored; inputs and outputs of other names are refused."""
+    file, other = tmp_path / "other.onnx", torch.nn.ReLU().eval()
+    names = {"input_names": [INPUT], "output_names": [OUTPUT]}
+    program = torch.onnx.export(other, (torch.zeros(2),), dynamo=True, verbose=False, **names)
     program.model.metadata_props.clear()
-    program.model.metadata_props.update(notes)
+    program.model.metadata_props.update(metadata)
     program.save(file)
-    assert runtime(file).metadata == ({"fer.flip": True} if notes else {})
-
-
-@pytest.mark.parametrize("runtime", RUNTIMES)
-def test_a_network_of_another_program(tmp_path, runtime):
-    file = tmp_path / "other.onnx"
-    program = torch.onnx.export(torch.nn.ReLU().eval(), (torch.zeros(2),), dynamo=True, verbose=False)
-    program.save(file)
+    assert runtime(file).metadata == ({"fer.flip": True} if metadata else {})
+    torch.onnx.export(other, (torch.zeros(2),), dynamo=True, verbose=False).save(file)
     with pytest.raises(DataInvalid, match=r"expected \['faces', 'logits'\]"):
         runtime(file)
 
@@ -239,15 +230,16 @@ def test_a_difference_is_found(exported):
     assert largest_difference(model, OnnxNetwork(exported / ONNX)) == pytest.approx(0.25, abs=1e-4)
 
 
-def test_a_folder_is_no_file(exported, tmp_path):
-    with pytest.raises(DataInvalid, match="is a folder"):
-        export(exported, tmp_path)
-
-
-@pytest.mark.parametrize("name", ["model.safetensors", "card.json", "new"])
-def test_no_other_file_of_the_model_is_replaced(folder, name):
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (".", "is a folder"),
+        *[(name, r"ends in \.onnx") for name in ("model.safetensors", "card.json", "new")],
+    ],
+)
+def test_no_other_file_of_the_model_is_replaced(folder, name, message):
     before = {path: path.read_bytes() for path in folder.iterdir()}
-    with pytest.raises(DataInvalid, match=r"ends in \.onnx"):
+    with pytest.raises(DataInvalid, match=message):
         export(folder, folder / name)
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
 
