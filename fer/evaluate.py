@@ -4,7 +4,6 @@ python -m fer.evaluate --model models/emotion_net --data ferplus --root dataset/
 """
 
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -77,10 +76,11 @@ def main(config: EvaluateConfig) -> None:
     import torch
 
     from fer import checkpoint
+    from fer.datasets.face_dataset import FaceDataset
     from fer.datasets.finding import HELD_OUT, open_held_out, open_split
     from fer.evaluation.calibration import calibrate
     from fer.evaluation.predictions import predict
-    from fer.evaluation.recorded import METRICS, drop_records, record
+    from fer.evaluation.recorded import METRICS, drop_records_of_other_calibration, record
     from fer.evaluation.scores import score
     from fer.model import build
 
@@ -88,24 +88,22 @@ def main(config: EvaluateConfig) -> None:
     model, card = checkpoint.load(config.model, config.arch)
     if config.untrained:
         torch.manual_seed(0)
-        options = {"num_classes": model.num_classes} | card.get("options", {})
-        model = build(card["arch"], preprocess=model.preprocess, **options).eval()
+        model = build(model.arch, model.num_classes, model.preprocess, **model.options).eval()
         card = {}
     flip = card.get("flip", False) if config.flip is None else config.flip
-    voted = config.data == "ferplus"
-    kind = {"labels": config.labels} if voted else {}
-    lenient = {"on_error": config.on_error} if config.data == "affectnet8" else {}
-    split = config.split or ("test" if voted else "val")
-    if split == HELD_OUT and not voted:
-        dataset = open_held_out(config.data, config.root, limit=config.limit, **lenient)
+    labels = {"labels": config.labels} if config.data == "ferplus" else {}
+    options = labels | ({"on_error": config.on_error} if config.data == "affectnet8" else {})
+    split = config.split or ("test" if config.data == "ferplus" else "val")
+    dataset: FaceDataset
+    if split == HELD_OUT and config.data != "ferplus":
+        dataset = open_held_out(config.data, config.root, limit=config.limit, **options)
     else:
-        dataset = open_split(config.data, config.root, split, limit=config.limit, **kind, **lenient)
+        dataset = open_split(config.data, config.root, split, limit=config.limit, **options)
     predictions = predict(model, dataset, config.batch_size, flip)
     if config.calibrate:
-        before, card = card, calibrate(card, predictions)
+        earlier, card = card, calibrate(card, predictions)
         checkpoint.write_card(config.model, card)
-        if (config.model / METRICS).exists() and _differ(before, card):
-            drop_records(config.model)
+        if drop_records_of_other_calibration(config.model, earlier, card):
             print(
                 f"The records in {config.model} were made with another calibration and have been removed: "
                 "score each split again with --record.",
@@ -113,24 +111,16 @@ def main(config: EvaluateConfig) -> None:
             )
         print(f"temperature {card['temperature']}, prior strength {card.get('prior_strength', 0.0)}")
 
-    name = f"{dataset.name}-{dataset.split}" + ("-argmax" if kind.get("labels") == "argmax" else "")
-    print(
-        f"{config.model}{' (untrained)' if config.untrained else ''} on {name}, flip {'on' if flip else 'off'}"
-    )
+    name = f"{dataset.name}-{dataset.split}" + ("-argmax" if labels.get("labels") == "argmax" else "")
+    print(f"{config.model}{' (untrained)' * config.untrained} on {name}, flip {'on' if flip else 'off'}")
     if config.record:
-        print(record(config.model, name, predictions, card, {"flip": flip, **kind}))
+        print(record(config.model, name, predictions, card, {"flip": flip, **labels}))
         print(f"recorded in {config.model / METRICS}", file=sys.stderr)
     else:
         rounded = predictions.probabilities(card, config.prior).astype(np.float16)
         print(score(rounded, predictions.labels))
-    if (pairs := predictions.score_valence_arousal()) is not None:
-        print(f"\n{pairs}")
-
-
-def _differ(before: Mapping, now: Mapping) -> bool:
-    """Whether two cards calibrate otherwise, by more than two computers round."""
-    warmer = abs(before.get("temperature", 1.0) - now["temperature"]) > 0.001
-    return warmer or before.get("prior_strength", 0.0) != now.get("prior_strength", 0.0)
+    if (valence_arousal := predictions.score_valence_arousal()) is not None:
+        print(f"\n{valence_arousal}")
 
 
 if __name__ == "__main__":

@@ -16,17 +16,18 @@ from fer.model import build
 
 
 @pytest.fixture
-def world(tmp_path, monkeypatch):
+def world(tmp_path):
     rows = [votes(**{name: 10}) for name in EMOTIONS] + [votes(fear=4, surprise=3, anger=3)]
     write_ferplus(tmp_path / "data", {split: rows for split in ("train", "valid", "test")})
     model = small_net()
-    nn.init.constant_(model.head[1].bias[6], 5.0)  # it has learned that all are angry
+    nn.init.constant_(model.head[1].bias[6], 5.0)  # predicts anger for every face
     save(tmp_path / "model", model, {"flip": True, "class_shares": [0.65] + [0.05] * 7})
     return tmp_path
 
 
 def config(world, **options):
-    return EvaluateConfig(model=world / "model", data="ferplus", root=world / "data", **options)
+    usual = {"model": world / "model", "data": "ferplus", "root": world / "data"}
+    return EvaluateConfig(**usual | options)
 
 
 def test_script_prints_and_writes_nothing_unasked(world, capsys):
@@ -65,7 +66,7 @@ def test_an_untrained_network_has_as_many_classes(world):
 
 
 def test_records_of_another_calibration_are_removed(world, capsys):
-    """Their probabilities were made with a temperature that the card no longer tells."""
+    """Their probabilities were made with a temperature that is no longer in the card."""
     evaluate.main(config(world, record=True))
     evaluate.main(config(world, calibrate=True, split="valid"))
     assert "have been removed: score each split again" in capsys.readouterr().err
@@ -84,34 +85,36 @@ def test_calibrating_anew_writes_the_card_and_uses_it(world, capsys, split):
     assert f"temperature {after['temperature']}" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("options", [{"split": "test"}, {"split": "valid", "limit": 3}, {"split": None}])
-def test_nothing_is_fitted_to_what_is_reported(world, options):
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        # Nothing is fitted to what is reported.
+        ({"calibrate": True, "split": "test"}, "worthless"),
+        ({"calibrate": True, "split": "valid", "limit": 3}, "worthless"),
+        ({"calibrate": True}, "worthless"),
+        # Only full results of the trained model are recorded, and only in a folder.
+        ({"record": True, "untrained": True}, "leave out"),
+        ({"record": True, "limit": 3}, "leave out"),
+        ({"record": True, "prior": "uniform"}, "leave out"),
+        ({"record": True, "arch": "baseline", "model": "bare.pt"}, "folder"),
+    ],
+)
+def test_options_that_contradict_each_other(world, options, message):
     before = read_card(world / "model")
-    with pytest.raises(DataInvalid, match="worthless"):
-        evaluate.main(config(world, calibrate=True, **options))
+    if "model" in options:
+        options = options | {"model": world / options["model"]}
+        torch.save(build("baseline").state_dict(), options["model"])
+    with pytest.raises(DataInvalid, match=message):
+        evaluate.main(config(world, **options))
     assert read_card(world / "model") == before
 
 
-@pytest.mark.parametrize("options", [{"untrained": True}, {"limit": 3}, {"prior": "uniform"}])
-def test_only_full_results_of_the_model_are_recorded(world, options):
-    with pytest.raises(DataInvalid, match="leave out"):
-        evaluate.main(config(world, record=True, **options))
-
-
-def test_where_nothing_can_be_recorded_nothing_is_predicted(world, monkeypatch):
-    monkeypatch.setattr("fer.evaluation.predictions.predict", lambda *_: pytest.fail("predicted"))
+def test_a_folder_that_cannot_be_written_to_is_noticed_first(world, monkeypatch):
+    """Before the data are opened: there are none."""
 
     def refuse(**_):
         raise OSError(30, "Read-only file system")
 
     monkeypatch.setattr("fer.files.TemporaryFile", refuse)
     with pytest.raises(DataInvalid, match=r"--model .*cannot be written to \(.*: Read-only file system\)"):
-        evaluate.main(config(world, record=True))
-
-
-def test_bare_weights_have_no_folder_to_record_in(world):
-    torch.save(build("baseline").state_dict(), world / "bare.pt")
-    options = config(world, record=True, arch="baseline")
-    options.model = world / "bare.pt"
-    with pytest.raises(DataInvalid, match="folder"):
-        evaluate.main(options)
+        evaluate.main(config(world, root=world / "nowhere", record=True))

@@ -8,13 +8,16 @@ block that the data set filled.
 import math
 import operator
 from collections.abc import Sequence
-from typing import SupportsIndex
+from typing import SupportsIndex, cast
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.utils.data import default_collate, get_worker_info
+from torch.utils.data import DataLoader, Dataset, default_collate, get_worker_info
+
+from fer.datasets.face_dataset import FaceDataset
+from fer.interrupt import leave_to_the_main_process
 
 
 class Batch(list):
@@ -63,3 +66,20 @@ def collate(items: Sequence) -> list[Tensor]:
     if isinstance(items, Batch):
         return [items.images, items.labels]
     return default_collate(list(items))
+
+
+def load_batches(dataset: FaceDataset, batches: Sequence[list[int]], workers: int = 0) -> DataLoader:
+    """Return a loader of ``[images, labels]``: uint8 (N, C, H, W), and int64 (N,) or float32 (N, classes).
+
+    Args:
+        dataset: gives images of one size.
+        batches: the indices of each batch's faces.
+        workers: processes that read images.
+    """
+    return DataLoader(
+        cast(Dataset, dataset),
+        batch_sampler=batches,
+        num_workers=workers,
+        collate_fn=collate,
+        worker_init_fn=leave_to_the_main_process,
+    )

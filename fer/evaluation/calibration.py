@@ -45,4 +45,6 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
 
 def calibration_split(card: Mapping) -> str:
     """Return the ``--split`` to ``--calibrate`` a model on: the one that chose its epoch."""
-    return CHOSEN_ON.get(card.get("train_data"), HELD_OUT)  # releases of AffectNet have names of their own
+    return CHOSEN_ON.get(
+        card.get("train_data", ""), HELD_OUT
+    )  # releases of AffectNet have names of their own

@@ -7,7 +7,7 @@ import numpy as np
 from scipy.stats import binomtest
 
 from fer.errors import DataInvalid
-from fer.evaluation.scores import RESAMPLES, rates
+from fer.evaluation.scores import RESAMPLES, class_rates
 
 
 @dataclass(frozen=True)
@@ -16,11 +16,10 @@ class Comparison:
 
     Attributes:
         n: number of samples.
-        only_a, only_b: samples that only this one names rightly.
-        p_value: of McNemar's exact test: how likely so uneven a division of
-            those would be if both were equally accurate.
-        differences: by score: b minus a, and its 95 % interval (paired bootstrap,
-            percentiles). Scores as in ``fer.evaluation.scores``.
+        only_a, only_b: samples that only this model predicts correctly.
+        p_value: of McNemar's exact test, that ``only_a`` and ``only_b`` differ by chance.
+        differences: by metric (accuracy, balanced_accuracy, macro_f1): b minus a, and its
+            95 % interval (paired bootstrap, percentiles).
     """
 
     n: int
@@ -51,20 +50,27 @@ def compare(
             "twice and (N,): predictions of both models for the same samples."
         )
     n, classes = a.shape
-    said_a, said_b = a.argmax(1), b.argmax(1)
-    only_a = int(((said_a == labels) & (said_b != labels)).sum())
-    only_b = int(((said_b == labels) & (said_a != labels)).sum())
+    predicted_a, predicted_b = a.argmax(1), b.argmax(1)
+    only_a = int(((predicted_a == labels) & (predicted_b != labels)).sum())
+    only_b = int(((predicted_b == labels) & (predicted_a != labels)).sum())
 
-    # Drawing pairs with replacement fills the cells (true, said by a, said by b) as a multinomial.
-    cells = np.zeros((classes, classes, classes))
-    np.add.at(cells, (labels, said_a, said_b), 1)
-    drawn = np.random.default_rng(seed).multinomial(n, cells.ravel() / n, resamples)
-    drawn = drawn.reshape(resamples, classes, classes, classes)
-    found = rates(cells.sum(1)[None]), rates(cells.sum(2)[None])
-    spread = rates(drawn.sum(2)), rates(drawn.sum(3))
-    differences = {}
-    for name in found[0]:
-        low, high = np.percentile(spread[0][name] - spread[1][name], (2.5, 97.5))
-        differences[name] = (float((found[0][name] - found[1][name])[0]), (float(low), float(high)))
-    p_value = binomtest(only_b, only_a + only_b).pvalue if only_a + only_b else 1.0
-    return Comparison(n, only_a, only_b, float(p_value), differences)
+    # Resampling pairs fills the cells (true, predicted by a, predicted by b) as a multinomial.
+    cells = np.zeros((1, classes, classes, classes))
+    np.add.at(cells[0], (labels, predicted_a, predicted_b), 1)
+    resampled = np.random.default_rng(seed).multinomial(n, cells.ravel() / n, resamples)
+
+    def differences(counts: np.ndarray) -> dict[str, np.ndarray]:
+        rates_a, rates_b = class_rates(counts.sum(3)), class_rates(counts.sum(2))
+        return {name: rates_b[name] - rates_a[name] for name in rates_a}
+
+    spread = differences(resampled.reshape(-1, *cells.shape[1:]))
+    return Comparison(
+        n,
+        only_a,
+        only_b,
+        p_value=float(binomtest(only_b, only_a + only_b).pvalue) if only_a + only_b else 1.0,
+        differences={
+            name: (float(value[0]), tuple(np.percentile(spread[name], (2.5, 97.5)).tolist()))
+            for name, value in differences(cells).items()
+        },
+    )

@@ -2,19 +2,17 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 
 import numpy as np
-from torch.utils.data import DataLoader, Dataset, Subset
 from tqdm import tqdm
 
-from fer.datasets.collate import collate
+from fer.datasets.collate import load_batches
+from fer.datasets.face_dataset import FaceDataset
 from fer.errors import DataInvalid
 from fer.evaluation import valence_arousal
 from fer.evaluation.scores import RESAMPLES, Scores, score
 from fer.evaluation.valence_arousal import ValenceArousalScores
-from fer.interrupt import leave_to_the_main_process
-from fer.labels import EMOTIONS
 from fer.model import FaceNetwork
 from fer.probabilities import class_shift, outputs_of, to_probabilities
 
@@ -48,27 +46,32 @@ class Predictions:
 
     def score_valence_arousal(self) -> ValenceArousalScores | None:
         """Return the scores of valence and arousal, where the network and the data set have them."""
-        if self.valence_arousal is None:
+        if self.valence_arousal is None or self.true_valence_arousal is None:
             return None
         return valence_arousal.score(self.valence_arousal, self.true_valence_arousal)
 
     @classmethod
     def merge(cls, parts: Sequence["Predictions"], order: Sequence[str]) -> "Predictions":
         """Join the parts of several processes in the order of the data set's names."""
-        names = [name for part in parts for name in part.names]
-        place = {name: i for i, name in enumerate(names)}
-        chosen = [place[name] for name in order]
+        position = {name: i for i, name in enumerate(name for part in parts for name in part.names)}
+        chosen = [position[name] for name in order]
 
-        def joined(name: str) -> np.ndarray | None:
-            values = [getattr(part, name) for part in parts]
-            return None if values[0] is None else np.concatenate(values)[chosen]
+        def joined(arrays: Sequence[np.ndarray | None]) -> np.ndarray | None:
+            present = [array for array in arrays if array is not None]
+            return np.concatenate(present)[chosen] if present else None
 
-        return cls(list(order), *map(joined, [field.name for field in fields(cls)][1:]))
+        return cls(
+            list(order),
+            np.concatenate([part.logits for part in parts])[chosen],
+            np.concatenate([part.labels for part in parts])[chosen],
+            joined([part.valence_arousal for part in parts]),
+            joined([part.true_valence_arousal for part in parts]),
+        )
 
 
 def predict(
     model: FaceNetwork,
-    dataset: Dataset,
+    dataset: FaceDataset,
     batch_size: int = 128,
     flip: bool = False,
     workers: int = 0,
@@ -78,10 +81,10 @@ def predict(
     """Run a network over a data set, in its order.
 
     Args:
-        model: with its ``preprocess``; its mode is put back afterwards.
-        dataset: gives uint8 images of one size; has ``labels`` (N,) and ``keys``.
+        model: left in the mode, training or evaluation, that it came in.
+        dataset: gives uint8 images of one size.
         batch_size: faces per forward pass.
-        flip: average with the mirrored faces.
+        flip: average the outputs with those of the mirrored faces.
         workers: processes that read images.
         progress: show a bar.
         part: (rank, world): take every world-th face from rank on.
@@ -90,39 +93,34 @@ def predict(
         DataInvalid: a batch size below 1.
 
     Warns:
-        when the number of faces that came is not ``len(dataset)``.
+        when the data set gave fewer faces than ``len(dataset)``.
     """
     if batch_size < 1:
         raise DataInvalid(f"batch_size={batch_size}; expected 1 or more faces per forward pass.")
-    mine = range(part[0], len(dataset), part[1])
+    indices = list(range(part[0], len(dataset), part[1]))
+    batches = [indices[i : i + batch_size] for i in range(0, len(indices), batch_size)]
+    loader = load_batches(dataset, batches, workers)
     device = next(model.parameters()).device
-    loader = DataLoader(
-        Subset(dataset, mine),
-        batch_size,
-        num_workers=workers,
-        collate_fn=collate,
-        worker_init_fn=leave_to_the_main_process,
-    )
+    logits = [np.zeros((0, model.num_classes), np.float32)]
+    predicted = [np.zeros((0, 2), np.float32)]
     was_training = model.training
     model.eval()
-    outputs, predicted = [], []
     try:
         for images, _ in tqdm(loader, "predicting", leave=False, disable=not progress, delay=1):
-            logits, pairs = outputs_of(model, model.preprocess(images.to(device)), flip)
-            outputs.append(logits.cpu().numpy())
-            predicted += [] if pairs is None else [pairs.cpu().numpy()]
+            outputs = outputs_of(model, model.preprocess(images.to(device)), flip)
+            logits.append(outputs[0].cpu().numpy())
+            if outputs[1] is not None:
+                predicted.append(outputs[1].cpu().numpy())
     finally:
         model.train(was_training)
-    logits = np.concatenate(outputs) if outputs else np.zeros((0, len(EMOTIONS)), np.float32)
-    if len(logits) != len(mine):
-        warnings.warn(f"{len(logits)} faces were predicted, but the data set has {len(mine)}.", stacklevel=2)
-    predictions = Predictions([dataset.keys[i] for i in mine], logits, np.asarray(dataset.labels)[list(mine)])
-    if not model.valence_arousal:
-        return predictions
-    true = valence_arousal.known(dataset)
-    return replace(
-        predictions,
-        # As it is recorded, so that anybody can compute the same scores from the file.
-        valence_arousal=np.concatenate([np.zeros((0, 2)), *predicted]).astype(np.float16),
-        true_valence_arousal=None if true is None else true[list(mine)],
+    if (n := sum(map(len, logits))) != len(indices):
+        warnings.warn(f"{n} faces were predicted, but the data set has {len(indices)}.", stacklevel=2)
+    annotated = valence_arousal.true_valence_arousal(dataset) if model.valence_arousal else None
+    return Predictions(
+        [dataset.keys[i] for i in indices],
+        np.concatenate(logits),
+        np.asarray(dataset.labels)[indices],
+        # float16 as in the record, so that anybody can compute the same scores from it.
+        np.concatenate(predicted).astype(np.float16) if model.valence_arousal else None,
+        None if annotated is None else annotated[indices],
     )

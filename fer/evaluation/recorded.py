@@ -3,7 +3,7 @@
 import json
 import zipfile
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from fer.probabilities import class_shift, to_probabilities
 
 METRICS = "metrics.json"
 PREFERRED = ("ferplus-test", "affectnet8-val", "ferplus-valid")
-"""Which recorded predictions to look at first: those on faces that chose nothing."""
+"""Which recorded predictions to look at first: those on faces that chose neither epoch nor calibration."""
 
 
 def record(
@@ -33,47 +33,55 @@ def record(
         "names": np.array(predictions.names),
         "probabilities": predictions.probabilities(card).astype(np.float16),
         "labels": predictions.labels.astype(np.int64),
-        "valence_arousal": predictions.valence_arousal,
-        "true_valence_arousal": predictions.true_valence_arousal,
     }
+    for key in ("valence_arousal", "true_valence_arousal"):
+        if (values := getattr(predictions, key)) is not None:
+            arrays[key] = values
     with replacing(folder / f"predictions-{name}.npz") as temporary:
-        np.savez_compressed(temporary, **{key: array for key, array in arrays.items() if array is not None})
+        np.savez_compressed(temporary, allow_pickle=False, **arrays)
     scores = score(arrays["probabilities"], arrays["labels"])
     file = folder / METRICS
     metrics = json.loads(file.read_text("utf-8")) if file.is_file() else {}
-    metrics[name] = {**(notes or {}), **scores.to_dict()}
-    if (pairs := predictions.score_valence_arousal()) is not None:
-        metrics[name]["valence_arousal"] = pairs.to_dict()
+    metrics[name] = {**(notes or {}), **asdict(scores)}
+    if (valence_arousal := predictions.score_valence_arousal()) is not None:
+        metrics[name]["valence_arousal"] = asdict(valence_arousal)
     with replacing(file) as temporary:
         temporary.write_text(json.dumps(metrics, indent=1) + "\n", "utf-8")
     return scores
 
 
 def drop_records(folder: Path) -> None:
-    """Remove what ``record`` wrote, because its weights or their calibration are being replaced."""
+    """Remove what ``record`` wrote, because the weights or their calibration are being replaced."""
     for file in (folder / METRICS, *folder.glob("predictions-*.npz")):
         file.unlink(missing_ok=True)
 
 
+def drop_records_of_other_calibration(folder: Path, earlier: Mapping, card: Mapping) -> bool:
+    """Remove the records if the earlier card has another temperature or prior; return whether there were any."""
+    change = abs(
+        earlier.get("temperature", 1.0) - card["temperature"]
+    )  # up to 0.001 is another computer's rounding
+    same = change <= 0.001 and earlier.get("prior_strength", 0.0) == card.get("prior_strength", 0.0)
+    if same or not (folder / METRICS).exists():
+        return False
+    drop_records(folder)
+    return True
+
+
 @dataclass(frozen=True)
 class RecordedPredictions:
-    """What a model said of each face of one split.
+    """Predictions on one split as ``record`` wrote them: not logits, but calibrated and rounded probabilities.
 
     Attributes:
-        names: N unique sample names.
-        probabilities: float64 (N, C), calibrated, as rounded in the file.
-        labels: int64 (N,), the true classes.
-        temperature: what the network's outputs were divided by.
-        shift: what was added after that for the prior, see ``fer.probabilities.class_shift``.
-        valence_arousal: float16 (N, 2), of a network that tells them.
-        true_valence_arousal: float32 (N, 2), NaN where not known; None where the data set has none.
+        names, labels, valence_arousal, true_valence_arousal: as in ``Predictions``.
+        probabilities: float64 (N, C), as rounded in the file.
+        card: of the model, with the temperature and prior that made the probabilities.
     """
 
     names: list[str]
     probabilities: np.ndarray
     labels: np.ndarray
-    temperature: float = 1.0
-    shift: np.ndarray | float = 0.0
+    card: dict
     valence_arousal: np.ndarray | None = None
     true_valence_arousal: np.ndarray | None = None
 
@@ -81,11 +89,13 @@ class RecordedPredictions:
     def uncalibrated(self) -> np.ndarray:
         """The probabilities without temperature and prior, (N, C).
 
-        Their logarithms are the network's outputs over the temperature plus
-        the shift, up to a constant a row. What float16 rounded to 0 is taken for its smallest number.
+        Their logarithms are the network's logits over the temperature plus the shift of the prior, up
+        to a constant per row. What float16 rounded to 0 counts as its smallest number.
         """
         logits = np.log(self.probabilities.clip(float(np.finfo(np.float16).smallest_subnormal)))
-        return to_probabilities((logits - self.shift) * self.temperature)
+        return to_probabilities(
+            (logits - class_shift(self.card, "chosen")) * self.card.get("temperature", 1.0)
+        )
 
 
 @dataclass(frozen=True)
@@ -101,18 +111,18 @@ class RecordedModel:
 
     @cached_property
     def card(self) -> dict:
-        """How it was trained and what it needs: see ``fer.checkpoint``."""
+        """How the model was trained and what it needs: see ``fer.checkpoint``."""
         return checkpoint.read_card(self.folder)
 
     @cached_property
     def metrics(self) -> dict[str, dict]:
-        """Recorded scores by data set and split, as ``fer.evaluation.scores.Scores.to_dict`` wrote them."""
+        """Recorded scores by data set and split: ``fer.evaluation.scores.Scores`` as dictionaries."""
         file = self.folder / METRICS
         return json.loads(file.read_text("utf-8")) if file.is_file() else {}
 
     @property
     def sets(self) -> list[str]:
-        """Sets and splits whose predictions are recorded, e.g. ``"ferplus-test"``; preferred ones first."""
+        """Data sets and splits with recorded predictions, e.g. ``"ferplus-test"``; preferred ones first."""
         files = self.folder.glob("predictions-*.npz")
         return sorted((file.stem.removeprefix("predictions-") for file in files), key=_rank)
 
@@ -120,7 +130,7 @@ class RecordedModel:
         """Return the recorded predictions on one of ``sets``.
 
         Raises:
-            DataMissing: there are none.
+            DataMissing: nothing is recorded under that name.
             DataInvalid: the file is damaged.
         """
         file = self.folder / f"predictions-{name}.npz"
@@ -135,8 +145,7 @@ class RecordedModel:
                     arrays["names"].tolist(),
                     arrays["probabilities"].astype(np.float64),
                     arrays["labels"],
-                    self.card.get("temperature", 1.0),
-                    class_shift(self.card, "chosen"),
+                    self.card,
                     arrays.get("valence_arousal"),
                     arrays.get("true_valence_arousal"),
                 )
@@ -147,16 +156,16 @@ class RecordedModel:
 
 
 def recorded_models(folder: str | Path = "models") -> list[RecordedModel]:
-    """Return the models in a folder that have weights, scores and a card, by name; none if there is no such folder."""
+    """Return the models in a folder that have a card and scores, by name; none if there is no such folder."""
     cards = sorted(Path(folder).glob(f"*/{checkpoint.CARD}"))
     return [RecordedModel(card.parent) for card in cards if (card.parent / METRICS).is_file()]
 
 
 def preferred_set(models: Iterable[RecordedModel]) -> str:
-    """Return the set and split to look at, of those on which any of the models has recorded predictions.
+    """Return the preferred one of the models' ``sets``.
 
     Raises:
-        DataMissing: there are none.
+        DataMissing: no model has recorded predictions.
     """
     sets = {name for model in models for name in model.sets}
     if not sets:

@@ -5,7 +5,6 @@ python -m fer.evaluation.results --write    put it into README.md
 """
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +12,21 @@ from fer import cli
 from fer.errors import DataInvalid, DataMissing
 from fer.files import replacing
 from fer.labels import EMOTIONS
+
+BEGIN, END = "<!-- results: made by `python -m fer.evaluation.results --write` -->", "<!-- end of results -->"
+SPLITS = {
+    "ferplus-test": "FER+ test, 8 classes, majority labels",
+    "ferplus-test-argmax": "FER+ test, 8 classes, top-vote labels",
+}
+"""Reported splits, in the order of the table. Validation splits chose the model and are not reported."""
+PUBLISHED = """\
+Published by others on FER+ test:
+
+| network | accuracy | source | same protocol |
+| --- | ---: | --- | --- |
+| VGG13, majority labels | 83.9 | Barsoum et al. 2016, arXiv 1608.01041 | yes |
+| VGG13, vote distributions | 85.0 | Barsoum et al. 2016, arXiv 1608.01041 | yes |
+| POSTER++ | 92.3 | Mao et al. 2023, arXiv 2301.12149 | faces as here, but starts from face-recognition weights |"""
 
 
 @dataclass
@@ -27,59 +41,42 @@ class ResultsConfig:
     """File that holds the table between two marks."""
 
 
-BEGIN, END = "<!-- results: made by `python -m fer.evaluation.results --write` -->", "<!-- end of results -->"
-SETS = {
-    "ferplus-test": "FER+ test, 8 classes, majority labels",
-    "ferplus-test-argmax": "FER+ test, 8 classes, top-vote labels",
-}
-"""Reported splits, in the order of the table. Validation splits chose the model and are not reported."""
-PUBLISHED = [
-    ("VGG13, majority labels", 83.9, "Barsoum et al. 2016, arXiv 1608.01041", "yes"),
-    ("VGG13, vote distributions", 85.0, "Barsoum et al. 2016, arXiv 1608.01041", "yes"),
-    (
-        "POSTER++",
-        92.3,
-        "Mao et al. 2023, arXiv 2301.12149",
-        "faces as here, but starts from face-recognition weights",
-    ),
-]
-"""Network, accuracy on FER+ test in percent, source, and whether it was measured as the networks here were."""
-
-
 def table(models: Path) -> str:
-    """Return the Markdown tables of all recorded models: overall scores, then recall by class."""
-    rows = list(_records(models))
-    lines = [
+    """Return the Markdown tables of all recorded models: overall scores, then recall by class.
+
+    Raises:
+        DataMissing: there is no recorded model.
+    """
+    folders = sorted(file.parent for file in models.glob("*/metrics.json"))
+    if not folders:
+        raise DataMissing(f"No results in {models}: expected MODEL/metrics.json there. Nothing was changed.")
+    overall = [
         "| data | model | parameters | n | accuracy | balanced accuracy | macro-F1 | ECE |",
         "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
-    for data, name, card, scores in rows:
-        cells = [data, f"`{name}`", f"{card['parameters']:,}", f"{scores['n']:,}"]
-        for key in ("accuracy", "balanced_accuracy", "macro_f1", "ece"):
-            low, high = scores["intervals"][key]
-            cells.append(f"{100 * scores[key]:.1f} ({100 * low:.1f}–{100 * high:.1f})")
-        lines.append(f"| {' | '.join(cells)} |")
-    lines += [
-        "",
-        "In percent, with 95 % bootstrap intervals. Recall by emotion:",
-        "",
-        f"| data | model | {' | '.join(EMOTIONS)} |",
-        f"| --- | --- |{' ---: |' * len(EMOTIONS)}",
-    ]
-    for data, name, _, scores in rows:
-        recalls = [f"{100 * scores['per_class'][e]['recall']:.1f}" for e in EMOTIONS]
-        lines.append(f"| {data} | `{name}` | {' | '.join(recalls)} |")
-    lines += ["", "Published by others on FER+ test:", "", "| network | accuracy | source | same protocol |"]
-    lines.append("| --- | ---: | --- | --- |")
-    lines += [f"| {name} | {accuracy} | {source} | {same} |" for name, accuracy, source, same in PUBLISHED]
-    return "\n".join(lines)
+    recall = [f"| data | model | {' | '.join(EMOTIONS)} |", f"| --- | --- |{' ---: |' * len(EMOTIONS)}"]
+    for split, title in SPLITS.items():
+        for folder in folders:
+            scores = json.loads((folder / "metrics.json").read_text("utf-8")).get(split)
+            if scores is None:
+                continue
+            card = json.loads((folder / "card.json").read_text("utf-8"))
+            cells = [f"{card['parameters']:,}", f"{scores['n']:,}"]
+            for key in ("accuracy", "balanced_accuracy", "macro_f1", "ece"):
+                low, high = scores["intervals"][key]
+                cells.append(f"{100 * scores[key]:.1f} ({100 * low:.1f}–{100 * high:.1f})")
+            overall.append(f"| {title} | `{folder.name}` | {' | '.join(cells)} |")
+            cells = [f"{100 * scores['per_class'][emotion]['recall']:.1f}" for emotion in EMOTIONS]
+            recall.append(f"| {title} | `{folder.name}` | {' | '.join(cells)} |")
+    between = ["", "In percent, with 95 % bootstrap intervals. Recall by emotion:", ""]
+    return "\n".join([*overall, *between, *recall, "", PUBLISHED])
 
 
-def replaced(text: str, models: Path) -> str:
+def with_new_table(text: str, models: Path) -> str:
     """Return README's text with its table made anew.
 
     Raises:
-        DataInvalid: the marks are not there.
+        DataInvalid: the marks of the table are missing.
     """
     if BEGIN not in text or END not in text:
         raise DataInvalid(f"README has no table to replace: expected the lines {BEGIN!r} and {END!r}.")
@@ -88,24 +85,12 @@ def replaced(text: str, models: Path) -> str:
     return f"{before}{BEGIN}\n\n{table(models)}\n\n{END}{after}"
 
 
-def _records(models: Path) -> Iterator[tuple[str, str, dict, dict]]:
-    folders = sorted(file.parent for file in models.glob("*/metrics.json"))
-    if not folders:
-        raise DataMissing(f"No results in {models}: expected MODEL/metrics.json there. Nothing was changed.")
-    for key, title in SETS.items():
-        for folder in folders:
-            metrics = json.loads((folder / "metrics.json").read_text("utf-8"))
-            if key in metrics:
-                card = json.loads((folder / "card.json").read_text("utf-8"))
-                yield title, folder.name, card, metrics[key]
-
-
 def main(config: ResultsConfig) -> None:
     """Print the table, or write it into README."""
     if not config.write:
         print(table(config.models))
         return
-    text = replaced(config.readme.read_text("utf-8"), config.models)
+    text = with_new_table(config.readme.read_text("utf-8"), config.models)
     with replacing(config.readme) as temporary:
         temporary.write_text(text, "utf-8")
 

@@ -1,13 +1,13 @@
-"""How good predictions are: numbers in, numbers out.
+"""Metrics of predicted probabilities: arrays in, numbers out.
 
 Accuracy is over all samples, never a mean over batches. Balanced accuracy is
 the mean recall, macro-F1 the mean F1, both over the classes that have samples.
 """
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
-from sklearn.metrics import precision_recall_fscore_support
+from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from fer.errors import DataInvalid
 from fer.labels import EMOTIONS
@@ -18,18 +18,18 @@ RESAMPLES = 2000
 
 @dataclass(frozen=True)
 class Scores:
-    """Scores of one set of predictions; all but ``n``, ``nll`` and ``confusion`` are shares from 0 to 1.
+    """Metrics of one set of predictions, JSON-ready with ``dataclasses.asdict``; ``print`` shows a table.
 
     Attributes:
         n: number of samples.
-        accuracy: share of samples named rightly.
+        accuracy: proportion of samples predicted correctly.
         balanced_accuracy: mean recall of the classes that have samples.
         macro_f1: mean F1 of the classes that have samples.
         ece: expected calibration error, 15 bins of equal width (Guo et al. 2017).
         nll: mean negative log-likelihood, in nats.
         per_class: by emotion: precision, recall, f1, support.
         confusion: counts, true classes in rows, predicted ones in columns.
-        intervals: by score: lower and upper end of the 95 % bootstrap interval (percentiles, seed 0).
+        intervals: by metric: lower and upper end of the 95 % bootstrap interval (percentiles).
     """
 
     n: int
@@ -40,11 +40,7 @@ class Scores:
     nll: float
     per_class: dict[str, dict[str, float]]
     confusion: list[list[int]]
-    intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
-
-    def to_dict(self) -> dict:
-        """Return JSON-ready values."""
-        return asdict(self)
+    intervals: dict[str, tuple[float, float]]
 
     def __str__(self) -> str:
         lines = [f"{'n':18}{self.n:>8,}"]
@@ -70,7 +66,7 @@ def score(probabilities: np.ndarray, labels: np.ndarray, resamples: int = RESAMP
         seed: of the bootstrap.
 
     Raises:
-        DataInvalid: there are no samples, shapes or labels do not fit, or there is a NaN.
+        DataInvalid: there are no samples, shapes or labels do not fit, or a probability is not finite.
     """
     probabilities, labels = np.asarray(probabilities, np.float64), np.asarray(labels)
     if probabilities.ndim != 2 or labels.shape != probabilities.shape[:1] or not len(labels):
@@ -78,61 +74,51 @@ def score(probabilities: np.ndarray, labels: np.ndarray, resamples: int = RESAMP
             f"Found probabilities {probabilities.shape} and labels {labels.shape}; "
             "expected (N, classes) and (N,) with at least one sample."
         )
-    classes, broken = probabilities.shape[1], ~np.isfinite(probabilities).all(1)
-    if broken.any():
+    classes, finite = probabilities.shape[1], np.isfinite(probabilities).all(1)
+    if not finite.all():
         raise DataInvalid(
-            f"{broken.sum()} of {len(labels)} rows of probabilities are no numbers; the network's weights have "
+            f"{(~finite).sum()} of {len(labels)} rows of probabilities are not finite; the network's weights have "
             "probably overflowed. Train again with a lower --lr or --clip."
         )
     check_labels(labels, classes)
 
-    names = EMOTIONS[:classes]
     predicted = probabilities.argmax(1)
-    counts = confusion(labels, predicted, classes)
-    precision, recall, f1, support = precision_recall_fscore_support(
-        labels, predicted, labels=range(classes), zero_division=0
-    )
-    shares = rates(counts[None])
+    counts = confusion_matrix(labels, predicted, labels=range(classes))
+    rates = class_rates(counts[None])
+    per_class = precision_recall_fscore_support(labels, predicted, labels=range(classes), zero_division=0)
     likelihood = probabilities[np.arange(len(labels)), labels]
-    scores = Scores(
+    return Scores(
         n=len(labels),
-        **{name: float(values[0]) for name, values in shares.items()},
+        accuracy=float(rates["accuracy"][0]),
+        balanced_accuracy=float(rates["balanced_accuracy"][0]),
+        macro_f1=float(rates["macro_f1"][0]),
         ece=calibration_error(probabilities, labels),
         nll=float(-np.log(likelihood.clip(1e-12)).mean()),
         per_class={
-            name: {
-                "precision": float(precision[i]),
-                "recall": float(recall[i]),
-                "f1": float(f1[i]),
-                "support": int(support[i]),
-            }
-            for i, name in enumerate(names)
+            name: {"precision": float(p), "recall": float(r), "f1": float(f1), "support": int(support)}
+            for name, p, r, f1, support in zip(EMOTIONS[:classes], *per_class, strict=True)
         },
         confusion=counts.tolist(),
+        intervals=_intervals(probabilities, labels, counts, resamples, seed) if resamples else {},
     )
-    if resamples:
-        scores.intervals.update(_intervals(probabilities, labels, counts, resamples, seed))
-    return scores
 
 
-def confusion(labels: np.ndarray, predicted: np.ndarray, classes: int = len(EMOTIONS)) -> np.ndarray:
-    """Return counts, int64 (C, C): true classes in rows, predicted ones in columns."""
-    cells = np.bincount(labels * classes + predicted, minlength=classes * classes)
-    return cells.reshape(classes, classes)
+def check_labels(labels: np.ndarray, classes: int) -> None:
+    """Raise DataInvalid unless all labels are from 0 to ``classes`` - 1."""
+    if labels.min() < 0 or labels.max() >= classes:
+        raise DataInvalid(f"Found labels {labels.min()} to {labels.max()}; expected 0 to {classes - 1}.")
 
 
 def calibration_curve(
     probabilities: np.ndarray, labels: np.ndarray, bins: int = BINS
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return per bin of confidence: number of samples, mean confidence, accuracy, each (bins,); empty bins hold 0."""
-    confidence = probabilities.max(1)
-    right = probabilities.argmax(1) == labels
-    place = np.minimum((confidence * bins).astype(int), bins - 1)
-    n = np.bincount(place, minlength=bins)
+    bin_of, confidence, correct = _binned(probabilities, labels, bins)
+    n = np.bincount(bin_of, minlength=bins)
     return (
         n,
-        np.bincount(place, confidence, bins) / n.clip(1),
-        np.bincount(place, right, bins) / n.clip(1),
+        np.bincount(bin_of, confidence, bins) / n.clip(1),
+        np.bincount(bin_of, correct, bins) / n.clip(1),
     )
 
 
@@ -142,25 +128,31 @@ def calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int =
     return float((n * np.abs(confidence - accuracy)).sum() / n.sum())
 
 
-def check_labels(labels: np.ndarray, classes: int) -> None:
-    """Raise DataInvalid unless all labels are from 0 to ``classes`` - 1."""
-    if labels.min() < 0 or labels.max() >= classes:
-        raise DataInvalid(f"Found labels {labels.min()} to {labels.max()}; expected 0 to {classes - 1}.")
-
-
-def rates(counts: np.ndarray) -> dict[str, np.ndarray]:
-    """Return accuracy, balanced accuracy and macro-F1, each (B,), of confusion counts (B, C, C)."""
-    hits = np.diagonal(counts, axis1=1, axis2=2)
-    support, guessed = counts.sum(2), counts.sum(1)
+def class_rates(counts: np.ndarray) -> dict[str, np.ndarray]:
+    """Return accuracy, balanced accuracy and macro-F1, each (B,), of B confusion matrices, int (B, C, C)."""
+    correct = np.diagonal(counts, axis1=1, axis2=2)
+    support, predicted = counts.sum(2), counts.sum(1)
     present = support > 0
     classes = present.sum(1)
-    recall = hits / support.clip(1)
-    f1 = 2 * hits / (support + guessed).clip(1)
+    recall = correct / support.clip(1)
+    f1 = 2 * correct / (support + predicted).clip(1)
     return {
-        "accuracy": hits.sum(1) / support.sum(1),
+        "accuracy": correct.sum(1) / support.sum(1),
         "balanced_accuracy": (recall * present).sum(1) / classes,
         "macro_f1": (f1 * present).sum(1) / classes,
     }
+
+
+def _binned(
+    probabilities: np.ndarray, labels: np.ndarray, bins: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return per sample: bin of its confidence, the confidence, whether it is predicted correctly; each (N,)."""
+    confidence = probabilities.max(1)
+    return (
+        np.minimum((confidence * bins).astype(int), bins - 1),
+        confidence,
+        probabilities.argmax(1) == labels,
+    )
 
 
 def _intervals(
@@ -168,20 +160,16 @@ def _intervals(
 ) -> dict[str, tuple[float, float]]:
     # N samples drawn with replacement fall into the confusion cells as a multinomial: no need to draw samples.
     rng = np.random.default_rng(seed)
-    n, classes = len(labels), len(counts)
-    cells = rng.multinomial(n, counts.ravel() / n, resamples).reshape(resamples, classes, classes)
-    drawn = rates(cells)
+    n = len(labels)
+    resampled = class_rates(rng.multinomial(n, counts.ravel() / n, resamples).reshape(-1, *counts.shape))
 
-    # The gap of a bin is |sum of (confidence - right)| / N: summed over draws of the samples in it.
-    confidence = probabilities.max(1)
-    gap = confidence - (probabilities.argmax(1) == labels)
-    place = np.minimum((confidence * BINS).astype(int), BINS - 1)
-    errors = []
+    # The gap of a bin is |sum of (confidence - correct)| / N, summed over the resampled faces in it.
+    bin_of, confidence, correct = _binned(probabilities, labels, BINS)
+    gap, errors = confidence - correct, []
     for _ in range(resamples):
         chosen = rng.integers(0, n, n)
-        errors.append(np.abs(np.bincount(place[chosen], gap[chosen], BINS)).sum() / n)
-    # Drawing again adds noise, and a sum of absolute gaps only grows by it: take that growth off.
-    drawn["ece"] = np.maximum(
-        np.array(errors) - np.mean(errors) + calibration_error(probabilities, labels), 0
-    )
-    return {name: tuple(np.percentile(values, (2.5, 97.5)).tolist()) for name, values in drawn.items()}
+        errors.append(np.abs(np.bincount(bin_of[chosen], gap[chosen], BINS)).sum() / n)
+    # Resampling adds noise, and a sum of absolute gaps only grows by it: subtract that bias.
+    bias = np.mean(errors) - calibration_error(probabilities, labels)
+    resampled["ece"] = np.maximum(np.array(errors) - bias, 0)
+    return {name: tuple(np.percentile(values, (2.5, 97.5)).tolist()) for name, values in resampled.items()}

@@ -1,8 +1,8 @@
-"""Valence and arousal: how pleasant and how excited a face looks, each from -1 to 1. Loss and scores.
+"""Valence and arousal: how pleasant and how excited a face looks, each from -1 to 1. Loss and metrics.
 
-Arrays are (N, 2), valence first; NaN stands for a face without a score, which
-then neither teaches nor counts. Scores are those of AffectNet (Mollahosseini et
-al. 2017, arXiv:1708.03985).
+Arrays are (N, 2), valence first. NaN stands for a face without an annotation,
+which then adds nothing to loss and metrics. The metrics are those of AffectNet
+(Mollahosseini et al. 2017, arXiv:1708.03985).
 """
 
 from dataclasses import asdict, dataclass
@@ -12,39 +12,39 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Subset
 
+from fer.datasets.face_dataset import FaceDataset
 from fer.errors import DataInvalid
 from fer.model import FaceNetwork
 
 NAMES = ("valence", "arousal")
-TARGETS = ("expression", "expression,valence-arousal")
-"""What --targets offers."""
 
 
-def known(dataset: Dataset) -> np.ndarray | None:
-    """Return what a data set, or a part of one, says of its faces, float32 (N, 2); None where it says nothing."""
+def true_valence_arousal(dataset: FaceDataset | Dataset) -> np.ndarray | None:
+    """Return the annotations of a data set or of a part of one, float32 (N, 2); None where it has none."""
     if isinstance(dataset, Subset):
-        whole = known(dataset.dataset)
-        return None if whole is None else whole[np.asarray(dataset.indices)]
+        values = true_valence_arousal(dataset.dataset)
+        return None if values is None else values[np.asarray(dataset.indices)]
     if not all(hasattr(dataset, name) for name in NAMES):
         return None
     values = np.stack([getattr(dataset, name) for name in NAMES], 1).astype(np.float32)
     return None if np.isnan(values).all() else values
 
 
-def to_learn(model: FaceNetwork, dataset: Dataset, targets: str) -> Tensor | None:
-    """Return the training targets, float32 (N, 2), or None where they are not asked for.
+def training_targets(model: FaceNetwork, dataset: FaceDataset, targets: str) -> Tensor | None:
+    """Return the annotations to learn from, float32 (N, 2), or None for the targets ``"expression"``.
 
     Raises:
-        DataInvalid: the network cannot tell them, or the data set does not.
+        DataInvalid: the network does not predict what is asked for, or the data set lacks the annotations.
     """
-    if (targets == TARGETS[1]) != model.valence_arousal:
+    wanted = targets != "expression"
+    if wanted != model.valence_arousal:
         raise DataInvalid(
-            f"targets={targets!r} does not fit this network: fer.model.build(…, valence_arousal=True) makes one "
-            f"for {TARGETS[1]!r}, and without that argument one for {TARGETS[0]!r}."
+            f"targets={targets!r} does not fit this network: expected one of "
+            f"fer.model.build(…, valence_arousal={wanted})."
         )
-    if targets == TARGETS[0]:
+    if not wanted:
         return None
-    values = known(dataset)
+    values = true_valence_arousal(dataset)
     if values is None:
         raise DataInvalid(
             f"{dataset.name} has no valence and arousal: leave out --targets, or use AffectNet8 or the sample."
@@ -53,11 +53,11 @@ def to_learn(model: FaceNetwork, dataset: Dataset, targets: str) -> Tensor | Non
 
 
 def ccc_loss(predicted: Tensor, true: Tensor) -> Tensor:
-    """Return 1 - CCC, the mean over valence and arousal; what has fewer than two known faces counts 0.
+    """Return the mean over valence and arousal of 1 - CCC, 0 for one with fewer than two annotated faces.
 
     Args:
         predicted: float32 (N, 2).
-        true: the same, NaN where not known.
+        true: the same, NaN where not annotated.
     """
     mask = ~true.isnan()
     n = mask.sum(0)
@@ -72,15 +72,15 @@ def ccc_loss(predicted: Tensor, true: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Agreement:
-    """How well one of them is told.
+class RegressionScores:
+    """Metrics of predicted numbers.
 
     Attributes:
-        n: faces with a known value.
-        ccc: concordance correlation coefficient (Lin 1989), -1 to 1; unlike Pearson's it wants the same scale.
+        n: annotated faces.
+        ccc: concordance correlation coefficient (Lin 1989), -1 to 1; unlike Pearson's it asks for the same scale.
         rmse: root of the mean squared error.
         pearson: Pearson's correlation; 0 where either does not vary.
-        sagr: share of faces with the right sign.
+        sagr: sign agreement, the proportion of faces with the right sign.
     """
 
     n: int
@@ -92,54 +92,49 @@ class Agreement:
 
 @dataclass(frozen=True)
 class ValenceArousalScores:
-    """Scores of both."""
+    """Metrics of both; ``print`` shows them as a table."""
 
-    valence: Agreement
-    arousal: Agreement
-
-    def to_dict(self) -> dict:
-        """Return JSON-ready values."""
-        return asdict(self)
+    valence: RegressionScores
+    arousal: RegressionScores
 
     def __str__(self) -> str:
         lines = [f"{'':18}{'n':>10}{'ccc':>10}{'rmse':>10}{'pearson':>10}{'sagr':>10}"]
-        for name, row in self.to_dict().items():
+        for name, row in asdict(self).items():
             n, *rest = row.values()
             lines.append(f"{name:18}{n:>10,}" + "".join(f"{value:10.3f}" for value in rest))
         return "\n".join(lines)
 
 
-def score(predicted: np.ndarray, true: np.ndarray | None) -> ValenceArousalScores | None:
-    """Score predictions (N, 2) against what is known, NaN where it is not; None where nothing is known of either.
+def score(predicted: np.ndarray, true: np.ndarray) -> ValenceArousalScores | None:
+    """Score predictions (N, 2) against annotations, NaN where there is none; None if one column is all NaN.
 
     Raises:
-        DataInvalid: shapes differ, or a prediction is no number.
+        DataInvalid: shapes differ, or a prediction is not finite.
     """
-    if true is None:
-        return None
     if predicted.shape != true.shape or predicted.ndim != 2 or predicted.shape[1] != len(NAMES):
         raise DataInvalid(
             f"Found valence and arousal {predicted.shape} and {true.shape}; expected (N, 2) twice."
         )
     if not np.isfinite(predicted).all():
         raise DataInvalid(
-            "Predicted valence and arousal are no numbers; train again with a lower --lr or --clip."
+            "Predicted valence and arousal are not finite; train again with a lower --lr or --clip."
         )
     if np.isnan(true).all(0).any():
         return None
-    return ValenceArousalScores(*(agreement(predicted[:, k], true[:, k]) for k in range(len(NAMES))))
+    valence, arousal = (regression_scores(p, t) for p, t in zip(predicted.T, true.T, strict=True))
+    return ValenceArousalScores(valence, arousal)
 
 
-def agreement(predicted: np.ndarray, true: np.ndarray) -> Agreement:
-    """Compare predictions (N,) with values (N,), of which some may be NaN but not all."""
-    there = ~np.isnan(true)
-    p, t = predicted[there].astype(np.float64), true[there].astype(np.float64)
+def regression_scores(predicted: np.ndarray, true: np.ndarray) -> RegressionScores:
+    """Score predictions (N,) against annotations (N,), of which some may be NaN but not all."""
+    annotated = ~np.isnan(true)
+    p, t = predicted[annotated].astype(np.float64), true[annotated].astype(np.float64)
     covariance = ((p - p.mean()) * (t - t.mean())).mean()
     spread = p.var() + t.var() + (p.mean() - t.mean()) ** 2
     deviations = p.std() * t.std()
-    return Agreement(
+    return RegressionScores(
         n=len(p),
-        ccc=float(2 * covariance / spread) if spread else 1.0,  # both the same number throughout
+        ccc=float(2 * covariance / spread) if spread else 1.0,  # both are the same number throughout
         rmse=float(np.sqrt(((p - t) ** 2).mean())),
         pearson=float(covariance / deviations) if deviations else 0.0,
         sagr=float((np.sign(p) == np.sign(t)).mean()),

@@ -134,7 +134,7 @@ class Trainer:
         self.steps_per_epoch = len(self.spans)
         self.scheduler = optim.schedule(self.optimizer, config, self.steps_per_epoch * config.epochs)
         self.ema = optim.running_mean(self.model, config.ema) if config.ema else None
-        self.pairs = valence_arousal.to_learn(model, train, config.targets)
+        self.pairs = valence_arousal.training_targets(model, train, config.targets)
         self.opinions = self._opinions() if config.teachers else None
         self.loss = Objective(
             model, self.shares, len(train), config, self.accelerator, paired=self.pairs is not None

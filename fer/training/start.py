@@ -6,7 +6,7 @@ from torch.utils.data import Dataset
 from fer import checkpoint
 from fer.datasets.finding import cut_train, open_split
 from fer.errors import DataInvalid
-from fer.evaluation.valence_arousal import known
+from fer.evaluation.valence_arousal import true_valence_arousal
 from fer.model import ARCHITECTURES, FaceNetwork, build
 from fer.preprocess import Preprocess
 from fer.training.config import TrainConfig
@@ -28,7 +28,7 @@ def training_splits(config: TrainConfig) -> tuple[Dataset, Dataset]:
     lenient = {"on_error": config.on_error} if config.data == "affectnet8" else {}
     train, valid = cut_train(config.data, config.root, limit=config.limit, **lenient)
     if config.targets != "expression":
-        known(train)  # read from a file for each face, the first time: by one process for all
+        true_valence_arousal(train)  # read from a file for each face, the first time: by one process for all
     return train, valid
 
 

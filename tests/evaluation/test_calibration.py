@@ -7,7 +7,7 @@ from fer.errors import DataInvalid
 from fer.evaluation.calibration import STRENGTHS, calibrate, calibration_split, fit_temperature
 from fer.evaluation.predictions import Predictions
 from fer.evaluation.scores import score
-from fer.probabilities import to_probabilities
+from fer.probabilities import class_shift, log_softmax, to_probabilities
 
 
 @pytest.mark.parametrize("true", [0.3, 1.0, 2.5])
@@ -19,7 +19,7 @@ def test_temperature_is_recovered(true):
     assert fit_temperature(logits * true, labels) == pytest.approx(true, rel=0.03)
 
 
-def test_temperature_changes_no_name_and_repairs_overconfidence():
+def test_temperature_changes_no_class_and_corrects_overconfidence():
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 8, 500)
     logits = 4 * (rng.normal(size=(500, 8)) + 1.5 * np.eye(8)[labels])
@@ -31,13 +31,13 @@ def test_temperature_changes_no_name_and_repairs_overconfidence():
     assert score(after, labels, 0).ece < score(before, labels, 0).ece
 
 
-def test_a_temperature_is_fitted_to_the_classes_there_are():
+def test_a_temperature_is_fitted_to_the_classes_of_the_network():
     with pytest.raises(DataInvalid, match="labels 0 to 7; expected 0 to 6"):
         fit_temperature(np.zeros((8, 7), np.float32), np.arange(8))
 
 
-def test_calibration_finds_how_sure_to_be():
-    """Right in three of four cases: the mean confidence should be .75."""
+def test_calibration_finds_the_mean_confidence():
+    """Three of four predictions are correct: the mean confidence should be .75."""
     labels = np.arange(64) % 8
     logits = 3 * np.eye(8, dtype=np.float32)[labels]
     labels[::4] = (labels[::4] + 1) % 8
@@ -47,45 +47,70 @@ def test_calibration_finds_how_sure_to_be():
     assert predictions.score(card).ece < 0.001 < predictions.score().ece
 
 
-def lopsided():
-    """Of 400 faces 10 are disgusted; half of these, and 1 % of the others, are called so at even odds or nearly."""
-    labels = np.array([0] * 390 + [5] * 10)
+def disgust(logits_of_disgust):
+    """Predictions for 390 neutral faces and 10 of disgust; the logit of neutral is 0."""
     logits = np.full((400, 8), -20.0, np.float32)
-    logits[:, 0] = 0
-    logits[:, 5] = -9.0
-    logits[390:395, 5] = -0.5  # five disgusted ones, a weak push away
-    logits[395:, 5] = -2.9
-    logits[:4, 5] = -2.8  # four neutral ones, found by the same push as the other five
-    return Predictions([str(i) for i in range(400)], logits, labels)
+    logits[:, 0], logits[:, 5] = 0, logits_of_disgust
+    return Predictions([*map(str, range(400))], logits, np.array([0] * 390 + [5] * 10))
 
 
 def test_calibration_pays_at_most_half_a_point_for_balance():
-    shares = [0.9, *[0.1 / 7] * 7]
-    free = calibrate({"class_shares": shares}, lopsided())
-    assert free["prior_strength"] > 0
-    before, after = lopsided().score({**free, "prior_strength": 0.0}), lopsided().score(free)
+    logits = np.full(400, -9.0)
+    logits[390:395], logits[395:] = (
+        -0.5,
+        -2.9,
+    )  # five faces of disgust need a weaker prior than the other five
+    logits[:4] = -2.8  # four neutral ones, taken for disgust before those are found
+    predictions = disgust(logits)
+    card = calibrate({"class_shares": [0.9, *[0.1 / 7] * 7]}, predictions)
+    assert card["prior_strength"] > 0
+    before, after = predictions.score({**card, "prior_strength": 0.0}), predictions.score(card)
     assert after.per_class["disgust"]["recall"] > before.per_class["disgust"]["recall"]
-    best = max(lopsided().score({**free, "prior_strength": s}).accuracy for s in STRENGTHS)
+    best = max(predictions.score({**card, "prior_strength": s}, resamples=0).accuracy for s in STRENGTHS)
     assert after.accuracy >= best - 0.005
-    too_much = lopsided().score({**free, "prior_strength": 1.0})
+    too_much = predictions.score({**card, "prior_strength": 1.0})
     assert too_much.accuracy < best - 0.005 or too_much.balanced_accuracy <= after.balanced_accuracy
 
 
-def test_a_network_trained_on_even_classes_gets_a_part_of_the_true_shares_back():
-    labels = np.array([0] * 390 + [5] * 10)
-    logits = np.full((400, 8), -20.0, np.float32)
-    logits[:, 0] = 0
-    logits[:, 5] = np.where(labels == 5, 6.0, -6.0)
-    logits[:60, 5] = 1.0  # neutral faces, called disgusted by a network that saw much disgust
-    card = calibrate(
-        {"class_shares": [0.7, *[0.3 / 7] * 7]}, Predictions([*map(str, range(400))], logits, labels)
-    )
+def test_a_network_trained_on_balanced_classes_gets_part_of_the_class_frequencies_back():
+    logits = np.where(np.arange(400) < 390, -6.0, 6.0)
+    logits[:60] = 1.0  # neutral faces that a network which saw much disgust takes for it
+    card = calibrate({"class_shares": [0.7, *[0.3 / 7] * 7]}, disgust(logits))
     assert card["prior_strength"] < 0
-    assert Predictions([*map(str, range(400))], logits, labels).score(card).accuracy > 0.99
+    assert disgust(logits).score(card).accuracy > 0.99
+
+
+def test_the_uniform_prior_takes_class_frequencies_away():
+    """Bayes: a network that only knows the class frequencies knows nothing without them."""
+    frequencies = [0.5, 0.25, 0.125, 0.0625, 0.03, 0.02, 0.01, 0.0025]
+    shift = class_shift({"class_shares": frequencies}, "uniform")
+    assert to_probabilities(np.log([frequencies]), 1.0, shift) == pytest.approx(np.full((1, 8), 1 / 8))
+    assert class_shift({"class_shares": frequencies}, "training") == 0
+
+
+@pytest.mark.parametrize("prior", ["uniform", "chosen"])
+def test_a_class_that_was_never_seen_is_not_made_likely(prior):
+    """Its frequency is 0; dividing by it must not lift the class above all others."""
+    frequencies = [0.5, 0.25, 0.125, 0.0625, 0.03, 0.02, 0.0125, 0]
+    shift = class_shift({"class_shares": frequencies, "prior_strength": -0.5}, prior)
+    assert shift[7] == shift[:7].min()
+    assert np.isfinite(shift).all()
+
+
+@pytest.mark.parametrize(("card", "prior"), [({}, "uniform"), ({"class_shares": [1]}, "even")])
+def test_priors_that_are_not_available(card, prior):
+    with pytest.raises(DataInvalid):
+        class_shift(card, prior)
+
+
+def test_large_logits_stay_finite():
+    p = to_probabilities(np.array([[1e4, 0.0], [-1e4, 0.0]], np.float32))
+    assert p.tolist() == [[1, 0], [0, 1]]
+    assert np.isfinite(log_softmax(np.array([[1e4, 0.0]]))).all()
 
 
 @pytest.mark.parametrize(
     ("data", "split"), [("ferplus", "valid"), ("affectnet8", "held-out"), ("affectnet2017", "held-out")]
 )
-def test_the_split_to_calibrate_on_follows_from_what_was_trained_on(data, split):
+def test_the_split_to_calibrate_on_follows_from_the_training_data(data, split):
     assert calibration_split({"train_data": data}) == split

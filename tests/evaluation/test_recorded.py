@@ -1,6 +1,7 @@
 """What is kept in a model's folder, and read again without any data set."""
 
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -41,8 +42,8 @@ def test_what_is_read_scores_as_the_record_says(folder):
     (model,) = recorded_models(folder)
     found = model.predictions("ferplus-test")
     assert found.names[3] == "test/3" and found.labels.tolist() == LABELS.tolist()
-    assert score(found.probabilities, found.labels).to_dict()["ece"] == model.metrics["ferplus-test"]["ece"]
-    assert model.card["temperature"] == found.temperature == 2
+    assert score(found.probabilities, found.labels).ece == model.metrics["ferplus-test"]["ece"]
+    assert found.card["temperature"] == 2
 
 
 def test_temperature_and_prior_can_be_taken_back(folder):
@@ -83,7 +84,7 @@ def test_record_can_be_read_and_scored_again(tmp_path):
         assert file["names"].tolist() == names
         assert score(file["probabilities"], file["labels"]) == written
     metrics = json.loads((tmp_path / "metrics.json").read_text())["toy-test"]
-    assert metrics == {"flip": False, **json.loads(json.dumps(written.to_dict()))}
+    assert metrics == {"flip": False, **json.loads(json.dumps(asdict(written)))}
     wanted = {"n", "accuracy", "balanced_accuracy", "macro_f1", "ece", "per_class", "intervals"}
     assert wanted <= set(metrics)
     assert list(metrics["per_class"]) == list(EMOTIONS)

@@ -41,16 +41,16 @@ def test_table_has_one_row_for_each_model_and_reported_split(tmp_path):
 def test_only_the_table_of_the_readme_is_replaced(tmp_path):
     write_record(tmp_path, "one", 0.8125)
     text = f"before\n{results.BEGIN}\nold\n{results.END}\nafter\n"
-    new = results.replaced(text, tmp_path)
+    new = results.with_new_table(text, tmp_path)
     assert new.startswith("before\n") and new.endswith("\nafter\n") and "old" not in new and "`one`" in new
-    assert results.replaced(new, tmp_path) == new
+    assert results.with_new_table(new, tmp_path) == new
     with pytest.raises(DataInvalid, match="no table to replace"):
-        results.replaced("no marks", tmp_path)
+        results.with_new_table("no marks", tmp_path)
 
 
 def test_readme_shows_what_is_recorded():
     readme = (ROOT / "README.md").read_text("utf-8")
-    assert results.replaced(readme, ROOT / "models") == readme, (
+    assert results.with_new_table(readme, ROOT / "models") == readme, (
         "run: python -m fer.evaluation.results --write"
     )
 

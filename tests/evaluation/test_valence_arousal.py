@@ -1,8 +1,9 @@
-"""Valence and arousal: the loss, the scores, the second head, and its way through training to tables."""
+"""Valence and arousal, all the way: metrics, loss, the two outputs, training, annotations, tables."""
 
 import copy
 import csv
 import json
+from dataclasses import asdict
 
 import cv2
 import numpy as np
@@ -15,12 +16,17 @@ from helpers import Spots, small_net
 from fer import plots
 from fer.checkpoint import load, save
 from fer.datasets import AffectNet8, SyntheticFaces
-from fer.datasets.packed import pack
 from fer.datasets.splits import Subset
 from fer.errors import DataInvalid
-from fer.evaluation.predictions import Predictions, predict
+from fer.evaluation.predictions import predict
 from fer.evaluation.recorded import RecordedModel, record
-from fer.evaluation.valence_arousal import agreement, ccc_loss, known, score, to_learn
+from fer.evaluation.valence_arousal import (
+    ccc_loss,
+    regression_scores,
+    score,
+    training_targets,
+    true_valence_arousal,
+)
 from fer.explain import grad_cam, layers
 from fer.model import build, count_parameters
 from fer.predict import PredictOptions
@@ -34,39 +40,31 @@ BOTH = "expression,valence-arousal"
 NAN = float("nan")
 
 
-class Rated(Spots):
-    """Spots whose valence and arousal follow from the row and column of the spot; every seventh face has none."""
+class Annotated(Spots):
+    """Spots whose row and column tell valence and arousal; every seventh face has no annotation."""
 
     def __init__(self, *arguments, **options):
         super().__init__(*arguments, **options)
         row, column = np.divmod(self.labels, 4)
-        unknown = np.arange(len(self)) % 7 == 6
-        self.valence = np.where(unknown, NAN, 0.5 - row).astype(np.float32)
-        self.arousal = np.where(unknown, NAN, column / 2 - 0.75).astype(np.float32)
+        missing = np.arange(len(self)) % 7 == 6
+        self.valence = np.where(missing, NAN, 0.5 - row).astype(np.float32)
+        self.arousal = np.where(missing, NAN, column / 2 - 0.75).astype(np.float32)
 
 
 def run(model, train=None, valid=None, **options):
     quick = {"epochs": 2, "batch_size": 16, "augment": "none", "lr": 0.01, "ema": 0.0, "targets": BOTH}
     config = TrainConfig(**quick | options)
-    return fit(model, train or Rated(48), valid or Rated(16, "valid", seed=1), config)
+    return fit(model, train or Annotated(48), valid or Annotated(16, "valid", seed=1), config)
 
 
 # Loss and scores.
-
-
-def test_ccc_by_hand():
-    # Means 2 and 3, variances 2/3 and 8/3, covariance 4/3: 2 * 4/3 / (2/3 + 8/3 + 1) = 8/13.
-    found = agreement(np.array([1.0, 2, 3]), np.array([1.0, 3, 5]))
-    assert found.ccc == pytest.approx(8 / 13)
-    assert found.pearson == pytest.approx(1)
-    assert found.rmse == pytest.approx(np.sqrt(5 / 3))
 
 
 def test_scores_agree_with_scipy_and_sklearn():
     rng = np.random.default_rng(0)
     true = rng.uniform(-1, 1, 200)
     predicted = 0.5 * true + rng.normal(0.1, 0.3, 200)
-    found = agreement(predicted, true)
+    found = regression_scores(predicted, true)
     assert found.n == 200
     assert found.pearson == pytest.approx(scipy.stats.pearsonr(predicted, true).statistic)
     assert found.rmse == pytest.approx(sklearn.metrics.root_mean_squared_error(true, predicted))
@@ -78,25 +76,32 @@ def test_scores_agree_with_scipy_and_sklearn():
 
 @pytest.mark.parametrize(
     ("predicted", "true", "ccc"),
-    [([1, 2], [1, 2], 1), ([2, 1], [1, 2], -1), ([1, 1], [1, 2], 0), ([1, 1], [1, 1], 1)],
+    [
+        (
+            [1, 2, 3],
+            [1, 3, 5],
+            8 / 13,
+        ),  # means 2, 3, variances 2/3, 8/3, covariance 4/3: 8/3 / (2/3 + 8/3 + 1)
+        *[([1, 2], [1, 2], 1), ([2, 1], [1, 2], -1), ([1, 1], [1, 2], 0), ([1, 1], [1, 1], 1)],
+    ],
 )
-def test_ccc_of_extremes(predicted, true, ccc):
-    found = agreement(np.array(predicted, float), np.array(true, float))
+def test_ccc_by_hand(predicted, true, ccc):
+    found = regression_scores(np.array(predicted, float), np.array(true, float))
     assert found.ccc == pytest.approx(ccc)
     assert np.isfinite(found.pearson)
 
 
-def test_faces_without_a_value_do_not_count():
+def test_faces_without_an_annotation_do_not_count():
     rng = np.random.default_rng(0)
     predicted, true = rng.uniform(-1, 1, (2, 50, 2))
     true[10:, 0] = NAN
     true[:20, 1] = NAN
     found = score(predicted, true)
-    assert found.valence == agreement(predicted[:10, 0], true[:10, 0])
-    assert found.arousal == agreement(predicted[20:, 1], true[20:, 1])
+    assert found.valence == regression_scores(predicted[:10, 0], true[:10, 0])
+    assert found.arousal == regression_scores(predicted[20:, 1], true[20:, 1])
     assert (found.valence.n, found.arousal.n) == (10, 30)
-    assert "valence" in str(found) and found.to_dict()["arousal"]["n"] == 30
-    assert score(predicted, np.full_like(true, NAN)) is None and score(predicted, None) is None
+    assert "valence" in str(found) and "arousal" in str(found)
+    assert score(predicted, np.full_like(true, NAN)) is None
 
 
 @pytest.mark.parametrize("bad", [np.full((3, 2), np.inf), np.zeros((2, 2)), np.zeros((3, 3))])
@@ -114,7 +119,7 @@ def test_the_loss_is_one_minus_the_score():
     assert loss.item() == pytest.approx(1 - (found.valence.ccc + found.arousal.ccc) / 2, abs=1e-5)
 
 
-def test_unknown_values_leave_no_trace_in_the_gradient():
+def test_missing_annotations_add_nothing_to_the_gradient():
     predicted = torch.rand(6, 2, requires_grad=True)
     true = torch.rand(6, 2)
     true[2, 0] = true[4] = NAN
@@ -123,10 +128,10 @@ def test_unknown_values_leave_no_trace_in_the_gradient():
     assert predicted.grad[2, 0] == 0 and (predicted.grad[4] == 0).all() and (predicted.grad[0] != 0).all()
 
 
-@pytest.mark.parametrize("known_faces", [0, 1])
-def test_too_few_known_faces_teach_nothing(known_faces):
+@pytest.mark.parametrize("annotated", [0, 1])
+def test_too_few_annotations_have_no_loss(annotated):
     predicted, true = torch.rand(4, 2, requires_grad=True), torch.full((4, 2), NAN)
-    true[:known_faces] = 0.5
+    true[:annotated] = 0.5
     loss = ccc_loss(predicted, true)
     loss.backward()
     assert loss.item() == 0 and (predicted.grad == 0).all()
@@ -142,7 +147,7 @@ ARCHITECTURES = {
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
-def test_every_network_can_have_two_outputs_more(name, tmp_path):
+def test_every_network_can_predict_them(name, tmp_path):
     options = ARCHITECTURES[name]
     plain, model = build(name, **options), build(name, valence_arousal=True, **options).eval()
     assert not plain.valence_arousal and "valence_arousal" not in plain.options
@@ -151,14 +156,16 @@ def test_every_network_can_have_two_outputs_more(name, tmp_path):
     assert all(p == q for p, q in shapes[:-2])  # only the last layer is wider
     assert [p[0] + 2 == q[0] for p, q in shapes[-2:]] == [True, True]
     x = torch.randn(3, model.preprocess.channels, model.preprocess.size, model.preprocess.size)
-    logits, told = model(x, both=True)
+    logits, valence_arousal = model(x, both=True)
     assert logits.shape == model(x).shape == (3, 8) and torch.equal(logits, model(x))
-    assert told.shape == (3, 2) and told.abs().max() <= 1
+    assert valence_arousal.shape == (3, 2) and valence_arousal.abs().max() <= 1
     save(tmp_path, model, {})
     loaded, card = load(tmp_path)
     assert card["options"]["valence_arousal"] is True and card["parameters"] == count_parameters(model)
     assert len(card["emotions"]) == 8
-    assert all(torch.equal(a, b) for a, b in zip(loaded(x, both=True), (logits, told), strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(loaded(x, both=True), (logits, valence_arousal), strict=True)
+    )
     assert torch.equal(copy.deepcopy(loaded)(x), logits)
 
 
@@ -167,11 +174,10 @@ def test_a_network_without_it_stays_what_it_was(tmp_path):
     save(tmp_path, model, {})
     assert "valence_arousal" not in json.loads((tmp_path / "card.json").read_text())["options"]
     assert sum("valence" in key for key in load(tmp_path)[1]) == 0
-    predictions = predict(model, Rated(16))
+    predictions = predict(model, Annotated(16))
     assert predictions.valence_arousal is None and predictions.score_valence_arousal() is None
+    assert predict(small_net(valence_arousal=True), Spots(16)).score_valence_arousal() is None
     record(tmp_path, "spots-train", predictions, {})
-    with np.load(tmp_path / "predictions-spots-train.npz") as arrays:
-        assert sorted(arrays) == ["labels", "names", "probabilities"]
     assert "valence_arousal" not in json.loads((tmp_path / "metrics.json").read_text())["spots-train"]
 
 
@@ -187,7 +193,7 @@ def test_looking_inside_still_works():
 
 def test_both_are_learned_and_recorded(tmp_path):
     model = small_net(valence_arousal=True)
-    train, valid = Rated(96), Rated(32, "valid", seed=1)
+    train, valid = Annotated(96), Annotated(32, "valid", seed=1)
     history = run(model, train, valid, epochs=8, batch_size=16, lr=0.03, out=tmp_path)
     assert history.column("valid_ccc_valence")[-1] > 0.6 and history.column("valid_ccc_arousal")[-1] > 0.3
     loaded, card = load(tmp_path)
@@ -199,7 +205,7 @@ def test_both_are_learned_and_recorded(tmp_path):
     recorded = RecordedModel(tmp_path)
     again = recorded.predictions("spots-valid")
     found = score(again.valence_arousal, again.true_valence_arousal)
-    assert found.to_dict() == recorded.metrics["spots-valid"]["valence_arousal"]
+    assert asdict(found) == recorded.metrics["spots-valid"]["valence_arousal"]
     assert found == predictions.score_valence_arousal()
 
 
@@ -225,7 +231,7 @@ def test_blending_treats_labels_and_scores_alike(kind):
     assert torch.allclose(blended[:, 1], shares @ pairs[:, 1])
     assert blended[:, 0].isnan().tolist() == [
         k in (3, 4) for k in range(8)
-    ]  # it and the one that got part of it
+    ]  # the one that got part of it, too
 
 
 def test_parts_of_one_face_are_refused():
@@ -235,15 +241,18 @@ def test_parts_of_one_face_are_refused():
             run(small_net(valence_arousal=True), **options)
 
 
-def test_unfitting_targets_are_refused():
-    with pytest.raises(DataInvalid, match="does not fit this network"):
-        run(small_net())
-    with pytest.raises(DataInvalid, match="does not fit this network"):
-        run(small_net(valence_arousal=True), targets="expression")
-    with pytest.raises(DataInvalid, match="spots has no valence and arousal"):
-        run(small_net(valence_arousal=True), train=Spots(16))
-    with pytest.raises(DataInvalid, match="expected one of"):
-        TrainConfig(targets="arousal").check()
+@pytest.mark.parametrize(
+    ("predicts", "train", "targets", "message"),
+    [
+        (False, Annotated(16), BOTH, "does not fit this network"),
+        (True, Annotated(16), "expression", "does not fit this network"),
+        (True, Spots(16), BOTH, "spots has no valence and arousal"),
+        (True, Annotated(16), "arousal", "expected one of"),
+    ],
+)
+def test_unfitting_targets_are_refused(predicts, train, targets, message):
+    with pytest.raises(DataInvalid, match=message):
+        run(small_net(valence_arousal=predicts), train, targets=targets)
 
 
 def test_the_configuration_builds_the_network():
@@ -251,19 +260,11 @@ def test_the_configuration_builds_the_network():
     assert not new_model(TrainConfig(model="emotion_net")).valence_arousal
 
 
-def test_parts_of_several_processes_are_joined():
-    model, faces = small_net(valence_arousal=True), Rated(11)
-    parts = [predict(model, faces, part=(rank, 2)) for rank in range(2)]
-    whole, joined = predict(model, faces), Predictions.merge(parts, faces.keys)
-    assert np.allclose(joined.valence_arousal, whole.valence_arousal, atol=1e-3)
-    assert np.array_equal(joined.true_valence_arousal, whole.true_valence_arousal, equal_nan=True)
-
-
 # Data.
 
 
-def write_scores(root, scores, split="train_set"):
-    for k, (valence, arousal) in enumerate(scores):
+def write_annotations(root, annotations, split="train_set"):
+    for k, (valence, arousal) in enumerate(annotations):
         for name in ("images", "annotations"):
             (root / split / name).mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(root / split / f"images/{k}.jpg"), np.zeros((8, 8, 3), np.uint8))
@@ -273,8 +274,8 @@ def write_scores(root, scores, split="train_set"):
     return root
 
 
-def test_affectnet8_gives_them_for_all_faces(tmp_path):
-    write_scores(tmp_path, [("0.5", "-0.25"), (-2, "-2"), (1.0, NAN), (None, [0.125]), (1.3, "-7")])
+def test_affectnet8_has_annotations_of_all_faces(tmp_path):
+    write_annotations(tmp_path, [("0.5", "-0.25"), (-2, "-2"), (1.0, NAN), (None, [0.125]), (1.3, "-7")])
     faces = AffectNet8(tmp_path)
     assert faces.valence.dtype == np.float32
     assert np.array_equal(faces.valence, [0.5, NAN, 1, NAN, NAN], equal_nan=True)
@@ -283,48 +284,41 @@ def test_affectnet8_gives_them_for_all_faces(tmp_path):
         note = faces.annotations(i)
         one = [NAN if value is None else value for value in (note.valence, note.arousal)]
         assert np.array_equal(one, [faces.valence[i], faces.arousal[i]], equal_nan=True)
-    assert np.array_equal(known(Subset(faces, [3, 0])), [[NAN, 0.125], [0.5, -0.25]], equal_nan=True)
+    assert np.array_equal(
+        true_valence_arousal(Subset(faces, [3, 0])), [[NAN, 0.125], [0.5, -0.25]], equal_nan=True
+    )
     few = AffectNet8(tmp_path, limit=2)
     assert np.array_equal(few.valence, faces.valence[few.ids], equal_nan=True)
 
 
-def test_a_pack_gives_the_same(tmp_path):
-    write_scores(tmp_path / "faces", [("0.5", "-0.25"), (-2, "-2"), (None, 1.0)])
-    faces = AffectNet8(tmp_path / "faces")
-    assert np.array_equal(known(pack(faces, tmp_path / "pack", size=8)), known(faces), equal_nan=True)
-
-
-def test_they_are_read_once(tmp_path, monkeypatch):
-    write_scores(tmp_path, [(0.5, 0.25), (0.75, 0)])
-    first = known(AffectNet8(tmp_path))
-    monkeypatch.setattr("fer.datasets.affectnet8.npy.numbers", None)
-    assert np.array_equal(known(AffectNet8(tmp_path)), first)
-    assert np.array_equal(known(AffectNet8(tmp_path, limit=1)), first[:1])
-    monkeypatch.undo()
-    write_scores(tmp_path, [(0.5, 0.25), (0.75, 0), (-1, 1)])  # a face more
-    assert known(AffectNet8(tmp_path))[2].tolist() == [-1, 1]
+def test_annotations_of_added_faces_are_read(tmp_path):
+    write_annotations(tmp_path, [(0.5, 0.25), (0.75, 0)])
+    assert len(true_valence_arousal(AffectNet8(tmp_path))) == 2
+    write_annotations(tmp_path, [(0.5, 0.25), (0.75, 0), (-1, 1)])
+    assert true_valence_arousal(AffectNet8(tmp_path))[2].tolist() == [-1, 1]
 
 
 def test_a_value_that_cannot_be_read_is_named_or_counted(tmp_path, capsys):
-    write_scores(tmp_path, [(0.5, "high"), (0.75, [0, 1])])
+    write_annotations(tmp_path, [(0.5, "high"), (0.75, [0, 1])])
     with pytest.raises(DataInvalid, match=r"2 values .*0_aro\.npy .*text that is no number"):
-        known(AffectNet8(tmp_path))
+        true_valence_arousal(AffectNet8(tmp_path))
     assert np.isnan(AffectNet8(tmp_path, on_error="skip").arousal).all()
     assert "2 values of valence or arousal cannot be read" in capsys.readouterr().out
 
 
-def test_what_has_no_scores_says_so(tmp_path):
-    assert known(Spots(8)) is None
-    write_scores(tmp_path, [(-2, -2), (None, None)])
-    assert known(AffectNet8(tmp_path)) is None
+def test_no_annotations_at_all(tmp_path):
+    assert true_valence_arousal(Spots(8)) is None
+    write_annotations(tmp_path, [(-2, -2), (None, None)])
+    assert true_valence_arousal(AffectNet8(tmp_path)) is None
     with pytest.raises(DataInvalid, match="affectnet8 has no valence"):
-        to_learn(small_net(valence_arousal=True), AffectNet8(tmp_path), BOTH)
+        training_targets(small_net(valence_arousal=True), AffectNet8(tmp_path), BOTH)
 
 
-def test_drawn_faces_have_plausible_ones(tmp_path):
+def test_synthetic_faces_have_plausible_annotations(tmp_path):
     faces = SyntheticFaces(tmp_path, per_class=4)
     valence, arousal = (
-        np.array([values[faces.labels == k].mean() for k in range(8)]) for values in known(faces).T
+        np.array([values[faces.labels == k].mean() for k in range(8)])
+        for values in true_valence_arousal(faces).T
     )
     assert valence.argmax() == 1 and valence[1] > 0.2 and valence[[2, 4, 5, 6, 7]].max() < 0
     assert arousal[[3, 4, 6]].min() > arousal[[0, 2]].max()
@@ -334,13 +328,13 @@ def test_drawn_faces_have_plausible_ones(tmp_path):
 
 
 @pytest.fixture
-def rated_model(tmp_path):
+def model_folder(tmp_path):
     save(tmp_path / "model", small_net(valence_arousal=True), {"flip": True})
     return tmp_path / "model"
 
 
-def test_the_predictor_predicts_them(rated_model):
-    predictor = EmotionPredictor(rated_model)
+def test_the_predictor_predicts_them(model_folder):
+    predictor = EmotionPredictor(model_folder)
     frame = np.random.default_rng(0).integers(0, 255, (60, 80, 3), np.uint8)
     boxes = np.array([[0, 0, 40, 40], [20, 10, 30, 30]])
     faces = predictor.classify(frame, boxes)
@@ -352,14 +346,14 @@ def test_the_predictor_predicts_them(rated_model):
 
 
 @pytest.mark.parametrize("scored", [True, False])
-def test_tables_get_two_columns(tmp_path, rated_model, scored):
+def test_tables_get_two_columns(tmp_path, model_folder, scored):
     if not scored:
-        save(rated_model, small_net(), {})
+        save(model_folder, small_net(), {})
     photos = tmp_path / "photos"
     photos.mkdir()
     cv2.imwrite(str(photos / "a.png"), np.full((20, 20, 3), 99, np.uint8))
     (photos / "b.png").write_bytes(b"no picture")
-    options = PredictOptions((photos,), tmp_path / "out.csv", whole_image=True, model=rated_model)
+    options = PredictOptions((photos,), tmp_path / "out.csv", whole_image=True, model=model_folder)
     assert predict_main(options) == 0
     header, face, broken = csv.reader((tmp_path / "out.csv").open())
     assert len(header) == len(face) == len(broken) == 17 + 2 * scored
@@ -368,7 +362,7 @@ def test_tables_get_two_columns(tmp_path, rated_model, scored):
         assert all(-1 <= float(value) <= 1 for value in face[-2:]) and broken[-2:] == ["", ""]
 
 
-def test_the_scatter_leaves_out_what_is_not_known():
+def test_the_scatter_leaves_out_missing_annotations():
     true = np.array([[0.5, NAN], [-0.5, 0.25]])
     ax = plots.valence_arousal_scatter(np.zeros((2, 2)), true)
     assert [len(points.get_offsets()) for points in ax.collections] == [2, 1]
