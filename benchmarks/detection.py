@@ -2,9 +2,9 @@
 
 python -m benchmarks.detection --photos DIR [--faceless DIR]
 
-DIR holds photos of one face each, which lies around the middle. Pictures without
+DIR has photos of one face each, around the middle. Images without
 a face are made here: pages of text, noise of several grains, crops of
-scikit-learn's two sample photos; --faceless adds all pictures below a folder,
+scikit-learn's two sample photos; --faceless adds all images below a folder,
 whole and one random crop each. The recorded numbers used the wallpapers
 of these Debian packages (`apt-get download NAME`, `dpkg -x FILE DIR`):
 gnome-backgrounds, mate-backgrounds, plasma-workspace-wallpapers,
@@ -35,7 +35,7 @@ class DetectionOptions:
     photos: Path
     """Folder of photos of one face each."""
     faceless: Path | None = None
-    """Folder of pictures without faces, searched with all that is below it."""
+    """Folder of images without faces, searched recursively."""
     out: Path = Path(__file__).parent / "results" / "detection.json"
     """Where the numbers go."""
     show: Path | None = None
@@ -45,7 +45,7 @@ class DetectionOptions:
 Detector = Callable[[np.ndarray], np.ndarray]
 WALLS = (0, 30, 128, 200, 255)
 """Greys of the flat backgrounds that some photos are put before."""
-WALLPAPER_SIDE = 900  # screens are not what people photograph; nor do 4K pictures fit into minutes
+WALLPAPER_SIDE = 900  # screens are not what people photograph; nor do 4K images fit into minutes
 
 
 def main(options: DetectionOptions) -> None:
@@ -145,7 +145,7 @@ def before_a_wall(photo: np.ndarray, grey: int) -> tuple[np.ndarray, tuple[int, 
 
 
 def faceless(folder: Path | None) -> Iterator[np.ndarray]:
-    """Yield pictures without faces."""
+    """Yield images without faces."""
     rng = np.random.default_rng(0)
     for number in range(20):
         page = np.full((480, 640, 3), 255, np.uint8)
@@ -182,7 +182,7 @@ def _sample_photos(folder: Path | None) -> Iterator[np.ndarray]:
         try:
             yield read_image(file.path)
         except DataInvalid:
-            continue  # packages of wallpapers hold odd things; a picture less does not matter
+            continue  # packages of wallpapers have odd files; one image less does not matter
 
 
 def table(results: dict[str, dict[str, float]]) -> str:
@@ -195,7 +195,7 @@ def table(results: dict[str, dict[str, float]]) -> str:
     for name, r in results.items():
         lines.append(
             f"| {name} | {r['missed']:.1%} of {r['photos']} "
-            f"| {', '.join(f'{share:.0%}' for share in r['missed_before_walls'].values())} of {r['walls']} "
+            f"| {', '.join(f'{rate:.0%}' for rate in r['missed_before_walls'].values())} of {r['walls']} "
             f"| {r['extra_boxes']} "
             f"| {r['faceless_boxes']} in {r['faceless_with_box']} of {r['faceless']} pictures "
             f"| {r['ms_photo']:.0f} | {r['ms_1280x720']:.0f} |"

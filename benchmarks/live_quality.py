@@ -5,7 +5,7 @@ python -m benchmarks.live_quality --model models/emotion_net
 The synthetic actors go through the eight expressions, so the truth of every
 frame is known. Counted are frames whose expression is at least half there
 (neutral always). *Delay* is from that moment to the first frame with the right
-label; *named* is the share of the expressions that got it at all. *Switches*
+label; *named* is the proportion of the expressions that got it at all. *Switches*
 counts changes of the shown label per second and face; the truth has one in
 three seconds.
 
@@ -57,7 +57,7 @@ FPS = 25
 
 
 class Simulated:
-    """A predictor whose detection is real and whose answers are the truth with noise.
+    """A predictor whose detection is real and whose predictions are the truth with noise.
 
     Args:
         detect: the real detector.
@@ -69,16 +69,16 @@ class Simulated:
         self._rng = np.random.default_rng(seed)
 
     def classify(self, frame: np.ndarray, boxes: np.ndarray) -> list[FaceEmotion]:
-        """Answer for each box: 2 nats of evidence for the true emotion under noise of 1 nat for each of the eight."""
+        """Return a face for each box: 2 nats of evidence for the true emotion, noise of 1 nat on each of the eight."""
         from fer.predictor import FaceEmotion
 
-        answers = []
+        faces = []
         for box in boxes:
             evidence = self._rng.normal(0, 1, len(EMOTIONS))
             evidence[self.truth] += 2.0
-            shares = np.exp(evidence) / np.exp(evidence).sum()
-            answers.append(FaceEmotion.from_probabilities(box, shares.astype(np.float32), 0.0))
-        return answers
+            probabilities = (np.exp(evidence) / np.exp(evidence).sum()).astype(np.float32)
+            faces.append(FaceEmotion.from_probabilities(box, probabilities, 0.0))
+        return faces
 
 
 class Once:
@@ -150,7 +150,7 @@ def film(predictor: EmotionPredictor, seed: int, seconds: float) -> tuple[list[d
 
 
 def score(films: list[dict]) -> dict[str, float]:
-    """Accuracy, switches a second, delay and the share of expressions that were named, over all films."""
+    """Accuracy, switches a second, delay and the proportion of expressions that were named, over all films."""
     right, counted, uncertain, switches, frames, delays, changes = 0, 0, 0, 0, 0, [], 0
     for played in films:
         truth, shown = np.array(played["truth"]), np.array(played["shown"])
@@ -179,7 +179,7 @@ def score(films: list[dict]) -> dict[str, float]:
 
 
 def crowd(predictor: EmotionPredictor, seconds: float) -> dict[str, float]:
-    """How many identities three people get, and the share of faces found."""
+    """How many identities three people get, and the proportion of faces found."""
     analyser, tracks, found, frames = Analyser(predictor), set(), 0, 0
     for number, (image, time_s, _, _) in enumerate(
         Actor(size=(960, 540), seconds_per_emotion=seconds, faces=3)

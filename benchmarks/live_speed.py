@@ -2,12 +2,12 @@
 
 python -m benchmarks.live_speed --model models/emotion_net
 
-The camera is a stand-in that offers ready drawn pictures 120 times a second,
-more than is asked for. *Rate* counts pictures drawn with boxes, labels, bars
-and history; *latency* is from the camera's picture to the drawn one; *answer*
-is from the camera's picture to the end of its analysis, which is what a change
+The camera is a stand-in that offers rendered frames 120 times a second,
+more than is asked for. *Rate* counts frames displayed with boxes, labels, bars
+and history; *latency* is from the camera's frame to the display; *answer*
+is from the camera's frame to the end of its analysis, which is what a change
 of expression takes to show, before smoothing. The naive loop does the same
-work for every frame in turn: Haar on the full picture, one forward pass a face.
+work for every frame in turn: Haar on the full frame, one forward pass a face.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class SpeedOptions:
 
 SIZES = ((640, 480), (1280, 720), (1920, 1080))
 FACES = (1, 3, 8)
-OFFERED = 120  # pictures a second
+OFFERED = 120  # frames a second
 
 
 class Offered(Source):
@@ -73,7 +73,7 @@ class Offered(Source):
 
 
 class Watched(Display):
-    """A display that is looked at: notes how old each picture is when it is shown, and quits in time."""
+    """A display that is looked at: notes how old each frame is when it is shown, and quits in time."""
 
     visible = True
 
@@ -181,7 +181,7 @@ def end_to_end(predictor: EmotionPredictor, images: list[np.ndarray], seconds: f
 
 
 def naive(predictor: EmotionPredictor, images: list[np.ndarray], seconds: float) -> float:
-    """Frames a second of the loop that everybody writes first."""
+    """Frames a second of the naive loop."""
     cascade = cv2.CascadeClassifier(cv2.data.haarcascades + "haarcascade_frontalface_default.xml")
     count, start = 0, time.monotonic()
     while time.monotonic() - start < seconds:

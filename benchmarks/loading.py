@@ -5,10 +5,10 @@
 The data are made by ``benchmarks.make_affectnet8``. Every case reads in a
 shuffled order, in batches of 128, with the files in the system's cache, and with
 one thread in each process; workers are running before the clock starts. The
-naive item opens its label with ``np.load`` and decodes its picture in full, in
+naive item opens its label with ``np.load`` and decodes its image in full, in
 the main process. At 112 px all but the pack decode 224 px and make it smaller.
 
-The limits: *decode* is ``cv2.imdecode`` alone, of the same bytes held in memory;
+The limits: *decode* is ``cv2.imdecode`` alone, of the same bytes in memory;
 *copy* moves the same number of pixels from random places of an array in memory.
 Each is measured again just before every case, since a machine that is shared
 changes its speed by the minute. *Of the limit* is per core used: images a second
@@ -49,7 +49,7 @@ class LoadingOptions:
     workers: tuple[int, ...] = (0, 1, 2)
     """Processes that read; 0: the main process reads."""
     sizes: tuple[int, ...] = (224, 112)
-    """Sides of the pictures in pixels."""
+    """Sides of the images in pixels."""
     seconds: float = 3.0
     """How long each case runs at least."""
     faces: int = 300
@@ -62,7 +62,7 @@ BATCH = 128
 
 
 class Naive:
-    """The item of a first attempt: a label by ``np.load``, a picture in full, each time."""
+    """The item of a first attempt: a label by ``np.load``, an image in full, each time."""
 
     def __init__(self, root: Path, ids: list[int], size: int) -> None:
         self.root, self.ids, self.size = root / "train_set", ids, size
@@ -163,7 +163,7 @@ def rate(dataset: object, workers: int, seconds: float, collate_fn: object) -> d
 
 
 def _rounds(seconds: float) -> Iterator[bool]:
-    """Yield False once, to warm up, then True for so many seconds, at least twice."""
+    """Yield False once, to warm up, then True for ``seconds``, at least twice."""
     yield False
     began, done = time.perf_counter(), 0
     while done < 2 or time.perf_counter() - began < seconds:
@@ -172,7 +172,7 @@ def _rounds(seconds: float) -> Iterator[bool]:
 
 
 def decode_limit(folder: AffectNet8, seconds: float) -> float:
-    """Return the pictures a second that one core decodes from memory."""
+    """Return the images a second that one core decodes from memory."""
     from fer.datasets.affectnet8.dataset import decode
 
     files = [folder.jpeg(i) for i in range(min(1000, len(folder)))]
@@ -186,7 +186,7 @@ def decode_limit(folder: AffectNet8, seconds: float) -> float:
 
 
 def copy_limit(size: int, seconds: float) -> float:
-    """Return the pictures a second that one core copies, in batches, from random places in memory."""
+    """Return the images a second that one core copies, in batches, from random places in memory."""
     n = (1 << 28) // (3 * size * size)  # 256 MiB: more than caches hold
     pixels = np.ones((n, 3, size, size), np.uint8)
     order = np.random.default_rng(0).permutation(n)

@@ -3,7 +3,7 @@
     python -m benchmarks.make_affectnet8 OUT --images 287651 --tar
     python -m benchmarks.make_affectnet8 OUT --images 287651 --tiny     for the index alone
 
-A few thousand faces are rendered; every picture is one of them mirrored, cut,
+A few thousand faces are rendered; every image is one of them mirrored, cut,
 relit and grained in its own way, and encoded anew as a 224x224 JPEG of 5 to
 25 kB. Classes are as frequent as published, ids have gaps and occur in both
 splits, numbers are stored as text. A stopped run goes on where it was.
@@ -54,7 +54,7 @@ _CHUNK = 64
 
 
 def main(options: MakeOptions) -> None:
-    """Write what is missing, and say what is there."""
+    """Write what is missing, and print the size of each split."""
     make(options)
     for split, count in counts(options.images).items():
         sizes = [entry.stat().st_size for entry in os.scandir(options.out / f"{split}_set/images")]
@@ -67,7 +67,7 @@ def make(options: MakeOptions) -> Path:
     """Write the folders, and the tars if asked for; what is there stays.
 
     Raises:
-        DataInvalid: too few images, or the folder was made with other settings or holds something else.
+        DataInvalid: too few images, or the folder was made with other settings or has other files.
     """
     settings = {k: v for k, v in asdict(options).items() if k not in ("out", "tar")}
     _same_settings(options.out, settings)
@@ -90,10 +90,10 @@ def counts(images: int) -> dict[str, np.ndarray]:
     published = {split: np.array(n) for split, n in PUBLISHED.items()}
     totals = {"train": images}
     totals["val"] = max(len(EMOTIONS), round(images * published["val"].sum() / published["train"].sum()))
-    return {split: _shares(published[split], total) for split, total in totals.items()}
+    return {split: _apportion(published[split], total) for split, total in totals.items()}
 
 
-def _shares(published: np.ndarray, total: int) -> np.ndarray:
+def _apportion(published: np.ndarray, total: int) -> np.ndarray:
     """Cut ``total`` in proportion to the published counts, at least one each, by largest remainders."""
     exact = published / published.sum() * (total - len(published)) + 1
     whole = np.floor(exact).astype(int)
@@ -110,7 +110,7 @@ def _same_settings(out: Path, settings: dict) -> None:
         if found != settings:
             raise DataInvalid(f"{out} was made with {found}, not {settings}: choose another folder.")
     elif out.is_dir() and any(out.iterdir()):
-        raise DataInvalid(f"{out} holds something else (no {SETTINGS}): choose another folder.")
+        raise DataInvalid(f"{out} has other files (no {SETTINGS}): choose another folder.")
     else:
         with replacing(path) as temporary:
             temporary.write_text(json.dumps(settings) + "\n")

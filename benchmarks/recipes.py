@@ -50,7 +50,7 @@ RECIPES = {
     "no_mixing": {"mix": "none"},
     "cutmix_too": {"mix": "both"},
     "no_smoothing": {"label_smoothing": 0.0},
-    "no_running_mean": {"ema": 0.0},
+    "no_ema": {"ema": 0.0},
     "full_size_throughout": {"start_size": None},
     "adamw": {"optimizer": "adamw", "lr": 2e-3, "weight_decay": 0.05},
     "all_faces_alike": {"imbalance": "none"},
@@ -78,7 +78,7 @@ class RecipesOptions:
     size: int = 48
     """Side of the input; 32 halves the time of a quick look."""
     limit: int | None = None
-    """Use only so many faces of each split."""
+    """Use at most this many faces of each split."""
     runs: Path = Path("outputs/recipes")
     """Folder of the runs."""
     out: Path = Path(__file__).parent / "results" / "recipes.json"

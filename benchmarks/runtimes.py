@@ -4,7 +4,7 @@ python -m benchmarks.runtimes --ferplus dataset/ferplus
 
 *Network* is the forward pass alone, *crop* all that ``EmotionPredictor`` does
 with a crop of 160x160 pixels: resize, scale, network, probabilities. Medians.
-*Otherwise* counts the faces of FER+ Valid that are named otherwise than by torch.
+*Otherwise* counts the faces of FER+ Valid with another prediction than torch's.
 """
 
 from __future__ import annotations

@@ -118,11 +118,11 @@ def finished(process: subprocess.Popen) -> None:
     """Wait for a command.
 
     Raises:
-        UserError: it failed; with the end of what it said.
+        UserError: it failed; with the end of its stderr.
     """
-    said = process.communicate()[1]
+    errors = process.communicate()[1]
     if process.returncode:
-        raise UserError(f"{' '.join(process.args)} ended with {process.returncode}: {said[-2000:]}")
+        raise UserError(f"{' '.join(process.args)} ended with {process.returncode}: {errors[-2000:]}")
 
 
 def train(processes: int, out: Path, options: ScalingOptions) -> float:

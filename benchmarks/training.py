@@ -1,4 +1,4 @@
-"""How fast training is: end to end, beside what the network alone could do and beside the loop that everybody writes.
+"""How fast training is: end to end, beside what the network alone could do and beside the naive loop.
 
     python -m benchmarks.training
     python -m benchmarks.training --data affectnet8 --root dataset --workers 8          your own data, and a GPU if any

@@ -1,4 +1,4 @@
-"""From photo to label: how often the whole chain (find, crop, classify) names photos rightly.
+"""From photo to label: how often the whole chain (find, crop, classify) classifies photos correctly.
 
 python -m benchmarks.whole_chain --photos DIR --labels DIR/labels.csv --model models/emotion_net
 
@@ -35,9 +35,9 @@ class ChainOptions:
     detector: Literal["thorough", "fast"] = "thorough"
     """As for photos in fer.predict, or as in the live demos."""
     prior: Literal["chosen", "training", "uniform"] = "chosen"
-    """Expect emotions as often as in training, all equally often, or in between as the model's card says."""
+    """Expect emotions as often as in training, all equally often, or in between as in the model's card."""
     crop_margin: float | None = None
-    """How much wider than the detected box faces are cut; by default as the model's card says."""
+    """How much wider than the detected box faces are cut; by default as in the model's card."""
     out: Path | None = None
     """Where the numbers go; by default benchmarks/results/whole_chain-MODEL.json."""
 
@@ -106,18 +106,18 @@ def score(truths: np.ndarray, named: np.ndarray) -> dict:
     recalls = {
         name: {
             "n": int((truths == k).sum()),
-            "where_found": _share(named[(truths == k) & found] == k),
-            "of_all": _share(named[truths == k] == k),
+            "where_found": _mean(named[(truths == k) & found] == k),
+            "of_all": _mean(named[truths == k] == k),
         }
         for k, name in enumerate(EMOTIONS)
         if (truths == k).any()
     }
     return {
         "n": len(truths),
-        "without_face": _share(~found),
+        "without_face": _mean(~found),
         **{
             way: {
-                "accuracy": _share(hits),
+                "accuracy": _mean(hits),
                 "balanced": float(np.mean([recalls[name][way] for name in FREQUENT if name in recalls])),
             }
             for way, hits in (
@@ -129,7 +129,7 @@ def score(truths: np.ndarray, named: np.ndarray) -> dict:
     }
 
 
-def _share(hits: np.ndarray) -> float:
+def _mean(hits: np.ndarray) -> float:
     return float(hits.mean()) if len(hits) else 0.0
 
 
