@@ -13,17 +13,18 @@ import importlib.metadata
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import NoReturn
+from types import UnionType
+from typing import NoReturn, cast
 
 import tyro
 
 from fer.errors import UserError
 
 
-def run(main: Callable | str, options: type, arguments: Sequence[str] | None = None) -> NoReturn:
+def run(main: Callable | str, options: type | UnionType, arguments: Sequence[str] | None = None) -> NoReturn:
     """Parse ``arguments`` (the command line) into ``options`` and exit with what ``main(options)`` returns."""
-    parsed = tyro.cli(
-        options,
+    parsed: object = tyro.cli(
+        cast(type, options),  # a union of dataclasses is a command with subcommands
         prog=_program() if callable(main) else f"python -m {main}",
         args=arguments,
         config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),

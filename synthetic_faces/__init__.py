@@ -11,6 +11,6 @@ shoulders), ``render`` (the painter, the pose, the image), and then ``actor``
 and ``tree``. Of ``fer`` they import the labels and the errors only.
 
 Face coordinates are used throughout: the origin lies between the eyes, x grows
-to the right of the picture, y downwards, and one unit is half the width of a
+to the right of the image, y downwards, and one unit is half the width of a
 face (about 70 mm).
 """

@@ -13,7 +13,7 @@ class ActionUnits:
 
     Numbers are those of the Facial Action Coding System (Ekman & Friesen 1978).
     ``side`` weighs the two halves of the mouth in AU10, 12 and 14: 0 moves both,
-    1 only the right half of the picture, -1 only the left one.
+    1 only the right half of the image, -1 only the left one.
     """
 
     au1: float = 0.0  # inner brow raiser
@@ -55,7 +55,7 @@ class ActionUnits:
         return ActionUnits(**{n: max(getattr(self, n), getattr(other, n)) for n in _UNITS}, side=self.side)
 
     def halves(self, name: str) -> tuple[float, float]:
-        """Return one unit's strength on the left and on the right half of the picture."""
+        """Return one unit's strength on the left and on the right half of the image."""
         value = getattr(self, name)
         return value * min(1.0, 1.0 - self.side), value * min(1.0, 1.0 + self.side)
 

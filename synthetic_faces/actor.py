@@ -196,7 +196,7 @@ def _room(size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
     x, y = np.meshgrid(np.linspace(0, 1, w), np.linspace(0, 1, h))
     glow = np.exp(-(((x - 0.2) / 0.55) ** 2) - ((y - 0.3) / 0.7) ** 2)
     wall = np.array([84, 92, 92]) + glow[..., None] * np.array([78, 92, 104])
-    room: np.ndarray = np.ascontiguousarray(wall, np.float32)
+    room = np.ascontiguousarray(wall, np.float32)
 
     def box(x0: float, y0: float, x1: float, y1: float, bgr: tuple[float, float, float]) -> None:
         cv2.rectangle(room, (round(x0 * w), round(y0 * h)), (round(x1 * w), round(y1 * h)), bgr, -1)
@@ -217,7 +217,7 @@ def _room(size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
             )
             left += wide + 0.003
         box(0.74, shelf, 0.99, shelf + 0.02, (52, 66, 84))
-    room = cv2.GaussianBlur(room, (0, 0), 2.2)
+    room = np.asarray(cv2.GaussianBlur(room, (0, 0), 2.2), np.float32)
     for _ in range(5):
         centre = (round(rng.uniform(0.3, 0.72) * w), round(rng.uniform(0.04, 0.3) * h))
         lamp = np.zeros_like(room)

@@ -49,7 +49,7 @@ def paint_body(canvas: Canvas, who: Identity, light: Light) -> None:
     cloth = np.array(who.clothes[::-1], np.float32) * tint
     half = np.array([[0.0, chin + 0.84], [0.4, chin + 0.76], [0.76, chin + 0.56], [1.35, chin + 0.74]])
     half = np.concatenate([half, [[2.05, chin + 1.0], [2.5, chin + 1.5], [2.7, chin + 3.0]]])
-    right = np.concatenate([spline(half, 6), [[2.7, chin + 6.0]]])  # down to the edge of any picture
+    right = np.concatenate([spline(half, 6), [[2.7, chin + 6.0]]])  # down to the edge of any image
     outline = np.concatenate([right, (right * (-1, 1))[::-1]])
     canvas.fill(outline, np.clip(cloth, 0, 255))
     shade = np.concatenate([right[18:], [[1.9, chin + 6.0], [1.5, chin + 1.6]]]) * (-lit, 1)

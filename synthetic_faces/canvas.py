@@ -1,4 +1,4 @@
-"""A picture with face coordinates: anti-aliased, sub-pixel fills and soft strokes."""
+"""An image with face coordinates: anti-aliased, sub-pixel fills and soft strokes."""
 
 import math
 from functools import cache
@@ -37,21 +37,21 @@ def taper(count: int, width: float, ends: float = 0.1) -> np.ndarray:
     return width * ends + width * (1 - ends) * _arch(count)
 
 
-def mix(picture: np.ndarray, mask: np.ndarray, colour: tuple | np.ndarray, opacity: float = 1.0) -> None:
-    """Mix ``colour`` (BGR, or a picture) into ``picture`` (H, W, 3) uint8 as far as ``mask`` (H, W) says."""
+def mix(image: np.ndarray, mask: np.ndarray, colour: tuple | np.ndarray, opacity: float = 1.0) -> None:
+    """Mix ``colour`` (BGR, or an image) into ``image`` (H, W, 3) uint8 as far as ``mask`` (H, W) says."""
     weight = cv2.LUT(mask, (np.arange(256) * (opacity / 255)).astype(np.float32))[..., None]
-    change = np.minimum(np.asarray(colour, np.float32), 255) - picture
+    change = np.minimum(np.asarray(colour, np.float32), 255) - image
     change *= weight
-    change += picture
+    change += image
     change += 0.5
-    picture[:] = change
+    image[:] = change
 
 
 class Canvas:
-    """BGR uint8 picture ``image`` (H, W, 3) of the window (x0, y0, x1, y1) in face units.
+    """BGR uint8 ``image`` (H, W, 3) of the window (x0, y0, x1, y1) in face units.
 
     Args:
-        window: what part of the face plane the picture shows.
+        window: what part of the face plane the image shows.
         scale: pixels per unit.
     """
 
@@ -64,7 +64,7 @@ class Canvas:
 
     @classmethod
     def over(cls, image: np.ndarray, origin: tuple[float, float] | np.ndarray, scale: float) -> "Canvas":
-        """Paint on an existing BGR picture whose pixel ``origin`` is the point between the eyes."""
+        """Paint on an existing BGR image whose pixel ``origin`` is the point between the eyes."""
         canvas = cls((0, 0, 0, 0), scale)
         canvas.image, (canvas.height, canvas.width) = image, image.shape[:2]
         canvas.origin = -np.array(origin) / scale
@@ -77,7 +77,7 @@ class Canvas:
         return np.rint(points * one - corner).astype(np.int32)
 
     def box(self, points: np.ndarray, pad: float = 0.0) -> tuple[slice, slice] | None:
-        """Rows and columns around ``points`` and ``pad`` units more; None when outside the picture."""
+        """Rows and columns around ``points`` and ``pad`` units more; None when outside the image."""
         extra = pad * self.scale + 2
         low = ((points.min(0) - self.origin) * self.scale - extra).tolist()
         high = ((points.max(0) - self.origin) * self.scale + extra).tolist()
@@ -101,7 +101,7 @@ class Canvas:
     def blend(
         self, area: tuple[slice, slice], mask: np.ndarray, colour: tuple | np.ndarray, opacity: float = 1.0
     ) -> None:
-        """Mix ``colour`` (BGR, or a picture of the area) into an area where ``mask`` says."""
+        """Mix ``colour`` (BGR, or an image of the area) into an area where ``mask`` says."""
         mix(self.image[area], mask, colour, opacity)
 
     def fill(
@@ -115,7 +115,7 @@ class Canvas:
     def lines(
         self, mask: np.ndarray, strokes: np.ndarray, width: float, value: tuple | int, area: tuple
     ) -> None:
-        """Draw polylines (count, points, 2) of one width (units) into ``mask`` or a colour picture of ``area``."""
+        """Draw polylines (count, points, 2) of one width (units) into ``mask`` or a colour image of ``area``."""
         rows, columns = area
         points = self.pixels(strokes, (columns.start, rows.start))
         cv2.polylines(
@@ -125,7 +125,7 @@ class Canvas:
     def disc(
         self, mask: np.ndarray, centre: np.ndarray, radius: float, value: tuple | int, area: tuple
     ) -> None:
-        """Draw a filled circle (face units) into ``mask`` or a colour picture of ``area``."""
+        """Draw a filled circle (face units) into ``mask`` or a colour image of ``area``."""
         rows, columns = area
         x, y = self.pixels(np.reshape(centre, (1, 2)), (columns.start, rows.start))[0]
         r = max(1, round(radius * self.scale * (1 << _SHIFT)))

@@ -1,4 +1,4 @@
-"""The painter: a face in front of a picture, turned as its pose says."""
+"""The painter: a face in front of an image, turned as its pose says."""
 
 import zlib
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ _PIVOT = 0.45  # how far in front of the axis of turning the middle of the face 
 
 @dataclass(frozen=True, slots=True)
 class Pose:
-    """How the head is held, in degrees: ``yaw`` to the right and ``pitch`` up in the picture, ``roll`` clockwise."""
+    """How the head is held, in degrees: ``yaw`` to the right and ``pitch`` up in the image, ``roll`` clockwise."""
 
     yaw: float = 0.0
     pitch: float = 0.0
@@ -145,8 +145,8 @@ class Painter:
             self._grow(canvas, *beard, self._whiskers)
             if who.beard == "full":
                 cover[beard[0]] = cv2.max(cover[beard[0]], beard[1])
-        picture = cv2.blendLinear(canvas.image, self._over, self._under_weight, self._over_weight)
-        return picture, cv2.max(cover, self._over_mask), shape.landmarks()
+        image = cv2.blendLinear(canvas.image, self._over, self._under_weight, self._over_weight)
+        return image, cv2.max(cover, self._over_mask), shape.landmarks()
 
     def _brown(self) -> np.ndarray:
         return np.array(self.who.skin[::-1]) * (0.45, 0.55, 0.7)
@@ -165,7 +165,7 @@ class Painter:
         """Paint the face into ``frame`` (BGR uint8, changed in place).
 
         Args:
-            frame: the picture behind.
+            frame: the image behind.
             au: what the muscles do.
             pose: how the head is held.
             at: pixel where the point between the eyes of an unturned head comes to lie.
@@ -175,7 +175,7 @@ class Painter:
         Returns:
             The 68 landmarks in pixels of the frame, (68, 2) float64.
         """
-        picture, cover, marks = self.paint(au, gaze)
+        image, cover, marks = self.paint(au, gaze)
         x0, y0, x1, y1 = self.window
         rim = np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]])
         corners = np.array(at) + unit * turn(rim, pose)
@@ -194,7 +194,7 @@ class Painter:
         x, y = unturn(u, v, pose)
         grid = np.stack([(x - x0) * self.scale - 0.5, (y - y0) * self.scale - 0.5], 2).astype(np.float32)
         columns, rows = cv2.split(cv2.resize(grid, size, interpolation=cv2.INTER_LINEAR))
-        face = cv2.remap(picture, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        face = cv2.remap(image, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         weight = cv2.remap(cover, columns, rows, cv2.INTER_LINEAR).astype(np.float32) / 255
         area = frame[top:bottom, left:right]
         area[:] = cv2.blendLinear(face, area, weight, 1 - weight)
@@ -202,12 +202,12 @@ class Painter:
 
 
 class Portraitist:
-    """Renders one person's portraits, cropped like AffectNet's: the face fills the picture.
+    """Renders one person's portraits, cropped like AffectNet's: the face fills the image.
 
     Args:
         who: the person.
         light: the lamp.
-        size: pixels of the picture's side.
+        size: pixels of the image's side.
         oversampling: the face is painted this many times larger and reduced.
     """
 

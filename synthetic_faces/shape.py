@@ -1,7 +1,7 @@
 """Where every point of a face lies, given whose face it is and what its muscles do.
 
 Curves are sampled densely for painting; the 68 landmarks (iBUG order) are
-points of the same curves, so they fit the picture exactly.
+points of the same curves, so they fit the image exactly.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ import numpy as np
 from synthetic_faces.action_units import ActionUnits
 from synthetic_faces.identity import Identity
 
-# The right half of the picture at rest: ear to chin, and brow from the nose outwards.
+# The right half of the image at rest: ear to chin, and brow from the nose outwards.
 _JAW = np.array(
     [
         [1.0, -0.02],
@@ -33,9 +33,9 @@ _EYE_MARKS = (-0.36, 0.36)
 
 @dataclass(slots=True)
 class Eye:
-    """One eye. ``upper`` and ``lower`` (25, 2) run from the left corner in the picture to the right one."""
+    """One eye. ``upper`` and ``lower`` (25, 2) run from the left corner in the image to the right one."""
 
-    side: int  # -1 left in the picture, 1 right
+    side: int  # -1 left in the image, 1 right
     upper: np.ndarray
     lower: np.ndarray
     iris: np.ndarray  # (2,) its centre
@@ -60,7 +60,7 @@ class Eye:
 
 @dataclass(slots=True)
 class Mouth:
-    """Lip borders, each (25, 2) from the left corner in the picture to the right one."""
+    """Lip borders, each (25, 2) from the left corner in the image to the right one."""
 
     top: np.ndarray
     inner_top: np.ndarray

@@ -98,8 +98,8 @@ def _render_face(artist: Portraitist, label: int, rng: np.random.Generator) -> S
     )
     angle = VALENCE_AROUSAL[EMOTIONS[label]]
     valence, arousal = np.clip(np.array(angle) * intensity + rng.normal(0, 0.05, 2), -1, 1)
-    picture, quality = _photograph(image, rng), int(rng.integers(72, 96))
-    return SyntheticFace(picture, label, float(valence), float(arousal), landmarks, quality, intensity)
+    photo, quality = _photograph(image, rng), int(rng.integers(72, 96))
+    return SyntheticFace(photo, label, float(valence), float(arousal), landmarks, quality, intensity)
 
 
 def background(size: int, rng: np.random.Generator) -> np.ndarray:
@@ -118,7 +118,7 @@ def background(size: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def _photograph(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Take the picture with a fair or a poor camera: exposure, focus, sensor noise, some in grey."""
+    """Photograph it with a fair or a poor camera: exposure, focus, sensor noise, some in grey."""
     gamma, gain = rng.uniform(0.62, 1.15), rng.uniform(0.9, 1.12)
     curve = np.clip(255 * gain * (np.arange(256) / 255) ** gamma, 0, 255).astype(np.uint8)
     image = cv2.LUT(image, curve)

@@ -13,8 +13,6 @@ million of those compared. For ten billion pairs take 4, and look at the result.
 """
 
 import hashlib
-from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import imagehash
@@ -32,34 +30,15 @@ class Leak(NamedTuple):
 
     i: int
     j: int
-    distance: int
-    exact: bool
+    distance: int  # bits of the perceptual hash that differ
+    exact: bool  # all pixels are equal
 
 
-@dataclass(frozen=True)
-class Leaks:
-    """Pairs of samples with the same image, ordered by ``i``; its length is their number.
-
-    Attributes:
-        i, j: int64 (n,), indices in the first and the second set.
-        distance: int64 (n,), bits of the perceptual hash that differ.
-        exact: bool (n,), all pixels are equal.
-    """
-
-    i: np.ndarray
-    j: np.ndarray
-    distance: np.ndarray
-    exact: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.i)
-
-    def __iter__(self) -> Iterator[Leak]:
-        rows = zip(self.i, self.j, self.distance, self.exact, strict=True)
-        return (Leak(int(i), int(j), int(distance), bool(exact)) for i, j, distance, exact in rows)
+class Leaks(list[Leak]):
+    """Pairs of samples with the same image, ordered by ``i``."""
 
     def __str__(self) -> str:
-        exact = int(self.exact.sum())
+        exact = sum(leak.exact for leak in self)
         return f"{exact:,} pairs of equal images, {len(self) - exact:,} of near copies"
 
 
@@ -77,18 +56,17 @@ def leaks(a: FaceDataset, b: FaceDataset, threshold: int = 6) -> Leaks:
     within = a is b
     digests_a, hashes_a = _hashes(a)
     digests_b, hashes_b = (digests_a, hashes_a) if within else _hashes(b)
-    found: list[np.ndarray] = []
+    found = Leaks()
     step = max(1, (1 << 24) // max(1, len(b)))  # 16 million pairs at a time
     for start in tqdm(range(0, len(a), step), "comparing", delay=1, leave=False, disable=None):
-        rows = slice(start, start + step)
-        distance = np.bitwise_count(hashes_a[rows, None] ^ hashes_b[None])
+        distance = np.bitwise_count(hashes_a[start : start + step, None] ^ hashes_b[None])
         i, j = np.nonzero(distance <= max(threshold, 0))  # equal pixels have equal hashes
         i, distance = i + start, distance[i, j]
         exact = (digests_a[i] == digests_b[j]).all(1)
         kept = (exact | (distance <= threshold)) & ((i < j) | (not within))
-        found.append(np.stack([i, j, distance, exact], 1)[kept])
-    pairs = np.concatenate(found).astype(np.int64) if found else np.empty((0, 4), np.int64)
-    return Leaks(pairs[:, 0], pairs[:, 1], pairs[:, 2], pairs[:, 3].astype(bool))
+        rows = zip(*(values[kept].tolist() for values in (i, j, distance, exact)), strict=True)
+        found += [Leak(*row) for row in rows]
+    return found
 
 
 def _hashes(samples: FaceDataset) -> tuple[np.ndarray, np.ndarray]:

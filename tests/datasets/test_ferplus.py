@@ -218,10 +218,10 @@ def test_a_damaged_zip(root):
 
 def test_a_damaged_image_inside_the_zip(root):
     path = zipped(root, "")
-    picture = (root / "FER2013Test" / "fer1.png").read_bytes()
+    image = (root / "FER2013Test" / "fer1.png").read_bytes()
     data = bytearray(path.read_bytes())
     place = data.index(b"FER2013Test/fer1.png") + len(b"FER2013Test/fer1.png")
-    data[place + 10 : place + len(picture)] = bytes(len(picture) - 10)
+    data[place + 10 : place + len(image)] = bytes(len(image) - 10)
     path.write_bytes(data)
     with pytest.raises(DataInvalid, match=r"fer1\.png cannot be read"):
         FERPlus(path, "test")[0]

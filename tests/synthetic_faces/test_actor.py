@@ -25,7 +25,7 @@ def test_the_eight_emotions_in_turn_with_their_truth():
 
 
 @pytest.mark.parametrize("size", [(640, 480), (321, 243)])
-def test_frames_are_pictures_of_the_size_asked_for(size):
+def test_frames_are_images_of_the_size_asked_for(size):
     frame = next(iter(Actor(size)))[0]
     assert frame.shape == (size[1], size[0], 3) and frame.dtype == np.uint8
     assert frame.std() > 20
