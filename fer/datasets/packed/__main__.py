@@ -63,9 +63,9 @@ class Write:
         if made is None:
             print(f"part {self.part} is packed in {seconds:.0f} s; other parts are not finished")
             return 0
-        total, left_out = sum(shard["bytes"] for shard in made.manifest["shards"]), len(source) - len(made)
-        omitted = f"; {left_out:,} broken images left out" if left_out else ""
-        print(f"{made}, {total / 1e9:.1f} GB, {seconds:.0f} s{omitted}")
+        total, broken = sum(shard["bytes"] for shard in made.manifest["shards"]), len(source) - len(made)
+        left_out = f"; {broken:,} broken images left out" if broken else ""
+        print(f"{made}, {total / 1e9:.1f} GB, {seconds:.0f} s{left_out}")
         return 0
 
 
@@ -80,7 +80,7 @@ class Check:
 
     def run(self) -> int:
         """Print the damaged files; 1 if there are any."""
-        from fer.datasets.packed.reader import Packed, write_command
+        from fer.datasets.packed.reader import Packed, how_to_write
 
         pack = Packed(self.pack, self.split)
         damaged = pack.verify()
@@ -88,7 +88,7 @@ class Check:
             print(f"{pack.folder / name} is damaged")
         print(f"{pack}: {len(damaged)} of {len(pack.manifest['shards'])} shards damaged")
         if damaged:
-            print(f"To write them again: {write_command(pack.folder)} --check, with the data set as SRC")
+            print(how_to_write(pack.folder, " --check"))
         return 1 if damaged else 0
 
 

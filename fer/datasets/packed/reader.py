@@ -107,16 +107,12 @@ class Packed(Dataset):
     def verify(self) -> list[str]:
         """Read every shard, in threads, with a progress bar; return the names of the damaged ones."""
         shards = self.manifest["shards"]
-        total = sum(shard["bytes"] for shard in shards)
-        bar = tqdm(total=total, desc=f"checking {self.split}", unit="B", unit_scale=True, disable=None)
-        damaged = []
-        with ThreadPoolExecutor(os.cpu_count()) as pool, bar:
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
             sums = pool.map(lambda shard: sha256_of(self.folder / shard["file"]), shards)
-            for shard, found in zip(shards, sums, strict=True):
-                bar.update(shard["bytes"])
-                if found != shard["sha256"]:
-                    damaged.append(shard["file"])
-        return damaged
+            bar = tqdm(sums, f"checking {self.split}", len(shards), unit="shard", disable=None)
+            return [
+                shard["file"] for shard, found in zip(shards, bar, strict=True) if found != shard["sha256"]
+            ]
 
     def _pixels(self, i: int) -> np.ndarray:
         """Return the pixels of a face, uint8 (3, size, size), a view of its shard."""
@@ -144,7 +140,7 @@ class Packed(Dataset):
             raise self._damaged(shard, f"{found}, expected {expected}")
 
     def _damaged(self, shard: dict, what: str) -> DataInvalid:
-        return DataInvalid(f"{self.folder / shard['file']} is damaged: {what}. {_how_to_repair(self.folder)}")
+        return DataInvalid(f"{self.folder / shard['file']} is damaged: {what}. {how_to_write(self.folder)}")
 
 
 def read_json(path: Path) -> dict:
@@ -160,7 +156,7 @@ def read_json(path: Path) -> dict:
         found = "its check sum is not that of its contents"
     except (ValueError, KeyError, AttributeError) as error:
         found = repr(error)
-    raise DataInvalid(f"{path} is damaged: {found}. Delete it. {_how_to_repair(path.parent)}")
+    raise DataInvalid(f"{path} is damaged: {found}. Delete it. {how_to_write(path.parent)}")
 
 
 def write_json(path: Path, content: dict) -> None:
@@ -186,13 +182,9 @@ def encoded(keys: Sequence[str]) -> bytes:
     return "\n".join(keys).encode("utf-8", "surrogateescape")
 
 
-def write_command(folder: Path) -> str:
-    """Return the command that writes the pack of a split's folder, for messages."""
-    return f"python -m fer.datasets.packed write SRC {folder.parent} --split {folder.name}"
-
-
-def _how_to_repair(folder: Path) -> str:
-    command = write_command(folder)
+def how_to_write(folder: Path, option: str = "") -> str:
+    """Return, for the end of a message, the command that writes what is missing of a split's folder."""
+    command = f"python -m fer.datasets.packed write SRC {folder.parent} --split {folder.name}{option}"
     return f"To write what is missing: {command}, with the data set as SRC; complete shards stay."
 
 
@@ -201,9 +193,7 @@ def _folder(root: Path, split: str) -> Path:
     for base in bases:
         if (base / split / PACK_PLAN).is_file():
             return base / split
-    raise DataMissing(
-        f"{root} holds no pack of the {split} split. To make one: {write_command(bases[-1] / split)}"
-    )
+    raise DataMissing(f"{root} holds no pack of the {split} split. {how_to_write(bases[-1] / split)}")
 
 
 def _manifest(folder: Path) -> dict:
@@ -213,7 +203,7 @@ def _manifest(folder: Path) -> dict:
         done = sum(path.stem.isdigit() for path in folder.glob("*.json"))
         shards = -(-plan["faces"] // plan["shard_rows"])
         raise DataMissing(
-            f"The pack {folder} is not finished: {done} of {shards} shards are written. {_how_to_repair(folder)}"
+            f"The pack {folder} is not finished: {done} of {shards} shards are written. {how_to_write(folder)}"
         )
     manifest = read_json(folder / MANIFEST)
     if manifest.get("format") != FORMAT or manifest.get("emotions") != list(EMOTIONS):
@@ -230,7 +220,7 @@ def _faces(folder: Path, manifest: dict) -> dict[str, np.ndarray]:
     if hashlib.sha256(data).hexdigest() != manifest["faces_sha256"]:
         raise DataInvalid(
             f"{path} is {'damaged' if data else 'missing'}: its check sum is not the one in {MANIFEST}. "
-            f"{_how_to_repair(folder)}"
+            f"{how_to_write(folder)}"
         )
     with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
         return dict(arrays)

@@ -54,16 +54,12 @@ def pack(
         raise DataInvalid(f"size={size}, part={part}; expected a size of 1 or more, and a part k of n.")
     writer = _Writer(source, Path(out) / source.split, size, shard_rows, on_error)
     writer.begin()
-    mine = list(enumerate(writer.shards))[part[0] - 1 :: part[1]]
-    total = sum(len(rows) for _, rows in mine)
-    bar = tqdm(total=total, desc=f"packing {source.split}", unit="face", disable=None)
-    with ThreadPoolExecutor(os.cpu_count()) as pool, bar:
-        for number, rows in mine:
+    numbers = range(part[0] - 1, len(writer.shards), part[1])
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for number in tqdm(numbers, f"packing {source.split}", unit="shard", disable=None):
             record = writer.record(number, check)
-            if record is None or writer.can_add(rows, record["shard"]["broken"]):
-                writer.write(number, rows, pool, bar)
-            else:
-                bar.update(len(rows))
+            if record is None or writer.can_add(number, record["shard"]["broken"]):
+                writer.write(number, pool)
     return writer.finish()
 
 
@@ -112,25 +108,21 @@ class _Writer:
             return None
         return record if same and not (check and sha256_of(pixels) != shard["sha256"]) else None
 
-    def can_add(self, rows: range, broken: list[int]) -> bool:
+    def can_add(self, number: int, broken: list[int]) -> bool:
         """Whether to read faces again that a shard left out: an image was replaced, or no face may be left out."""
         for k in broken:
             if self.on_error != "skip":
                 return True
             with suppress(DataInvalid):
-                self.source.image(rows[k])
+                self.source.image(self.shards[number][k])
                 return True
         return False
 
-    def write(self, number: int, rows: range, pool: ThreadPoolExecutor, bar: tqdm) -> None:
+    def write(self, number: int, pool: ThreadPoolExecutor) -> None:
         """Write one shard, then its .json file."""
+        rows, file = self.shards[number], f"{number:05}.npy"
         pixels = np.zeros((len(rows), 3, self.size, self.size), np.uint8)
-        broken = []
-        for k, decoded in enumerate(pool.map(self._decode, rows, pixels)):
-            if not decoded:
-                broken.append(k)
-            bar.update()
-        file = f"{number:05}.npy"
+        broken = [k for k, decoded in enumerate(pool.map(self._decode, rows, pixels)) if not decoded]
         with replacing(self.folder / file) as temporary:
             np.save(temporary, pixels, allow_pickle=False)
             shard = {
