@@ -29,12 +29,13 @@ CHOSEN_ON = {"affectnet8": HELD_OUT, "ferplus": "valid", "sample": HELD_OUT}
 """The split that epoch, temperature and prior of a data set's models are chosen on."""
 _TITLES = {"affectnet8": "AffectNet8", "ferplus": "FER+", "sample": "the synthetic sample"}
 _OWN = {
-    "labels": {"ferplus"},
-    "classes": {"affectnet8"},
-    "on_error": {"affectnet8"},
-    "per_class": {"sample"},
-    "seed": {"sample"},
+    "labels": "ferplus",
+    "classes": "affectnet8",
+    "on_error": "affectnet8",
+    "per_class": "sample",
+    "seed": "sample",
 }
+"""Options of one data set alone."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def find(root: str | Path = "dataset", split: str = "train", **options: Any) -> 
         _pack(root) or (_sample(root) if is_synthetic(root) else None) or _affectnet8(root) or _ferplus(root)
     )
     found = existing or _sample(_new_sample(root))
-    dataset = _open(found, split, {k: v for k, v in options.items() if found.data in _OWN.get(k, DATA)})
+    dataset = _open(found, split, {k: v for k, v in options.items() if _OWN.get(k, found.data) == found.data})
     instead = "" if existing else f" (neither AffectNet8 nor FER+ in {root})"
     print(f"Using {found.title}, {dataset.split}: {len(dataset):,} faces from {found.place}{instead}")
     return dataset

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 
 from fer.datasets.affectnet8.index import OTHERS, Index, Problem
-from fer.datasets.affectnet8.source import Source, listing, settle, subfolders
+from fer.datasets.affectnet8.source import Source, listing, subfolders
 from fer.datasets.folders import is_pack, is_synthetic
 from fer.datasets.split_names import NAMES, of_folder
 from fer.faces import crop
@@ -39,18 +39,14 @@ _LITTER = {"thumbs.db", "desktop.ini"}
 class ClassFolders(Source):
     """``<class>/<any name>.jpg`` below ``path``; an id is both, with the slash."""
 
-    name, title = "affectnet-folders", "AffectNet in class folders"
+    name, title, image_pattern = "affectnet-folders", "AffectNet in class folders", "{}"
     splits = tuple(NAMES)
 
     def __init__(self, path: Path, split: str) -> None:
         super().__init__(path, split, path / "affectnet-folders.index")
 
-    def stamp(self, index: Index | None) -> dict[str, object]:
-        """Return the time of each folder."""
-        return {"times": self._times()}
-
-    def _times(self) -> dict[str, int]:
-        """Return when files were added or removed in each folder, but those of other sets beside the classes."""
+    def times(self) -> dict[str, int]:
+        """Return the times of all folders, but those of other sets beside the classes."""
         folders = {name: self.path / name for name in subfolders(self.path)}
         return {
             name: os.stat(path).st_mtime_ns
@@ -60,10 +56,8 @@ class ClassFolders(Source):
 
     def scan(self) -> Index:
         """List all class folders."""
-        times = self._times()
-        settle(times.values())
         ids, labels, problems = [], [], []
-        for folder in times:
+        for folder in self.times():
             label = class_of(folder)
             if label is None:
                 problems.append(Problem(STRANGE_FOLDER, folder))
@@ -75,10 +69,6 @@ class ClassFolders(Source):
                 elif name.lower() not in _LITTER:
                     problems.append(Problem(STRANGE_FILE, f"{folder}/{name}"))
         return Index(np.array(ids, np.str_), np.array(labels, np.int8), problems=tuple(problems))
-
-    def image_file(self, id_: str | int) -> str:
-        """Return the id itself."""
-        return str(id_)
 
     def face(self, pixels: np.ndarray, index: Index, i: int) -> np.ndarray:
         """Return the image as a square of ``SIDE``, its border repeated where it is no square."""

@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
+from itertools import chain
 from pathlib import Path
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -41,6 +43,7 @@ from fer.threads import for_each
 # The stored pixels, without turning them as EXIF may ask: landmarks refer to these.
 _DECODE = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
 _SAMPLED = 9  # images from which the size of all follows
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,43 +68,37 @@ class AffectNet8(Dataset):
 
     An item is ``(image, label)``: a uint8 RGB tensor (3, H, W), before
     ``transform``, and an int indexing ``fer.labels.EMOTIONS``. All images have
-    one size, so that they fit into one batch: 224x224 as released; where a copy
-    holds a few of another size, they are brought to that of the others. Files
-    pair by id, never by place in a listing: ``images/42.jpg`` goes with
-    ``annotations/42_exp.npy``. The same id occurs in both splits, so a face is
-    named by both: ``"train/42"``.
+    one size, so that they fit into one batch: 224x224 as released; the few of
+    another size that a copy may hold are resized. Files pair by id, never by
+    place in a listing: ``images/42.jpg`` goes with ``annotations/42_exp.npy``.
+    The same id occurs in both splits, so a face is named by both: ``"train/42"``.
 
-    The first opening lists the files and reads the labels; the result is kept
-    in ``affectnet8.index`` beside ``images/`` (``train_set.tar.index`` beside a
-    tar, which is read in place) and made anew when files were added or removed,
-    or watched ones changed. Valence and arousal, and what ``verify`` finds, are added to it.
+    The first opening lists the files and reads the labels into an index file
+    beside them, which is made anew when files were added or removed, or watched
+    ones changed. Valence and arousal, and what ``verify`` finds, are added to it.
 
-    Other releases of AffectNet open the same way: class folders, the tables of
-    2017, AffectNet+ (see ``releases``). ``name`` and ``title`` say which one it
-    is. Their codes 8 to 10 are no emotions: such faces are left out, and
-    counted in a printed line.
+    Other releases open the same way (see ``releases``); ``name`` and ``title``
+    tell them apart. Faces with their codes 8 to 10, which are no emotions, are
+    left out, and counted in a printed line.
 
     Args:
-        root: the folder that holds ``train_set/`` and ``val_set/``, one of
-            these, ``extracted_train_tar/`` or the folder that holds it, a
-            folder with ``images/`` and ``annotations/``, ``train_set.tar``, or
-            the folder that holds it; or another release; or what ``releases.find`` returned.
+        root: the folder that holds ``train_set/`` and ``val_set/``, one of these, ``extracted_train_tar/`` or the
+            folder that holds it, a folder with ``images/`` and ``annotations/``, ``train_set.tar``, or the folder
+            that holds it; another release; or a ``Release`` that was found.
         split: ``"train"`` or ``"val"`` (``"valid"`` is the same); class folders may have ``"test"``.
         transform: applied to the image, e.g. ``Preprocess()``.
-        limit: keep up to ``limit`` faces: one of each class first, then in proportion
-            to the classes, chosen by a hash of the key. The same copy gives the
-            same faces every time, and a smaller limit gives some of those of a larger one.
+        limit: keep up to ``limit`` faces: one of each class first, then in proportion to the classes, chosen by a
+            hash of the key. The same copy gives the same faces, and a smaller limit some of those of a larger one.
         classes: 8, or 7 to leave out contempt (labels 0-6).
-        on_error: ``"raise"``: faces that cannot be used (an image or label is
-            missing, a label is unreadable or outside 0-7, ``verify`` found the
-            image broken) are an error. ``"skip"``: they are left out, and
-            counted by kind in a printed line.
+        on_error: ``"raise"``: faces that cannot be used (an image or label is missing, a label is unreadable or
+            outside 0-7, ``verify`` found the image broken) are an error. ``"skip"``: they are left out, and counted
+            by kind in a printed line.
 
     Attributes:
         labels: int64 (N,), known without opening an image.
         valence, arousal: float32 (N,), -1 to 1; NaN where absent. Read when first used.
-        ids: int64 (N,), the numbers in the file names.
-        keys: N names such as ``"train/42"``.
+        ids: int64 (N,), the numbers in the file names; text where they are no plain numbers, or a file has a folder.
+        keys: N names such as ``"train/42"``, unique over both splits.
         problems: what was wrong with the faces that were left out.
         excluded: the number of further faces left out, by the label that is no emotion.
 
@@ -153,19 +150,22 @@ class AffectNet8(Dataset):
                 "dataset/README.md shows what is expected."
             )
 
+        self.ids = self._index.ids
+
     @cached_property
-    def labels(self) -> np.ndarray:
-        """Class indices, int64 (N,)."""
+    def labels(self) -> np.ndarray:  # noqa: D102
         return self._index.labels.astype(np.int64)
 
+    @cached_property
+    def keys(self) -> list[str]:  # noqa: D102
+        return [f"{self.split}/{id_}" for id_ in self._index.ids.tolist()]
+
     @property
-    def valence(self) -> np.ndarray:
-        """Unpleasant -1 to pleasant 1, float32 (N,); NaN where absent."""
+    def valence(self) -> np.ndarray:  # noqa: D102
         return self._valence_arousal[:, 0]
 
     @property
-    def arousal(self) -> np.ndarray:
-        """Calm -1 to excited 1, float32 (N,); NaN where absent."""
+    def arousal(self) -> np.ndarray:  # noqa: D102
         return self._valence_arousal[:, 1]
 
     @cached_property
@@ -176,53 +176,43 @@ class AffectNet8(Dataset):
             DataInvalid: values cannot be read; with ``on_error="skip"`` they are NaN, and counted in a printed line.
         """
         stored = self._index.valence_arousal
-        if stored is not None and not np.isinf(stored).any():
+        if len(stored) and not np.isinf(stored).any():
             return stored
-        parts = [range(start, min(start + 1000, len(self))) for start in range(0, len(self), 1000)]
-        values, faults = np.empty((len(self), 2), np.float32), []
-        label = "reading valence, arousal"
-        bar = tqdm(total=len(self), desc=label, unit="face", delay=1, leave=False, disable=None)
-        with ThreadPoolExecutor(8) as pool, bar:
-            for part, (read, unreadable) in zip(parts, pool.map(self._read_part, parts), strict=True):
-                values[part.start : part.stop] = read
-                faults += unreadable
-                bar.update(len(part))
+        faults: list[str] = []
+
+        def read(rows: range) -> list[tuple[float, float]]:
+            return [(self._known(i, "val", faults), self._known(i, "aro", faults)) for i in rows]
+
+        values = np.array([*chain(*self._in_threads(read, "reading valence, arousal", 8))], np.float32)
         if faults and self._on_error != "skip":
             raise DataInvalid(
-                f"{len(faults):,} values of valence or arousal cannot be read, the first one: {faults[0]} "
+                f"{len(faults):,} values of valence or arousal cannot be read, the first one: {min(faults)} "
                 'Or open the data set with on_error="skip".'
             )
         if faults:
             print(f"{self.title} {self.split}: {len(faults):,} values of valence or arousal cannot be read")
         else:
-            self._source.amend_index(
-                lambda index: _with_valence_arousal(index, self._index, values),
-                "valence and arousal are read at every start",
-            )
+            add = partial(_with_valence_arousal, part=self._index, values=values)
+            self._source.amend_index(add, "valence and arousal are read at every start")
         return values
 
-    def _read_part(self, rows: range) -> tuple[np.ndarray, list[str]]:
-        """Return valence and arousal of some faces, float32 (n, 2), and what cannot be read."""
-        values, faults = np.full((len(rows), 2), np.nan, np.float32), []
-        for k, i in enumerate(rows):
-            for column, kind in enumerate(("val", "aro")):
-                try:
-                    value = self.annotation(i, kind)
-                except DataInvalid as error:
-                    faults.append(str(error))
-                else:
-                    values[k, column] = np.nan if value is None else value
-        return values, faults
+    def _known(self, i: int, kind: str, faults: list[str]) -> float:
+        """Return one value, NaN where it is absent; where it cannot be read, add the reason to ``faults``."""
+        try:
+            value = self.annotation(i, kind)
+        except DataInvalid as error:
+            faults.append(str(error))
+            return np.nan
+        return np.nan if value is None else value
 
-    @property
-    def ids(self) -> np.ndarray:
-        """The numbers in the file names, int64 (N,); text where one is no plain number, or a file has a folder."""
-        return self._index.ids
-
-    @cached_property
-    def keys(self) -> list[str]:
-        """A name for each face, unique over both splits."""
-        return [f"{self.split}/{id_}" for id_ in self.ids.tolist()]
+    def _in_threads(self, work: Callable[[range], T], label: str, workers: int | None) -> Iterator[T]:
+        """Yield what ``work`` returns for each part of the faces, in order, with a progress bar."""
+        parts = [range(start, min(start + 256, len(self))) for start in range(0, len(self), 256)]
+        bar = tqdm(total=len(self), desc=label, unit="face", delay=1, leave=False, disable=None)
+        with ThreadPoolExecutor(workers or os.cpu_count()) as pool, bar:
+            for part, result in zip(parts, pool.map(work, parts), strict=True):
+                yield result
+                bar.update(len(part))
 
     def __len__(self) -> int:
         return len(self._index)
@@ -235,7 +225,7 @@ class AffectNet8(Dataset):
         return image, int(self._index.labels[i])
 
     def __getitems__(self, rows: Sequence[int]) -> list[tuple[Tensor, int]]:
-        """Return ``[self[i] for i in rows]``, decoded into the memory of the batch, in threads."""
+        """Return ``[self[i] for i in rows]``, decoded in threads into the memory of the batch."""
         if self.transform is not None or not len(rows):
             return [self[i] for i in rows]
         images = block((len(rows), 3, *self._size))
@@ -295,14 +285,14 @@ class AffectNet8(Dataset):
 
     @contextmanager
     def _named(self, i: int) -> Iterator[None]:
-        """Say of an error with an image which one it is, and the way out."""
+        """Add to an error with an image which one it is, and the way out."""
         try:
             yield
         except BrokenImage as error:
             raise DataInvalid(
                 f"{self._source.where(self._source.image_file(self.ids[i]))} is broken: {error}. "
-                f'verify() lists all broken images; opened again with on_error="skip" '
-                "(--on-error skip), the set leaves them out."
+                'verify() lists all broken images; opened again with on_error="skip" (--on-error skip), the set '
+                "leaves them out."
             ) from error
 
     def annotations(self, i: int) -> Annotations:
@@ -344,13 +334,9 @@ class AffectNet8(Dataset):
         among its problems and ``on_error="skip"`` leaves them out. An image
         that is replaced is taken back by itself.
         """
-        parts = [range(start, min(start + 256, len(self))) for start in range(0, len(self), 256)]
         reasons: dict[str, str] = {}
-        bar = tqdm(total=len(self), desc=f"verifying {self.split}", unit="image", delay=1, disable=None)
-        with ThreadPoolExecutor(workers or os.cpu_count()) as pool, bar:
-            for part, found in zip(parts, pool.map(self._reasons, parts), strict=True):
-                reasons.update(found)
-                bar.update(len(part))
+        for found in self._in_threads(self._reasons, f"verifying {self.split}", workers):
+            reasons.update(found)
         if reasons:
             marks = {id_: BrokenMark(why, self._source.image_stamp(id_)) for id_, why in reasons.items()}
             self._source.amend_index(
@@ -394,7 +380,7 @@ def _with_valence_arousal(index: Index, part: Index, values: np.ndarray) -> Inde
     if index.stamp != part.stamp:  # other files by now
         return index
     both = np.full((len(index), 2), np.inf, np.float32)
-    if index.valence_arousal is not None:
+    if len(index.valence_arousal):
         both[:] = index.valence_arousal
     both[np.isin(index.ids, part.ids)] = values
     return replace(index, valence_arousal=both)

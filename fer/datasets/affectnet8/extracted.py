@@ -1,12 +1,8 @@
 """A split as a folder of ``images/`` and ``annotations/``: AffectNet8's with .npy files, AffectNet+'s with JSON.
 
 AffectNet+ has AffectNet's faces with soft labels. Source: Fard et al. 2024,
-arXiv:2410.22506. The release was not at hand when this was written; its layout
-was taken from public programs that read it:
-
-    human_annotated/train_set/images/<id>.jpg            224x224 crops
-    human_annotated/train_set/annotations/<id>.json
-    human_annotated/validation_set/…                     the same
+arXiv:2410.22506. Its layout was taken from public programs that read it, not from the release itself:
+``human_annotated/{train_set,validation_set}/`` with ``images/<id>.jpg``, 224x224, and ``annotations/<id>.json``.
 
 A JSON file holds ``human-label`` (0 to 10, AffectNet's codes), ``soft-label``
 (eight numbers), ``subset`` (0 easy, 1 challenging, 2 difficult) and
@@ -28,8 +24,8 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from fer.datasets.affectnet8 import npy
-from fer.datasets.affectnet8.index import ANNOTATIONS, UNREADABLE, Fault, Index, code, label, pair
-from fer.datasets.affectnet8.source import Source, contents, describe, listing, settle, size_and_time
+from fer.datasets.affectnet8.index import ANNOTATIONS, UNREADABLE, Index, Problem, code, label, pair
+from fer.datasets.affectnet8.source import Source, contents, describe, listing, size_and_time
 from fer.errors import DataMissing
 
 _WATCHED = 1000  # labels whose size and time are looked at when an index is opened
@@ -50,22 +46,8 @@ class Folder(Source):
         super().__init__(path, split, path / self.index_name)
         self._images, self._annotations = os.path.join(path, "images"), os.path.join(path, "annotations")
 
-    def stamp(self, index: Index | None) -> dict[str, object]:
-        """Return the times of both folders and, given an index, how a sample of the files looks.
-
-        Looking at all files of the full set would take longer than opening it
-        should. A label that is overwritten in place shows when it is among the
-        thousand watched ones, and always in a set that is no larger than that.
-        """
-        if index is None:
-            return {"times": self._times()}
-        watched = index.ids[np.linspace(0, len(index) - 1, min(len(index), _WATCHED)).astype(int)]
-        files = [self.annotation_file(id_, "exp") for id_ in watched.tolist()]
-        files += [problem.file for problem in index.problems[:_WATCHED_PROBLEMS]]
-        seen = repr([size_and_time(os.path.join(self.path, file)) for file in files])
-        return {"times": self._times(), "watched": hashlib.sha256(seen.encode()).hexdigest()}
-
-    def _times(self) -> dict[str, int]:
+    def times(self) -> dict[str, int]:
+        """Return the times of both folders."""
         if not os.path.isdir(self._annotations):
             raise DataMissing(
                 f"{self.path} holds images/ but no annotations/ ({describe(self.path)}): labels would be missing. "
@@ -73,9 +55,21 @@ class Folder(Source):
             )
         return {name: os.stat(self.path / name).st_mtime_ns for name in ("images", "annotations")}
 
+    def stamp(self, index: Index) -> dict[str, object]:
+        """Return the times of both folders, and how a sample of the files looks.
+
+        Looking at all files of the full set would take longer than opening it
+        should. A label that is overwritten in place shows when it is among the
+        thousand watched ones, and always in a set that is no larger than that.
+        """
+        watched = index.ids[np.linspace(0, len(index) - 1, min(len(index), _WATCHED)).astype(int)]
+        files = [self.annotation_file(id_, "exp") for id_ in watched.tolist()]
+        files += [problem.file for problem in index.problems[:_WATCHED_PROBLEMS]]
+        seen = repr([size_and_time(os.path.join(self.path, file)) for file in files])
+        return {"times": self.times(), "watched": hashlib.sha256(seen.encode()).hexdigest()}
+
     def scan(self) -> Index:
         """List both folders and read every label, with a progress bar."""
-        settle(self._times().values())
         images = {name[:-4] for name in listing(self._images) if name.endswith(".jpg")}
         labelled: list[str] = []
         strays: dict[str, str] = {}
@@ -90,28 +84,28 @@ class Folder(Source):
         labels = dict(zip(labelled, self._labels(labelled), strict=True))
         return pair(images, labels, strays, lambda id_: self.annotation_file(id_, "exp"))
 
-    def _labels(self, ids: list[str]) -> Iterator[int | Fault]:
+    def _labels(self, ids: list[str]) -> Iterator[int | Problem]:
         """Yield what the label files of these ids hold; read by threads where the files are slow to come."""
         parts = [ids[start : start + _PART] for start in range(0, len(ids), _PART)]
         bar = tqdm(total=len(ids), desc="reading labels", unit="file", delay=1, leave=False, disable=None)
         slow = False
         with ThreadPoolExecutor(_THREADS) as pool, bar:
             for start in range(0, len(parts), 2 * _THREADS):
-                some = parts[start : start + 2 * _THREADS]
+                batch = parts[start : start + 2 * _THREADS]
                 began = time.perf_counter()
-                for found in pool.map(self._part, some) if slow else map(self._part, some):
+                for found in pool.map(self._part, batch) if slow else map(self._part, batch):
                     yield from found
                     bar.update(len(found))
-                slow = (time.perf_counter() - began) / sum(map(len, some)) > _SLOW
+                slow = (time.perf_counter() - began) / sum(map(len, batch)) > _SLOW
 
-    def _part(self, ids: list[str]) -> list[int | Fault]:
+    def _part(self, ids: list[str]) -> list[int | Problem]:
         return [self._label(f"{self.path}/{self.annotation_file(id_, 'exp')}") for id_ in ids]
 
-    def _label(self, path: str) -> int | Fault:
+    def _label(self, path: str) -> int | Problem:
         try:
             return label(contents(path, at_once=4096))
         except OSError as error:
-            return Fault(UNREADABLE, str(error.strerror))
+            return Problem(UNREADABLE, detail=str(error.strerror))
 
     def values(self, index: Index, i: int, kind: str) -> np.ndarray | None:
         """Return the numbers in the file of one annotation, or None where there is no file."""
@@ -125,17 +119,14 @@ class JsonFolder(Folder):
     """``images/<id>.jpg`` and ``annotations/<id>.json`` below ``path``."""
 
     name, title, index_name = "affectnet-plus", "AffectNet+", "affectnet-plus.index"
+    annotation_pattern = "annotations/{}.json"
     _separator, _kinds = ".", {"json": "exp"}
 
-    def annotation_file(self, id_: str | int, kind: str) -> str:
-        """Return the name of the one file that holds all annotations."""
-        return f"annotations/{id_}.json"
-
-    def _label(self, path: str) -> int | Fault:
+    def _label(self, path: str) -> int | Problem:
         try:
             return code(_read(path)["human-label"])
         except (OSError, ValueError, KeyError) as error:
-            return Fault(UNREADABLE, f"{type(error).__name__}: {error}")
+            return Problem(UNREADABLE, detail=f"{type(error).__name__}: {error}")
 
     def values(self, index: Index, i: int, kind: str) -> np.ndarray | None:
         """Return the numbers of one annotation in the JSON file; they may be text."""
@@ -160,7 +151,6 @@ def _read(path: str) -> dict:
 
 def has_json(folder: Path) -> bool:
     """Whether a folder has ``images/`` and, among its first annotations, a JSON file, as AffectNet+ has."""
-    annotations = folder / "annotations"
-    if not (folder / "images").is_dir() or not annotations.is_dir():
+    if not ((folder / "images").is_dir() and (folder / "annotations").is_dir()):
         return False
-    return any(name.endswith(".json") for name in islice(listing(annotations), 20))
+    return any(name.endswith(".json") for name in islice(listing(folder / "annotations"), 20))

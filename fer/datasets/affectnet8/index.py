@@ -1,8 +1,7 @@
 """The index of one split: which faces can be used, their labels, and what is wrong with the others.
 
-Finding that out takes hundreds of thousands of small reads. It is done once and
-kept in one file beside the images, which opens in a fraction of a second. What
-is learned later, valence and arousal of all faces and broken images, is added to it.
+Finding that out takes hundreds of thousands of small reads. The result is kept
+in one file beside the images, to which valence, arousal and broken images are added when they are known.
 """
 
 import hashlib
@@ -43,21 +42,14 @@ BROKEN = "broken image"
 
 
 class Problem(NamedTuple):
-    """A face that cannot be used: the kind of fault, the file (below the split's folder), and what was found."""
+    """A face that cannot be used: the kind of fault, what was found, and the file below the split's folder."""
 
     kind: str
-    file: str
+    file: str = ""
     detail: str = ""
 
     def __str__(self) -> str:
         return f"{self.file}: {self.kind}" + f" ({self.detail})" * bool(self.detail)
-
-
-class Fault(NamedTuple):
-    """Why a face has no label: the kind of fault, and what was found."""
-
-    kind: str
-    detail: str
 
 
 class BrokenMark(NamedTuple):
@@ -74,9 +66,8 @@ class Index:
     Attributes:
         ids: int64 (N,); text where a file's name is no plain number.
         labels: int8 (N,), indices into ``EMOTIONS``; those after them stand for ``OTHERS``.
-        offsets: for a tar, int64 (N, 5): where the bytes of each of ``COLUMNS`` start; -1: absent.
-            For a table, int64 (N, 1): where the row starts.
-        sizes: of the same shape: the number of bytes.
+        places: for a tar, int64 (N, 5, 2): where the bytes of each of ``COLUMNS`` start (-1: absent), and how many
+            they are; for a table, int64 (N, 1, 2): the same of the row.
         boxes: for a table, int32 (N, 4): left, top, width and height of the face in its photo.
         valence_arousal: float32 (N, 2); NaN where absent, infinite where not read yet.
         problems: what was found on the faces that are left out.
@@ -86,10 +77,9 @@ class Index:
 
     ids: np.ndarray
     labels: np.ndarray
-    offsets: np.ndarray | None = None
-    sizes: np.ndarray | None = None
-    boxes: np.ndarray | None = None
-    valence_arousal: np.ndarray | None = None
+    places: np.ndarray = field(default_factory=lambda: np.empty(0))
+    boxes: np.ndarray = field(default_factory=lambda: np.empty(0))
+    valence_arousal: np.ndarray = field(default_factory=lambda: np.empty(0))
     problems: tuple[Problem, ...] = field(default=(), repr=False)
     broken: Mapping[str, BrokenMark] = field(default_factory=dict, repr=False)
     stamp: Mapping[str, object] = field(default_factory=dict, repr=False)
@@ -102,30 +92,15 @@ class Index:
         return replace(self, **{name: value[rows] for name, value in self.arrays().items()})
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Return the arrays that are not None, by name."""
-        return {name: value for name, value in vars(self).items() if isinstance(value, np.ndarray)}
-
-    def place(self, i: int, column: int) -> tuple[int, int]:
-        """Return where the bytes of one file or row start (-1: absent), and how many they are."""
-        assert self.offsets is not None and self.sizes is not None, "only a tar and a table have places"
-        return int(self.offsets[i, column]), int(self.sizes[i, column])
-
-    def box(self, i: int) -> tuple[int, int, int, int]:
-        """Return left, top, width and height of the face in its photo."""
-        assert self.boxes is not None, "only a table has boxes"
-        left, top, width, height = self.boxes[i].tolist()
-        return left, top, width, height
+        """Return the arrays that have a row for each face, by name."""
+        arrays = {name: value for name, value in vars(self).items() if isinstance(value, np.ndarray)}
+        return {name: value for name, value in arrays.items() if len(value) == len(self)}
 
 
 def write(path: Path, index: Index) -> None:
     """Store an index: 32 bytes of SHA-256, then an .npz with the arrays and a JSON text, ``about``."""
-    about = {
-        "format": FORMAT,
-        "emotions": EMOTIONS,
-        "stamp": index.stamp,
-        "problems": index.problems,
-        "broken": index.broken,
-    }
+    about = {"format": FORMAT, "emotions": EMOTIONS}
+    about |= {name: getattr(index, name) for name in ("stamp", "problems", "broken")}
     text = np.frombuffer(json.dumps(about).encode(), np.uint8)
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, about=text, **index.arrays())
@@ -161,27 +136,31 @@ def read(path: Path) -> Index | None:
 
 
 @lru_cache(maxsize=4096)  # all faces of a class have the same bytes
-def label(data: bytes) -> int | Fault:
+def label(data: bytes) -> int | Problem:
     """Return the class index that the bytes of an ``_exp.npy`` hold, or what is wrong with them."""
     try:
         value = npy.whole_number(data)
     except npy.NpyError as error:
-        return Fault(UNREADABLE, str(error))
-    return value if 0 <= value < len(EMOTIONS) else Fault(OUTSIDE, f"found {value}")
+        return Problem(UNREADABLE, detail=str(error))
+    return value if 0 <= value < len(EMOTIONS) else Problem(OUTSIDE, detail=f"found {value}")
 
 
-def code(value: object) -> int | Fault:
+def code(value: object) -> int | Problem:
     """Return an expression as the releases with eleven codes write it: 0 to 10, as a number or text."""
     try:
         number = float(str(value))
     except ValueError:
-        return Fault(OUTSIDE, f"found {str(value)[:40]!r}")
-    return int(number) if number in range(len(EMOTIONS) + len(OTHERS)) else Fault(OUTSIDE, f"found {value}")
+        return Problem(OUTSIDE, detail=f"found {str(value)[:40]!r}")
+    return (
+        int(number)
+        if number in range(len(EMOTIONS) + len(OTHERS))
+        else Problem(OUTSIDE, detail=f"found {value}")
+    )
 
 
 def pair(
     images: Set[str],
-    labels: Mapping[str, int | Fault],
+    labels: Mapping[str, int | Problem],
     strays: Mapping[str, str],
     label_file: Callable[[str], str],
 ) -> Index:
@@ -197,8 +176,8 @@ def pair(
     problems |= {id_: Problem(NO_LABEL, f"images/{id_}.jpg") for id_ in images - labels.keys()}
     usable: dict[str, int] = {}
     for id_, found in labels.items():
-        if isinstance(found, Fault):
-            problems[id_] = Problem(found.kind, label_file(id_), found.detail)
+        if isinstance(found, Problem):
+            problems[id_] = found._replace(file=label_file(id_))
         else:
             usable[id_] = found
     plain = _are_plain_numbers(usable)

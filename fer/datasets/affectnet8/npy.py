@@ -1,8 +1,7 @@
 """Numbers out of small .npy files, from their bytes: nothing is ever unpickled.
 
-AffectNet8 has four such files for every face, and nearly all of them start with
-one of a few headers. A header is therefore parsed once and remembered, which
-makes a file ten times cheaper to read than with ``np.load``.
+AffectNet8 has four such files for every face, and nearly all start with one of
+a few headers. Each header is parsed once, which makes a file ten times cheaper to read than with ``np.load``.
 """
 
 import io
@@ -10,8 +9,6 @@ import tokenize
 from functools import lru_cache
 
 import numpy as np
-
-MAGIC = b"\x93NUMPY"
 
 
 class NpyError(ValueError):
@@ -45,26 +42,16 @@ def numbers(data: bytes) -> np.ndarray:
         raise NpyError(f"text that is no number ({error})") from error
 
 
-def number(data: bytes) -> float:
-    """Return the one value of an .npy file of shape (), (1,) or the like.
-
-    Raises:
-        NpyError: as for ``numbers``, or the file holds no or several values.
-    """
-    values = numbers(data)
-    if values.size != 1:
-        raise NpyError(f"{values.size} values where one is expected")
-    return float(values[0])
-
-
 def whole_number(data: bytes) -> int:
     """Return the one value of an .npy file as an int; 3, 3.0, ``'3'`` and ``['3']`` are all 3.
 
     Raises:
-        NpyError: as for ``number``, or the value has a fraction.
+        NpyError: as for ``numbers``; or there are no or several values, or one with a fraction.
     """
-    value = number(data)
-    if not value.is_integer():
+    values = numbers(data)
+    if values.size != 1:
+        raise NpyError(f"{values.size} values where one is expected")
+    if not (value := float(values[0])).is_integer():
         raise NpyError(f"{value:g} where a whole number is expected")
     return int(value)
 
@@ -73,7 +60,7 @@ def _start(data: bytes) -> int:
     """Return where the values start."""
     if not data:
         raise NpyError("an empty file")
-    if data[:6] != MAGIC or len(data) < 12:
+    if data[:6] != b"\x93NUMPY" or len(data) < 12:
         raise NpyError("not an npy file")
     if data[6] == 1:
         return 10 + int.from_bytes(data[8:10], "little")

@@ -19,8 +19,8 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from fer.datasets.affectnet8.class_folders import SIDE, to_side
-from fer.datasets.affectnet8.index import NO_IMAGE, Fault, Index, Problem, code
-from fer.datasets.affectnet8.source import BrokenImage, Source, listing, settle, size_and_time, subfolders
+from fer.datasets.affectnet8.index import NO_IMAGE, Index, Problem, code
+from fer.datasets.affectnet8.source import BrokenImage, Source, listing, subfolders
 from fer.errors import DataInvalid
 from fer.faces import crop
 from fer.labels import EMOTIONS
@@ -45,24 +45,22 @@ _ABOVE = ("", "Manually_Annotated", "affectnet", "AffectNet")
 class Table(Source):
     """Rows of ``training.csv`` or ``validation.csv``; an id is the path of a photo below ``path``."""
 
-    name, title = "affectnet-2017", "AffectNet of 2017"
+    name, title, image_pattern = "affectnet-2017", "AffectNet of 2017", "{}"
 
     def __init__(self, table: Path, columns: list[str], images: Path, split: str) -> None:
         super().__init__(images, split, table.with_name(f"{table.name}.index"))
         self.table, self.columns = table, columns
 
-    def stamp(self, index: Index | None) -> dict[str, object]:
-        """Return how the table looks, and when photos were added or removed."""
-        return {"table": size_and_time(self.table), "photos": self._times()}
-
-    def _times(self) -> dict[str, int]:
-        return {name: os.stat(self.path / name).st_mtime_ns for name in subfolders(self.path)}
+    def times(self) -> dict[str, int]:
+        """Return size and time of the table, and the times of the folders of photos."""
+        table, folders = self.table.stat(), subfolders(self.path)
+        times = {name: os.stat(self.path / name).st_mtime_ns for name in folders}
+        return {**times, "/size": table.st_size, "/time": table.st_mtime_ns}
 
     def scan(self) -> Index:
         """Read the table and list the photos, with a progress bar."""
-        times = self._times()
-        settle(times.values())
-        photos = {f"{folder}/{name}" for folder in times for name in listing(self.path / folder)}
+        folders = subfolders(self.path)
+        photos = {f"{folder}/{name}" for folder in folders for name in listing(self.path / folder)}
         ids: dict[str, None] = {}
         labels, places, boxes, problems = [], [], [], []
         for line, start, size, cells in self._rows():
@@ -71,8 +69,8 @@ class Table(Source):
             id_ = row.get(COLUMNS[0], "")
             if len(cells) < len(self.columns):
                 problems.append(Problem(SHORT_ROW, f"line {line}", f"{len(cells)} of {len(self.columns)}"))
-            elif isinstance(label, Fault):
-                problems.append(Problem(label.kind, id_, label.detail))
+            elif isinstance(label, Problem):
+                problems.append(label._replace(file=id_))
             elif id_ in ids:
                 problems.append(Problem(TWICE, id_, f"again in line {line}"))
             elif label < len(EMOTIONS) and id_ not in photos:
@@ -84,12 +82,10 @@ class Table(Source):
                 labels.append(label)
                 places.append((start, size))
                 boxes.append(box or (0, 0, 0, 0))
-        offsets, sizes = np.array(places, np.int64).reshape(-1, 1, 2).transpose(2, 0, 1)
         return Index(
             np.array(list(ids), np.str_),
             np.array(labels, np.int8),
-            offsets=offsets,
-            sizes=sizes,
+            places=np.array(places, np.int64).reshape(-1, 1, 2),
             boxes=np.array(boxes, np.int32).reshape(-1, 4),
             problems=tuple(problems),
         )
@@ -106,10 +102,6 @@ class Table(Source):
                 start += len(line)
                 bar.update(len(line))
 
-    def image_file(self, id_: str | int) -> str:
-        """Return the id itself."""
-        return str(id_)
-
     def annotation_file(self, id_: str | int, kind: str) -> str:
         """Return the table."""
         return str(self.table.absolute())
@@ -120,17 +112,17 @@ class Table(Source):
         Raises:
             BrokenImage: its box lies outside the photo.
         """
-        box, (height, width) = index.box(i), pixels.shape[:2]
+        box, (height, width) = index.boxes[i].tolist(), pixels.shape[:2]
         try:
             return to_side(crop(pixels, box))
         except DataInvalid as error:
             raise BrokenImage(
-                f"the face box {[*box]} (left, top, width, height) lies outside the photo of {width}x{height} pixels"
+                f"the face box {box} (left, top, width, height) lies outside the photo of {width}x{height} pixels"
             ) from error
 
     def values(self, index: Index, i: int, kind: str) -> np.ndarray | None:
         """Return the numbers of one annotation in the row; landmarks in pixels of the face."""
-        offset, size = index.place(i, 0)
+        offset, size = index.places[i, 0].tolist()
         with self.table.open("rb", buffering=0) as file:
             file.seek(offset)
             cells = _cells(file.read(size))
@@ -140,7 +132,7 @@ class Table(Source):
         numbers = np.array([float(number) for number in text.split(";") if number])
         if kind != "lnd" or numbers.size % 2:
             return numbers
-        left, top, width, height = index.box(i)
+        left, top, width, height = index.boxes[i].tolist()
         side = max(width, height)  # the square that ``crop`` cuts, around the box
         corner = (round(left + (width - side) / 2), round(top + (height - side) / 2))
         return ((numbers.reshape(-1, 2) - corner) * SIDE / side).ravel()

@@ -33,23 +33,26 @@ class Source(ABC):
     """One split of a release.
 
     Attributes:
-        name: what records call the data set.
-        title: what people call it.
+        name, title: what records, and what people, call the data set.
         splits: those that the release may have.
         path: a folder or file.
-        split: which part it is.
         index_path: where its index is kept.
     """
 
     name, title = "affectnet8", "AffectNet8"
     splits: tuple[str, ...] = SPLITS
+    image_pattern, annotation_pattern = "images/{}.jpg", "annotations/{}_{}.npy"
 
     def __init__(self, path: Path, split: str, index_path: Path) -> None:
         self.path, self.split, self.index_path = path, split, index_path
 
     @abstractmethod
-    def stamp(self, index: Index | None) -> dict[str, object]:
-        """Return values that differ when files were added or removed or, given an index, watched ones changed."""
+    def times(self) -> dict[str, int]:
+        """Return times, in ns, and sizes that change when files are added or removed."""
+
+    def stamp(self, index: Index) -> dict[str, object]:
+        """Return what differs when the files of an index have changed."""
+        return {"times": self.times()}
 
     @abstractmethod
     def scan(self) -> Index:
@@ -65,9 +68,11 @@ class Source(ABC):
         if stored is not None and stored.stamp == self.stamp(stored):
             return stored, 0.0
         began = time.perf_counter()
-        before = self.stamp(None)  # taken first: a change during the scan makes the index stale
+        before = self.times()  # taken first: a change during the scan makes the index stale
+        _settle(before.values())
         index = self.scan()
-        index = replace(index, stamp={**self.stamp(index), **before}, broken=stored.broken if stored else {})
+        stamp = {**self.stamp(index), "times": before}
+        index = replace(index, stamp=stamp, broken=stored.broken if stored else {})
         self._store(index, "the index is rebuilt at every start")
         return index, time.perf_counter() - began
 
@@ -89,11 +94,11 @@ class Source(ABC):
 
     def image_file(self, id_: str | int) -> str:
         """Return the name of an image, below ``path``."""
-        return f"images/{id_}.jpg"
+        return self.image_pattern.format(id_)
 
     def annotation_file(self, id_: str | int, kind: str) -> str:
         """Return the name of the file that holds one kind of annotation."""
-        return f"annotations/{id_}_{kind}.npy"
+        return self.annotation_pattern.format(id_, kind)
 
     def where(self, file: str) -> str:
         """Return what to call a file in a message."""
@@ -154,7 +159,7 @@ def describe(folder: Path) -> str:
     return f"it holds {shown}" if names else "an empty folder"
 
 
-def settle(times: Iterable[int]) -> None:
+def _settle(times: Iterable[int]) -> None:
     """Wait until a change cannot carry the time, in ns, of the newest one: the clocks of file systems are slow."""
     if 0 < (wait := max(times, default=0) + _TICK - time.time_ns()) <= _TICK:
         time.sleep(wait / 1e9)

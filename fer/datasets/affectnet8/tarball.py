@@ -19,13 +19,13 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from fer.datasets.affectnet8 import npy
-from fer.datasets.affectnet8.index import ANNOTATIONS, COLUMNS, Fault, Index, label, pair
+from fer.datasets.affectnet8.index import COLUMNS, Index, Problem, label, pair
 from fer.datasets.affectnet8.source import Source, size_and_time
 from fer.errors import DataInvalid, DataMissing
 
 BLOCK = 512
 _END = bytes(BLOCK)
-_KINDS = {f"{kind}.npy": kind for kind in ANNOTATIONS}
+_COLUMN_OF = {f"{kind}.npy": column for column, kind in enumerate(COLUMNS) if column}
 _REFUSED = {b"1": "a hard link", b"2": "a symbolic link", b"3": "a device", b"4": "a device", b"6": "a pipe"}
 
 
@@ -78,7 +78,7 @@ def walk(file: BinaryIO) -> Iterator[Member]:
 
 
 class Tar(Source):
-    """The same files as members of ``train_set.tar`` or ``val_set.tar``, read in place."""
+    """``images/<id>.jpg`` and ``annotations/<id>_{exp,val,aro,lnd}.npy`` as members of a tar, read in place."""
 
     def __init__(self, path: Path, split: str) -> None:
         super().__init__(path, split, path.with_name(f"{path.name}.index"))
@@ -88,12 +88,12 @@ class Tar(Source):
         return {name: value for name, value in vars(self).items() if name != "_here"}
 
     def __setstate__(self, state: dict[str, object]) -> None:
-        vars(self).update(state)
-        self._here = threading.local()
+        vars(self).update(state, _here=threading.local())
 
-    def stamp(self, index: Index | None) -> dict[str, object]:
+    def times(self) -> dict[str, int]:
         """Return the tar's size and time."""
-        return {"tar": size_and_time(self.path)}
+        found = self.path.stat()
+        return {"size": found.st_size, "time": found.st_mtime_ns}
 
     def scan(self) -> Index:
         """Walk the tar once, noting where files lie and reading labels on the way, with a progress bar.
@@ -101,43 +101,40 @@ class Tar(Source):
         Raises:
             DataInvalid: as ``walk``, or the tar has no images of this split.
         """
-        found = {column: _Places() for column in COLUMNS}
-        labels: dict[str, int | Fault] = {}
+        n, total = len(COLUMNS), self.path.stat().st_size
+        rows: dict[str, int] = {}
+        flat = array("q")  # offset and size of n files for each id; compact, for there are a million files
+        labels: dict[str, int | Problem] = {}
         bar = tqdm(
-            total=self.path.stat().st_size,
-            desc="reading tar",
-            unit="B",
-            unit_scale=True,
-            delay=1,
-            leave=False,
-            disable=None,
+            total=total, desc="reading tar", unit="B", unit_scale=True, delay=1, leave=False, disable=None
         )
         with self.path.open("rb", buffering=1 << 16) as file, bar:
             for column, id_, member in self._faces(file):
-                found[column].add(id_, member)
-                if column == "exp":
+                if (row := rows.setdefault(id_, len(rows))) * 2 * n == len(flat):
+                    flat.extend([-1] * 2 * n)
+                place = 2 * (row * n + column)  # of two members of one name the later one counts
+                flat[place], flat[place + 1] = member.offset, member.size
+                if COLUMNS[column] == "exp":
                     file.seek(member.offset)
                     labels[id_] = label(file.read(min(member.size, 4096)))
                 if member.offset - bar.n > 1 << 24:
                     bar.update(member.offset - bar.n)
-        images = set(found["image"].ids)
+        places = np.array(flat, np.int64).reshape(-1, n, 2)
+        images = {id_ for id_, row in rows.items() if flat[row * 2 * n] >= 0}
         if not images:
             raise DataInvalid(
                 f"{self.path} holds no {self.split}_set/images/<id>.jpg: is it AffectNet8's {self.split}_set.tar?"
             )
         strays = {
-            id_: self.annotation_file(id_, kind)
-            for kind in reversed(ANNOTATIONS)
-            for id_ in found[kind].ids
+            id_: self.annotation_file(id_, COLUMNS[(places[row, :, 0] >= 0).argmax()])
+            for id_, row in rows.items()
             if id_ not in images
         }
         labels = {id_: value for id_, value in labels.items() if id_ in images}
         index = pair(images, labels, strays, lambda id_: self.annotation_file(id_, "exp"))
-        names = list(map(str, index.ids.tolist()))
-        offsets, sizes = zip(*(found[column].of(names) for column in COLUMNS), strict=True)
-        return replace(index, offsets=np.stack(offsets, 1), sizes=np.stack(sizes, 1))
+        return replace(index, places=places[[rows[id_] for id_ in map(str, index.ids.tolist())]])
 
-    def _faces(self, file: BinaryIO) -> Iterator[tuple[str, str, Member]]:
+    def _faces(self, file: BinaryIO) -> Iterator[tuple[int, str, Member]]:
         """Yield column, id and member of each file of this split."""
         foreign = {"train": "val_set", "val": "train_set"}[self.split]
         for member in walk(file):
@@ -146,23 +143,23 @@ class Tar(Source):
             if above.rpartition("/")[2] == foreign:
                 continue
             if folder == "images" and name.endswith(".jpg"):
-                yield "image", name[:-4], member
+                yield 0, name[:-4], member
             elif folder == "annotations":
                 id_, _, end = name.rpartition("_")
-                if end in _KINDS:
-                    yield _KINDS[end], id_, member
+                if end in _COLUMN_OF:
+                    yield _COLUMN_OF[end], id_, member
 
     def image(self, index: Index, i: int) -> bytes:
         """Return the bytes of one image."""
-        return self._read(*index.place(i, 0))
+        return self._read(*index.places[i, 0].tolist())
 
     def values(self, index: Index, i: int, kind: str) -> np.ndarray | None:
         """Return the numbers in the member of one annotation, or None where there is no member."""
-        offset, size = index.place(i, COLUMNS.index(kind))
+        offset, size = index.places[i, COLUMNS.index(kind)].tolist()
         return None if offset < 0 else npy.numbers(self._read(offset, size))
 
     def _read(self, offset: int, size: int) -> bytes:
-        # A handle for each thread, and a new one after a fork: its place in the file would be shared.
+        # A handle for each thread, and a new one after a fork: they would share its position.
         if getattr(self._here, "process", None) != os.getpid():
             self._here.file, self._here.process = self.path.open("rb", buffering=0), os.getpid()
         self._here.file.seek(offset)
@@ -177,34 +174,13 @@ class Tar(Source):
         return size_and_time(self.path)
 
 
-class _Places:
-    """Where the files of one column lie, by id; compact, for there are a million."""
-
-    def __init__(self) -> None:
-        self.ids: list[str] = []
-        self._offsets, self._sizes = array("q"), array("q")
-
-    def add(self, id_: str, member: Member) -> None:
-        self.ids.append(id_)
-        self._offsets.append(member.offset)
-        self._sizes.append(member.size)
-
-    def of(self, ids: list[str]) -> tuple[np.ndarray, np.ndarray]:
-        """Return offset and size for each id, -1 where it has no file; of two members the later one counts."""
-        row = dict(zip(self.ids, range(len(self.ids)), strict=True))
-        rows = np.array([row.get(id_, -1) for id_ in ids], np.int64)
-        offsets, sizes = (np.append(np.array(v, np.int64), -1) for v in (self._offsets, self._sizes))
-        return offsets[rows], sizes[rows]  # row -1 is the last one
-
-
 def extract(tar: str | Path, folder: str | Path, check: bool = False) -> Iterator[tuple[Member, bool]]:
-    """Write the plain files of a tar under ``folder``; yield each, and whether it was written now.
+    """Write the plain files of a tar under ``folder``; yield each, and whether it was written now; show a bar.
 
     A file that exists with the right size is left as it is, so a stopped run
-    goes on where it was; with ``check`` its bytes are compared, too. Of two
-    members of one name the later one stays, as where a tar is read in place.
-    Each file is written under another name and renamed: half a file never
-    stays. Shows a bar by bytes.
+    continues where it was; with ``check`` its bytes are compared, too. Of two
+    members of one name the later one stays. Each file is written under another
+    name and renamed: half a file never stays.
 
     Raises:
         DataMissing: there is no such tar.
@@ -218,9 +194,8 @@ def extract(tar: str | Path, folder: str | Path, check: bool = False) -> Iterato
     part = folder / f".extracting.{tar.name}"  # the same name in the next run, which thus clears it away
     made: set[str] = set()  # folders that exist
     seen: set[str] = set()  # tar -r appends members that were there before
-    bar = tqdm(
-        total=tar.stat().st_size, desc=f"extracting {tar.name}", unit="B", unit_scale=True, disable=None
-    )
+    total = tar.stat().st_size
+    bar = tqdm(total=total, desc=f"extracting {tar.name}", unit="B", unit_scale=True, disable=None)
     try:
         with tar.open("rb") as file, bar:
             for member in walk(file):
@@ -233,7 +208,7 @@ def extract(tar: str | Path, folder: str | Path, check: bool = False) -> Iterato
 
 
 def _place(file: BinaryIO, member: Member, folder: Path, part: Path, made: set[str], check: bool) -> bool:
-    """Write one member, unless a file of its size, or with ``check`` of its bytes, exists; return if it was written."""
+    """Write one member unless it exists; return whether it was written."""
     path = os.path.join(folder, member.name)
     parent = os.path.dirname(path)
     try:
@@ -255,26 +230,22 @@ def _place(file: BinaryIO, member: Member, folder: Path, part: Path, made: set[s
 
 def _copy(file: BinaryIO, member: Member, part: Path) -> None:
     file.seek(member.offset)
-    left = member.size
     with part.open("wb") as out:
-        while left:
-            data = file.read(min(left, 1 << 20))
-            if not data:  # the tar became shorter while it was read
+        for start in range(0, member.size, 1 << 20):
+            size = min(member.size - start, 1 << 20)
+            data = file.read(size)
+            if len(data) < size:  # the tar became shorter while it was read
                 raise _truncated(file, member.name, member.offset)
             out.write(data)
-            left -= len(data)
 
 
 def _differs(file: BinaryIO, member: Member, path: str) -> bool:
     file.seek(member.offset)
     try:
-        with open(path, "rb") as there:
-            while data := there.read(1 << 20):
-                if file.read(len(data)) != data:
-                    return True
+        with open(path, "rb") as existing:
+            return any(file.read(len(data)) != data for data in iter(lambda: existing.read(1 << 20), b""))
     except OSError:  # it cannot be read: it is written anew
         return True
-    return False
 
 
 def _intact(block: bytes) -> bool:
