@@ -24,7 +24,7 @@ from benchmarks import record
 from benchmarks.make_affectnet8 import MakeOptions, make
 from fer import cli
 from fer.datasets.affectnet8.index import ANNOTATIONS
-from fer.datasets.affectnet8.releases import locate
+from fer.datasets.affectnet8.releases import find
 from fer.errors import DataInvalid
 
 
@@ -94,7 +94,7 @@ def main(options: IndexOptions) -> None:
 
 def measure(name: str, place: Path, cold: bool, repeats: int) -> dict:
     """Return seconds and bytes of the first opening and of later ones."""
-    index = locate(place, "train").index_path
+    index = find(place).source("train").index_path
     first = []
     for _ in range(repeats):
         index.unlink(missing_ok=True)

@@ -10,6 +10,7 @@ from fer.datasets import ferplus
 from fer.datasets.affectnet8 import releases
 from fer.datasets.affectnet8.dataset import AffectNet8
 from fer.datasets.affectnet8.source import SPLITS as AFFECTNET8_SPLITS
+from fer.datasets.face_dataset import FaceDataset
 from fer.datasets.ferplus import FERPlus
 from fer.datasets.folders import PACK_PLAN, is_synthetic, pack_splits
 from fer.datasets.packed.reader import Packed, read_json
@@ -61,18 +62,16 @@ def find(root: str | Path = "dataset", split: str = "train", **options: Any) -> 
     Args:
         root: a folder, or anything that the data sets take as their root.
         split: ``"train"``, ``"val"`` (the same as ``"valid"``), or for FER+ ``"test"``.
-        options: ``limit`` and ``transform`` for any set; those of one set
-            (``labels`` of FER+, ``on_error`` and ``classes`` of AffectNet8) are
-            used if it is the one found.
+        options: ``limit`` and ``transform`` for any set; those of one set (``labels`` of FER+, ``on_error`` and
+            ``classes`` of AffectNet8) are used if it is the one found.
 
     Raises:
         DataMissing, DataInvalid: as the data set found, and for a split that it does not have.
     """
     root = Path(root)
-    existing = (
-        _pack(root) or (_sample(root) if is_synthetic(root) else None) or _affectnet8(root) or _ferplus(root)
-    )
-    found = existing or _sample(_new_sample(root))
+    looks = (_pack, _existing_sample, _affectnet8, _ferplus)
+    existing = next(filter(None, (look(root) for look in looks)), None)
+    found = existing or _new_sample(root)
     dataset = _open(found, split, {k: v for k, v in options.items() if _OWN.get(k, found.data) == found.data})
     instead = "" if existing else f" (neither AffectNet8 nor FER+ in {root})"
     print(f"Using {found.title}, {dataset.split}: {len(dataset):,} faces from {found.place}{instead}")
@@ -97,19 +96,19 @@ def open_split(data: str, root: str | Path, split: str, **options: Any) -> Opene
     if data not in DATA:
         raise DataInvalid(f"No data set {data!r}; expected one of {', '.join(DATA)}.")
     if data == "ferplus":
-        found = _ferplus(root) or _Found(data, root, partial(FERPlus, root), ferplus.SPLITS, "")
+        found = _Found(data, root, partial(FERPlus, root), ferplus.SPLITS, _TITLES[data])
     elif pack := _pack(root):
         found = pack
     elif data == "sample":
-        found = _sample(root if is_synthetic(root) else _new_sample(root))
+        found = _existing_sample(root) or _new_sample(root)
     else:
-        found = _affectnet8(root) or _Found(data, root, partial(AffectNet8, root), AFFECTNET8_SPLITS, "")
+        found = _release(releases.find(root))
     if found.data != data:
         raise DataInvalid(f"{root} is a pack of {_TITLES[found.data]}: open it with --data {found.data}.")
     return _open(found, split, options)
 
 
-def data_of(dataset: OpenedDataset | Subset) -> str:
+def data_of(dataset: FaceDataset) -> str:
     """Return the name in ``DATA`` that a data set was opened by: every release of AffectNet is ``"affectnet8"``."""
     return dataset.name if dataset.name in DATA else "affectnet8"
 
@@ -164,21 +163,28 @@ def _pack(root: Path) -> _Found | None:
         return Packed(root, "test" if as_test else split, **options)
 
     splits = tuple(dict.fromkeys((*SPLITS[data], *packed)))
-    return _Found(data, root, open_, splits, _TITLES["sample"] if data == "sample" else plan["title"])
+    return _Found(data, root, open_, splits, _TITLES[data] if data == "sample" else plan["title"])
+
+
+def _existing_sample(root: Path) -> _Found | None:
+    return _sample(root) if is_synthetic(root) else None
+
+
+def _new_sample(root: Path) -> _Found:
+    return _sample(root if root.name == "synthetic" else root / "synthetic")
 
 
 def _sample(folder: Path) -> _Found:
     return _Found("sample", folder, partial(SyntheticFaces, folder), SPLITS["sample"], _TITLES["sample"])
 
 
-def _new_sample(root: Path) -> Path:
-    return root if root.name == "synthetic" else root / "synthetic"
-
-
 def _affectnet8(root: Path) -> _Found | None:
-    if (release := releases.find(root)) is None:
-        return None
-    return _Found("affectnet8", root, partial(AffectNet8, release), release.splits, release.title)
+    release = releases.find(root)
+    return _release(release) if release.sources else None
+
+
+def _release(release: releases.Release) -> _Found:
+    return _Found("affectnet8", release.root, partial(AffectNet8, release), release.splits, release.title)
 
 
 def _ferplus(root: Path) -> _Found | None:

@@ -33,7 +33,7 @@ from fer.datasets.affectnet8.index import (
     count_by_kind,
     count_others,
 )
-from fer.datasets.affectnet8.releases import Release, locate
+from fer.datasets.affectnet8.releases import Release, find
 from fer.datasets.affectnet8.source import BrokenImage
 from fer.datasets.collate import Batch, block, position, resized
 from fer.datasets.splits import representative, requested
@@ -119,7 +119,8 @@ class AffectNet8(Dataset):
     ) -> None:
         if on_error not in ("raise", "skip"):
             raise DataInvalid(f"on_error={on_error!r}; expected 'raise' or 'skip'.")
-        self._source = locate(root, requested(split, classes, limit))
+        release = root if isinstance(root, Release) else find(root)
+        self._source = release.source(requested(split, classes, limit))
         self.name, self.title, self.split = self._source.name, self._source.title, self._source.split
         self.transform, self._on_error = transform, on_error
         index, seconds = self._source.open_index()

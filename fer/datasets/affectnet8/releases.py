@@ -17,41 +17,32 @@ _ABOVE_PLUS = ("", "human_annotated", "AffectNet+", "AffectNet+/human_annotated"
 
 @dataclass(frozen=True)
 class Release:
-    """A copy of one release.
+    """A copy of one release; without ``sources`` where there is none.
 
     Attributes:
         root: where it was looked for.
-        sources: where each of its splits is read from.
+        sources: what each of its splits is read from.
+        title: what people call it.
+        splits: those that the release may have.
     """
 
     root: Path
     sources: Mapping[str, Source]
-
-    @property
-    def title(self) -> str:
-        """What people call it."""
-        return self._any.title
-
-    @property
-    def splits(self) -> tuple[str, ...]:
-        """The splits that the release may have."""
-        return self._any.splits
-
-    @property
-    def _any(self) -> Source:
-        return next(iter(self.sources.values()))
+    title: str = Source.title
+    splits: tuple[str, ...] = SPLITS
 
     def source(self, split: str) -> Source:
         """Return what a split is read from.
 
         Raises:
-            DataMissing: the copy is without it.
-            DataInvalid: no release has it.
+            DataMissing: no release, or not this split of it; the message lists the places.
+            DataInvalid: the release has no such split.
         """
         if split in self.sources:
             return self.sources[split]
-        _check(split, self.splits)
-        if self._any.name == Source.name:
+        if split not in self.splits:
+            raise DataInvalid(f"AffectNet8 has no split {split!r}; it has {', '.join(self.splits)}.")
+        if self.title == Source.title:
             raise _not_found(self.root, split)
         present = ", ".join(name for name in self.splits if name in self.sources)
         raise DataMissing(
@@ -60,8 +51,8 @@ class Release:
         )
 
 
-def find(root: str | Path) -> Release | None:
-    """Return the release in ``root`` with all its splits, or None.
+def find(root: str | Path) -> Release:
+    """Return the release in ``root`` with all its splits.
 
     Training and validation data never come from two releases: AffectNet8 comes
     first, then AffectNet+, the tables of 2017, class folders.
@@ -69,24 +60,9 @@ def find(root: str | Path) -> Release | None:
     root = Path(root)
     for look in (_affectnet8, _affectnet_plus, release_2017.find, class_folders.find):
         if sources := look(root):
-            return Release(root, sources)
-    return None
-
-
-def locate(root: str | Path | Release, split: str) -> Source:
-    """Return what one split is read from, given what the user calls its root, or the release found there.
-
-    Raises:
-        DataMissing: no release, or not this split of it; the message lists the places.
-        DataInvalid: no release has such a split.
-    """
-    if isinstance(root, Release):
-        return root.source(split)
-    root = Path(root)
-    if release := find(root):
-        return release.source(split)
-    _check(split, SPLITS)
-    raise _not_found(root, split)
+            source = next(iter(sources.values()))
+            return Release(root, sources, source.title, source.splits)
+    return Release(root, {})
 
 
 def _affectnet8(root: Path) -> dict[str, Source]:
@@ -116,21 +92,16 @@ def _places(root: Path, split: str) -> tuple[list[Path], list[Path]]:
 
 
 def _affectnet_plus(root: Path) -> dict[str, Source]:
-    name = root.absolute().name
+    own = root.absolute().name
     both = {name for names in _PLUS_FOLDERS.values() for name in names}
-    bases = [root / above for above in _ABOVE_PLUS] + ([root.absolute().parent] if name in both else [])
+    bases = [root / above for above in _ABOVE_PLUS] + ([root.absolute().parent] if own in both else [])
     found: dict[str, Source] = {}
     for split, names in _PLUS_FOLDERS.items():
-        folders = [root] if of_folder(name) == split else []
+        folders = [root] if of_folder(own) == split else []
         folders += [base / name for base in bases for name in names]
         if folder := next(filter(has_json, folders), None):
             found[split] = JsonFolder(folder, split)
     return found
-
-
-def _check(split: str, splits: tuple[str, ...]) -> None:
-    if split not in splits:
-        raise DataInvalid(f"AffectNet8 has no split {split!r}; it has {', '.join(splits)}.")
 
 
 def _not_found(root: Path, split: str) -> DataMissing:
