@@ -75,14 +75,13 @@ def write_card(folder: str | Path, card: Mapping) -> None:
         temporary.write_text(json.dumps(card, indent=2) + "\n", "utf-8")
 
 
-def load(path: str | Path, arch: str | None = None, device: str = "cpu") -> tuple[FaceNetwork, dict]:
-    """Return the network, ready to predict, and its card.
+def load(path: str | Path, arch: str | None = None) -> tuple[FaceNetwork, dict]:
+    """Return the network, in eval mode on the CPU, and its card.
 
     Args:
         path: a model's folder, or a bare state_dict (``.pt``, ``.pth``, ``.safetensors``).
         arch: needed for a bare state_dict: which network it belongs to. A bare
             ``"baseline"`` is taken for the student project's: raw 0-255 RGB pixels.
-        device: where the network goes.
 
     Raises:
         DataMissing: a file is missing.
@@ -113,7 +112,7 @@ def load(path: str | Path, arch: str | None = None, device: str = "cpu") -> tupl
             f"{path} does not fit {card['arch']}: {' '.join(str(error).split())[:400]} "
             "Load it as the architecture it was trained as."
         ) from error
-    return model.to(device).eval(), card
+    return model.eval(), card
 
 
 def _card_of_bare_weights(path: Path, arch: str | None) -> dict:
@@ -126,13 +125,8 @@ def _card_of_bare_weights(path: Path, arch: str | None) -> dict:
             f"{path} is a file, not a model's folder. If it holds bare weights, say of which network, e.g. "
             '--arch baseline in fer.evaluate, or load(..., arch="baseline").'
         )
-    preprocess = STUDENT if arch == "baseline" else architecture(arch).preprocess
-    return {
-        "arch": arch,
-        "emotions": list(EMOTIONS),
-        "preprocess": preprocess.to_dict(),
-        "source": path.name,
-    }
+    preprocess = (STUDENT if arch == "baseline" else architecture(arch).preprocess).to_dict()
+    return {"arch": arch, "emotions": list(EMOTIONS), "preprocess": preprocess, "source": path.name}
 
 
 def read_card(folder: str | Path) -> dict:
@@ -188,16 +182,14 @@ _RANGES: dict[str, tuple[Callable[..., bool], str]] = {
 
 def provenance() -> dict:
     """Return the git commit (``+`` when files were changed since) and versions that a card records."""
-    versions = {"python": platform.python_version()}
+    versions, commit = {"python": platform.python_version()}, None
     for name in ("torch", "torchvision", "numpy", "accelerate", "opencv-python"):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):  # e.g. a headless OpenCV
             versions[name] = importlib.metadata.version(name)
     command = ["git", "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"]
-    commit = None
     with contextlib.suppress(OSError, subprocess.CalledProcessError):  # no git, or not a clone
         here = Path(__file__).parent
-        done = subprocess.run(command, cwd=here, capture_output=True, text=True, check=True)
-        commit = done.stdout.strip()
+        commit = subprocess.check_output(command, cwd=here, text=True, stderr=subprocess.DEVNULL).strip()
     return {"git": commit, "versions": versions}
 
 

@@ -243,7 +243,7 @@ def architecture(name: str) -> type[FaceNetwork]:
     """Return the class of a name.
 
     Raises:
-        DataInvalid: no architecture is called so.
+        DataInvalid: the name is not in ``ARCHITECTURES``.
     """
     if name not in ARCHITECTURES:
         raise DataInvalid(f"No model is called {name!r}; expected one of {', '.join(ARCHITECTURES)}.")
