@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from tqdm import tqdm
@@ -55,18 +55,9 @@ class Predictions:
         """Join the parts of several processes in the order of the data set's names."""
         position = {name: i for i, name in enumerate(name for part in parts for name in part.names)}
         chosen = [position[name] for name in order]
-
-        def joined(arrays: Sequence[np.ndarray | None]) -> np.ndarray | None:
-            present = [array for array in arrays if array is not None]
-            return np.concatenate(present)[chosen] if present else None
-
-        return cls(
-            list(order),
-            np.concatenate([part.logits for part in parts])[chosen],
-            np.concatenate([part.labels for part in parts])[chosen],
-            joined([part.valence_arousal for part in parts]),
-            joined([part.true_valence_arousal for part in parts]),
-        )
+        present = [field.name for field in fields(cls)[1:] if getattr(parts[0], field.name) is not None]
+        arrays = {key: np.concatenate([getattr(part, key) for part in parts])[chosen] for key in present}
+        return cls(list(order), **arrays)
 
 
 def predict(

@@ -87,12 +87,12 @@ def with_new_table(text: str, models: Path) -> str:
 
 def main(config: ResultsConfig) -> None:
     """Print the table, or write it into README."""
-    if not config.write:
+    if config.write:
+        text = with_new_table(config.readme.read_text("utf-8"), config.models)
+        with replacing(config.readme) as temporary:
+            temporary.write_text(text, "utf-8")
+    else:
         print(table(config.models))
-        return
-    text = with_new_table(config.readme.read_text("utf-8"), config.models)
-    with replacing(config.readme) as temporary:
-        temporary.write_text(text, "utf-8")
 
 
 if __name__ == "__main__":

@@ -21,6 +21,8 @@ LOGITS = RNG.normal(size=(60, 8)).astype(np.float32) * 3
 CARD = {"arch": "emotion_net", "options": {"widths": [8, 16]}, "temperature": 2.0}
 CARD |= {"class_shares": [0.3, *[0.1] * 7], "prior_strength": 0.6}
 
+SETS = ("ferplus-valid", "ferplus-test", "affectnet8-val")
+
 
 @pytest.fixture
 def folder(tmp_path):
@@ -28,8 +30,9 @@ def folder(tmp_path):
     for name in ("done", "unfinished"):
         checkpoint.save(tmp_path / name, build("emotion_net", widths=(8, 16)), CARD)
     predictions = Predictions([f"test/{i}" for i in range(60)], LOGITS, LABELS)
-    for name in ("ferplus-valid", "ferplus-test", "affectnet8-val"):
+    for name in (*SETS, SETS[0]):
         record(tmp_path / "done", name, predictions, CARD)
+    assert list(json.loads((tmp_path / "done/metrics.json").read_text())) == [*SETS]  # the others stay
     return tmp_path
 
 
@@ -38,7 +41,7 @@ def test_only_recorded_models_are_listed(folder):
     assert recorded_models(folder / "nowhere") == []
 
 
-def test_what_is_read_scores_as_the_record_says(folder):
+def test_recorded_predictions_have_the_recorded_scores(folder):
     (model,) = recorded_models(folder)
     found = model.predictions("ferplus-test")
     assert found.names[3] == "test/3" and found.labels.tolist() == LABELS.tolist()
@@ -46,18 +49,15 @@ def test_what_is_read_scores_as_the_record_says(folder):
     assert found.card["temperature"] == 2
 
 
-def test_temperature_and_prior_can_be_taken_back(folder):
+def test_temperature_and_prior_can_be_undone(folder):
     found = recorded_models(folder)[0].predictions("ferplus-test")
     assert np.allclose(found.uncalibrated, to_probabilities(LOGITS), atol=2e-3)
     assert (found.uncalibrated.argmax(1) == LOGITS.argmax(1)).mean() > 0.98
 
 
-def test_test_faces_come_first(folder):
-    assert recorded_models(folder)[0].sets == ["ferplus-test", "affectnet8-val", "ferplus-valid"]
-
-
-def test_the_set_to_look_at_is_the_one_that_chose_nothing(folder):
+def test_faces_that_chose_neither_epoch_nor_calibration_come_first(folder):
     models = recorded_models(folder)
+    assert models[0].sets == ["ferplus-test", "affectnet8-val", "ferplus-valid"]
     assert preferred_set(models) == "ferplus-test"
     (models[0].folder / "predictions-ferplus-test.npz").unlink()
     assert preferred_set(models) == "affectnet8-val"
@@ -65,7 +65,7 @@ def test_the_set_to_look_at_is_the_one_that_chose_nothing(folder):
         preferred_set([])
 
 
-def test_missing_and_damaged_predictions_are_told(folder):
+def test_missing_and_damaged_predictions(folder):
     model = recorded_models(folder)[0]
     with pytest.raises(DataMissing, match=r"done has recorded predictions on: ferplus-test.*\n?.*--record"):
         model.predictions("nothing-test")
@@ -88,10 +88,3 @@ def test_record_can_be_read_and_scored_again(tmp_path):
     wanted = {"n", "accuracy", "balanced_accuracy", "macro_f1", "ece", "per_class", "intervals"}
     assert wanted <= set(metrics)
     assert list(metrics["per_class"]) == list(EMOTIONS)
-
-
-def test_records_of_other_splits_stay(tmp_path):
-    for name in ("toy-valid", "toy-test", "toy-test"):
-        record(tmp_path, name, Predictions(list("abc"), LOGITS[:3], LABELS[:3]), {})
-    assert list(json.loads((tmp_path / "metrics.json").read_text())) == ["toy-valid", "toy-test"]
-    assert len(list(tmp_path.iterdir())) == 3

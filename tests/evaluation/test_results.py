@@ -1,5 +1,6 @@
 """README's table is made from the records, and the records from the weights."""
 
+import contextlib
 import json
 import os
 from pathlib import Path
@@ -16,12 +17,13 @@ from fer.evaluation.scores import score
 from fer.labels import EMOTIONS
 
 ROOT = Path(__file__).parents[2]
+METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "ece")
 RECORDED = sorted(file.parent for file in (ROOT / "models").glob("*/metrics.json"))
 
 
 def write_record(models, name, accuracy):
     scores = {"n": 10, "accuracy": accuracy, "balanced_accuracy": 0.5, "macro_f1": 0.25, "ece": 0.031}
-    scores["intervals"] = {key: [0.1, 0.9] for key in ("accuracy", "balanced_accuracy", "macro_f1", "ece")}
+    scores["intervals"] = {key: [0.1, 0.9] for key in METRICS}
     scores["per_class"] = {emotion: {"recall": 0.125} for emotion in EMOTIONS}
     folder = models / name
     folder.mkdir(parents=True)
@@ -65,7 +67,7 @@ def test_recorded_scores_follow_from_recorded_predictions(folder):
             again = score(record["probabilities"], record["labels"], resamples=0)
             assert len(set(record["names"].tolist())) == recorded["n"]
         assert recorded["confusion"] == again.confusion
-        for key in ("accuracy", "balanced_accuracy", "macro_f1", "ece"):
+        for key in METRICS:
             assert recorded[key] == pytest.approx(getattr(again, key), abs=1e-9), (name, key)
 
 
@@ -83,12 +85,10 @@ def test_recorded_test_scores_follow_from_the_weights(folder):
 
 
 def ferplus():
-    places = [os.environ.get("FER_DATA"), ROOT / "dataset", ROOT.parent / "shared/data/ferplus.zip"]
-    for place in filter(None, places):
-        try:
-            return FERPlus(place, "test")
-        except DataMissing:
-            continue
+    for place in (os.environ.get("FER_DATA"), ROOT / "dataset", ROOT.parent / "shared/data/ferplus.zip"):
+        with contextlib.suppress(DataMissing):
+            if place:
+                return FERPlus(place, "test")
     pytest.skip(
         "FER+ was not found, so the recorded scores were NOT computed again: set FER_DATA to its folder"
     )
