@@ -129,16 +129,13 @@ def test_worker_processes_can_read_the_zip(root):
     assert sorted(shade(image) for images, _ in loader for image in images) == list(range(8))
 
 
-def test_nothing_there(tmp_path):
-    with pytest.raises(DataMissing, match=r"expected FER2013Train/label\.csv"):
-        FERPlus(tmp_path)
-
-
-def test_a_split_that_is_not_there(root):
+def test_a_missing_split_and_a_missing_data_set(root):
     shutil.rmtree(root / "FER2013Test")
     assert len(FERPlus(root, "train")) == 8
     with pytest.raises(DataMissing, match=r"label\.csv is missing"):
         FERPlus(root, "test")
+    with pytest.raises(DataMissing, match=r"expected FER2013Train/label\.csv"):
+        FERPlus(root / "FER2013Valid")
 
 
 def test_a_listed_image_that_is_missing(root):
@@ -159,7 +156,7 @@ def test_a_damaged_image(root, keep):
     assert "BytesIO" not in str(caught.value)
 
 
-def test_a_image_of_which_any_byte_is_wrong(root):
+def test_an_image_with_any_byte_wrong(root):
     file = root / "FER2013Test" / "fer2.png"
     intact, refused = file.read_bytes(), 0
     for place in range(len(intact)):
@@ -178,29 +175,21 @@ def test_an_image_of_another_size(root):
         FERPlus(root, "test")[0]
 
 
-@pytest.mark.parametrize(
-    "line",
-    ["fer9.png,box,1,2,3", "fer9.png,box,1,2,3,4,5,6,7,8,9,many", "fer9.png,box,1,2,3,4,5,6,7,8,9,-1"],
-)
-def test_a_damaged_table(root, line):
+@pytest.mark.parametrize("votes", ["1,2,3", "1,2,3,4,5,6,7,8,9,many", "1,2,3,4,5,6,7,8,9,-1"])
+def test_a_damaged_table(root, votes):
     with (root / "FER2013Test" / "label.csv").open("a") as file:
-        file.write(line + "\n")
+        file.write(f"fer9.png,box,{votes}\n")
     with pytest.raises(DataInvalid, match="line 4"):
         FERPlus(root, "test")
 
 
-def test_a_table_that_a_spreadsheet_saved(root):
-    """With the mark that Excel puts before UTF-8."""
-    before = FERPlus(root, "train").keys
-    table = root / "FER2013Train/label.csv"
-    table.write_bytes(b"\xef\xbb\xbf" + table.read_bytes())
-    assert FERPlus(root, "train").keys == before
-
-
-def test_rows_of_withdrawn_images_are_left_out_and_other_faults_refused(root):
+def test_oddities_of_a_table_that_are_read_and_faults_that_are_refused(root):
     table = root / "FER2013Test" / "label.csv"
     table.write_text(table.read_text() + ",,0,0,0,0,0,0,0,0,0,10\n")
-    assert len(FERPlus(root, "test")) == 3
+    keys = FERPlus(root, "test").keys
+    assert len(keys) == 3
+    table.write_bytes(b"\xef\xbb\xbf" + table.read_bytes())  # the mark that Excel puts before UTF-8
+    assert FERPlus(root, "test").keys == keys
     table.write_text(table.read_text() * 2)
     with pytest.raises(DataInvalid, match="twice"):
         FERPlus(root, "test")

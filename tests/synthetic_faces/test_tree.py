@@ -11,6 +11,8 @@ from fer.labels import EMOTIONS
 from synthetic_faces import tree
 from synthetic_faces.identity import Identity
 
+KINDS = ("exp", "val", "aro", "lnd")
+
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory) -> Path:
@@ -18,29 +20,23 @@ def written(tmp_path_factory) -> Path:
 
 
 def test_tree_is_in_affectnets_layout(written):
+    ids_of = {}
     for split, people in (("train", 2), ("val", 1)):
         folder = written / f"{split}_set"
-        ids = {int(p.stem) for p in (folder / "images").iterdir()}
+        ids = ids_of[split] = {int(p.stem) for p in (folder / "images").iterdir()}
         assert len(ids) == people * len(EMOTIONS)
         assert max(ids) >= len(ids)  # there are gaps
-        assert {p.name for p in (folder / "annotations").iterdir()} == {
-            f"{i}_{kind}.npy" for i in ids for kind in ("exp", "val", "aro", "lnd")
-        }
+        files = {f"{i}_{kind}.npy" for i in ids for kind in KINDS}
+        assert {p.name for p in (folder / "annotations").iterdir()} == files
         for i in ids:
             image = cv2.imread(str(folder / "images" / f"{i}.jpg"), cv2.IMREAD_UNCHANGED)
             assert image.shape == (224, 224, 3)
-            exp, val, aro, lnd = (
-                np.load(folder / "annotations" / f"{i}_{k}.npy") for k in ("exp", "val", "aro", "lnd")
-            )
+            exp, val, aro, lnd = (np.load(folder / f"annotations/{i}_{k}.npy") for k in KINDS)
             assert exp.shape == val.shape == aro.shape == ()
             assert {a.dtype.kind for a in (exp, val, aro)} == {"U"}
             assert 0 <= int(exp) < 8 and abs(float(val)) <= 1 and abs(float(aro)) <= 1
             assert lnd.shape == (136,) and lnd.dtype == np.float64
-
-
-def test_ids_occur_in_both_splits(written):
-    train, val = ({p.name for p in (written / f"{s}_set" / "images").iterdir()} for s in ("train", "val"))
-    assert train & val
+    assert ids_of["train"] & ids_of["val"]  # as in AffectNet
 
 
 def test_same_seed_same_bytes_for_any_number_of_people(written, tmp_path):
@@ -112,12 +108,10 @@ def test_an_older_tree_is_replaced_and_any_other_folder_left_alone(tmp_path):
     assert keep.read_bytes() == b"x"
 
 
-@pytest.mark.parametrize(
-    ("settings", "words"), [({"per_class": 0}, "at least 1"), ({"seed": -1}, "seed is -1")]
-)
-def test_settings_out_of_range_are_refused(tmp_path, settings, words):
-    with pytest.raises(DataInvalid, match=words):
-        tree.write_tree(tmp_path / "synthetic", **settings)
+def test_settings_out_of_range_are_refused(tmp_path):
+    for settings, words in (({"per_class": 0}, "at least 1"), ({"seed": -1}, "seed is -1")):
+        with pytest.raises(DataInvalid, match=words):
+            tree.write_tree(tmp_path / "synthetic", **settings)
 
 
 def test_a_tree_that_another_process_has_written_meanwhile_stays(tmp_path, monkeypatch):
