@@ -1,4 +1,4 @@
-"""Copies of photos and videos with the faces drawn in, laid out like the originals."""
+"""Copies of photos and videos with boxes and emotions, laid out like the originals."""
 
 import errno
 from collections.abc import Sequence
@@ -16,14 +16,14 @@ WRITABLE = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
 
 
 class Annotator:
-    """Writes drawn copies into a folder: ``below/x.jpg`` of an input folder becomes ``FOLDER/below/x.jpg``.
+    """Writes annotated copies into a folder: ``below/x.jpg`` of an input folder becomes ``FOLDER/below/x.jpg``.
 
     Of two inputs with the same place the later is called ``x-2.jpg``. What
     cannot be written in its own format becomes .png, and every video .mp4.
 
     Args:
         folder: where the copies go.
-        files: all that are there to be drawn.
+        files: all inputs that are known when work begins.
 
     Raises:
         DataInvalid: a copy would take the place of an original.
@@ -35,12 +35,12 @@ class Annotator:
         self._targets: dict[File, Path] = {}
         self._taken: set[Path] = set()
         self._video: VideoWriter | None = None
-        self._drawn: File | None = None
+        self._latest: File | None = None
         for file in files:
             self._choose(file)
 
     def _choose(self, file: File) -> Path:
-        """Return the place of a copy that has none yet."""
+        """Return where the copy of a file goes, different from all others."""
         target = self._folder / _writable(file)
         stem, count = target.stem, 1
         while target in self._taken:
@@ -54,19 +54,23 @@ class Annotator:
         self._targets[file] = target
         return target
 
-    def draw(self, picture: Picture) -> None:
+    def write(self, picture: Picture) -> None:
         """Write the copy of a photo, or append a frame to the copy of its video.
 
+        Args:
+            picture: with its image.
+
         Raises:
-            DataInvalid: it cannot be written.
+            DataInvalid: the copy cannot be written.
         """
-        image = picture.image.copy()
+        assert picture.image is not None
+        image, file = picture.image.copy(), picture.file
         draw_faces(image, picture.faces)
-        target = self._targets.get(picture.file) or self._choose(picture.file)  # it may have come meanwhile
-        if picture.file is not self._drawn:
+        target = self._targets.get(file) or self._choose(file)  # it may have come since
+        if file is not self._latest:
             self.close()
-        self._drawn = picture.file
-        if picture.file.is_video:
+        self._latest = file
+        if file.is_video:
             self._video = self._video or VideoWriter(target)
             self._video.write(image, picture.time_s)
             return
@@ -79,10 +83,10 @@ class Annotator:
             target.write_bytes(data.tobytes())
         except OSError as error:
             full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-            raise DataInvalid(
-                f"{target} cannot be written: {error.strerror}. "
-                + ("Make room there." if full else "Choose another --save-annotated, or mend that.")
-            ) from error
+            advice = (
+                "Make room there." if full else "Choose another --save-annotated, or allow writing there."
+            )
+            raise DataInvalid(f"{target} cannot be written: {error.strerror}. {advice}") from error
 
     def close(self) -> None:
         """Finish the video that is being written, if any."""

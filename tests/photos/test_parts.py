@@ -3,6 +3,7 @@
 import csv
 import errno
 import random
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,7 @@ import pytest
 from fer.errors import DataInvalid, DataMissing
 from fer.photos import parts as parts_module
 from fer.photos.listing import Listing
-from fer.photos.parts import Parts, write_row
-from fer.training.distributed import Processes
+from fer.photos.parts import Parts, Process, write_row
 
 COLUMNS = ("path", "face", "emotion")
 
@@ -52,10 +52,15 @@ def read(table):
         return list(csv.reader(file))
 
 
+def begin_together(parts, resume=True):
+    with ThreadPoolExecutor(len(parts)) as pool:
+        return list(pool.map(lambda part: part.begin({}, resume), parts))
+
+
 def work(folder, table, world, stop_after=None, cut=None):
     """What ``world`` processes do; each may stop after so many files, and lose the end of its part."""
-    parts = [Parts(table, COLUMNS, Listing([folder]), Processes(rank, world)) for rank in range(world)]
-    parts[0].begin({}, resume=True)
+    parts = [Parts(table, COLUMNS, Listing([folder]), Process(rank, world)) for rank in range(world)]
+    begin_together(parts)
     done = []
     for rank, part in enumerate(parts):
         with part.open() as file:
@@ -70,7 +75,8 @@ def work(folder, table, world, stop_after=None, cut=None):
             whole = file.read_bytes()
             file.write_bytes(whole[: cut % (len(whole) + 1)])
     if stop_after is None:
-        parts[0].finish(parts[0].merged())
+        order = random.Random(world).sample(parts, world)  # whichever comes last joins them
+        assert [part.finish(iter) for part in order] == [False] * (world - 1) + [True]
     return done
 
 
@@ -117,11 +123,11 @@ def test_no_process_has_much_more_to_do_than_another(tmp_path):
         Path("in", f"{n:07}.jpg").touch()
     for world in (2, 3, 8):
         parts = [
-            Parts(tmp_path / "x", COLUMNS, Listing([Path("in")]), Processes(k, world)) for k in range(world)
+            Parts(tmp_path / "x", COLUMNS, Listing([Path("in")]), Process(k, world)) for k in range(world)
         ]
-        shares = [len(list(part.todo())) for part in parts]
-        assert sum(shares) == 800
-        assert max(shares) < 1.3 * 800 / world
+        counts = [len(list(part.todo())) for part in parts]
+        assert sum(counts) == 800
+        assert max(counts) < 1.3 * 800 / world
 
 
 @pytest.mark.parametrize("when", ["at the end", "when it goes on"])
@@ -136,9 +142,10 @@ def test_a_full_disk_loses_nothing_and_says_how_to_go_on(photos, tmp_path, monke
             raise OSError(errno.ENOSPC, "No space left on device")
         write_row(table, row)
 
-    said = r"csv cannot be written: No space left.*OUT\.csv\.parts.*--resume"
-    with monkeypatch.context() as patch, pytest.raises(DataInvalid, match=said):
+    message = r"csv cannot be written: No space left.*OUT\.csv\.parts.*--resume"
+    with monkeypatch.context() as patch, pytest.raises(DataInvalid, match=message):
         patch.setattr(parts_module, "write_row", full)
+        patch.setattr(parts_module, "PATIENCE_S", 2)  # of the second process, when the first could not begin
         work(photos, table, 2)
     assert not table.exists()
     work(photos, table, 2)
@@ -147,10 +154,40 @@ def test_a_full_disk_loses_nothing_and_says_how_to_go_on(photos, tmp_path, monke
     assert read(table) == [list(COLUMNS), *(row for path in listing for row in expected_rows(path))]
 
 
-def test_a_folder_that_is_not_shared_is_noticed(photos, tmp_path):
-    part = Parts(tmp_path / "OUT.csv", COLUMNS, Listing([photos]), Processes(0, 2))
-    part.begin({}, resume=False)
-    part.open().close()
-    with pytest.raises(DataMissing, match=r"1\.csv is missing.*share"):
-        part.finish(part.merged())
+def test_a_folder_that_is_not_shared_is_noticed(photos, tmp_path, monkeypatch):
+    monkeypatch.setattr(parts_module, "PATIENCE_S", 0.3)
+    for rank, message in (
+        (0, "Process 1 of 2 did not come.*share"),
+        (1, "Process 0 of 2 did not begin.*share"),
+    ):
+        with pytest.raises(DataMissing, match=message):
+            Parts(tmp_path / "OUT.csv", COLUMNS, Listing([photos]), Process(rank, 2)).begin({}, resume=False)
     assert not (tmp_path / "OUT.csv").exists()
+
+
+def test_a_process_of_an_earlier_run_that_ends_late_spoils_nothing(photos, tmp_path):
+    """Its sister was killed, and the run begun anew, while it was still writing."""
+    table = tmp_path / "OUT.csv"
+    late, _ = earlier = [Parts(table, COLUMNS, Listing([photos]), Process(k, 2)) for k in range(2)]
+    begin_together(earlier)
+    with late.open() as part:
+        two = [Parts(table, COLUMNS, Listing([photos]), Process(k, 2)) for k in range(2)]
+        begin_together(two)
+        for row in (row for photo in late.todo() for row in expected_rows(photo.path)):
+            write_row(part, row)
+    assert not late.finish(iter)
+    for part in two:
+        with part.open() as file:
+            for row in (row for photo in part.todo() for row in expected_rows(photo.path)):
+                write_row(file, row)
+        assert part.finish(iter) == (part is two[1])
+    listing = [file.path for file in Listing([photos])]
+    assert read(table) == [list(COLUMNS), *(row for path in listing for row in expected_rows(path))]
+
+
+def test_the_environment_says_which_process_this_is(monkeypatch):
+    assert Process.from_environment() == Process(0, 1, 1)
+    for name, value in {"RANK": "3", "WORLD_SIZE": "8", "LOCAL_WORLD_SIZE": "4"}.items():
+        monkeypatch.setenv(name, value)
+    assert Process.from_environment() == Process(3, 8, 4)
+    assert Process(local=10**6).cores == 1
