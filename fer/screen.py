@@ -50,16 +50,12 @@ class ScreenOptions(LiveOptions):
 
     monitor: int = 1
     """Which monitor, as --list-monitors numbers them; 0 is all of them together."""
-
     region: Region = None
     """Only this part of the desktop: left,top,width,height. Left and top may be negative."""
-
     select: bool = False
     """Select the region with the mouse first."""
-
     fps: float = 30.0
     """At most this many pictures of the screen a second."""
-
     list_monitors: bool = False
     """Print the monitors and where they are on the desktop, and stop."""
 

@@ -19,22 +19,16 @@ class WebcamOptions(LiveOptions):
 
     source: str = "0"
     """Number or name of a camera, a video file, a folder of photos, an http or rtsp URL, or `sample`."""
-
     width: int | None = None
     """Width to ask the camera for (with --height)."""
-
     height: int | None = None
     """Height to ask the camera for (with --width)."""
-
     fps: float | None = None
     """Frames a second to ask the camera for; for a folder, photos a second (1 by default)."""
-
     mirror: bool = False
     """Swap left and right, as in a mirror (key m)."""
-
     list_cameras: bool = False
     """Print the cameras that are connected, and stop."""
-
     demo: bool = False
     """Play the built-in sample: in a window, or where there is no display into outputs/."""
 

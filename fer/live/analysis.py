@@ -1,8 +1,9 @@
 """From a frame to its faces: detect, track, classify, smooth; and a thread that does so beside the picture."""
 
-import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from fer.live.capture import Frame
 from fer.live.smoothing import Smoother
-from fer.live.tracking import Tracker, follow, small_grey
+from fer.live.tracking import Track, Tracker, follow, small_grey
 
 if TYPE_CHECKING:
     from fer.predictor import EmotionPredictor, FaceEmotion  # torch, which is imported while the camera opens
@@ -72,6 +73,19 @@ class Analysis:
         return replace(self, faces=faces, hide=boxes[count:])
 
 
+@dataclass
+class _Person:
+    track: Track
+    smoother: Smoother
+    face: "FaceEmotion | None" = None  # smoothed; None until the track is confirmed
+
+    def shown(self, time_s: float) -> TrackedFace:
+        """Return the face at ``time_s``."""
+        assert self.face is not None, "a confirmed track was classified when it was detected"
+        recent, detected = self.smoother.recent.entries(), self.track.seen_s == time_s
+        return TrackedFace(self.face, self.track.identity, recent, detected).at(self.track.box)
+
+
 class Analyser:
     """Takes frames in the order of time and remembers the people in them.
 
@@ -95,9 +109,7 @@ class Analyser:
         self.threshold, self.smoothing = threshold, smoothing
         self._stills, self._hidden_s = stills, 0.0 if stills else HIDDEN_S
         self._tracker = Tracker(confirm=1 if stills else 2)
-        self._smoothers: dict[int, Smoother] = {}  # by track
-        self._faces: dict[int, FaceEmotion] = {}  # as classified last, smoothed
-        self._places: dict[int, tuple[np.ndarray, float]] = {}  # last box and when it was detected
+        self._people: dict[int, _Person] = {}  # by track
         self._last: Analysis | None = None
         self._forget = False
 
@@ -110,7 +122,7 @@ class Analyser:
         start = time.perf_counter()
         if self._forget or self._stills:
             self._forget, self._last, self._tracker.tracks = False, None, []
-            self._places.clear()
+            self._people.clear()
         small, scale = small_grey(frame.image)
         moved = None
         if self._last is not None:
@@ -118,22 +130,14 @@ class Analyser:
             moved = follow(self._last.small, small, known, scale)
         boxes = self.predictor.detect(frame.image, self.detection_size)
         tracks = self._tracker.update(boxes, frame.time_s, moved)
+        self._update_people(frame.time_s)
         detected = time.perf_counter()
-        seen = [track for track in tracks if track.seen_s == frame.time_s]
-        self._classify(frame, {track.identity: _rounded(track.box) for track in seen})
+        self._classify(frame, [self._people[t.identity] for t in tracks if t.seen_s == frame.time_s])
         classified = time.perf_counter()
         self._last = Analysis(
             frame,
-            tuple(
-                TrackedFace(
-                    self._faces[track.identity],
-                    track.identity,
-                    self._smoothers[track.identity].recent.entries(),
-                    track.seen_s == frame.time_s,
-                ).at(track.box)
-                for track in tracks
-            ),
-            self._remember(frame.time_s),
+            tuple(self._people[track.identity].shown(frame.time_s) for track in tracks),
+            np.array([person.track.box for person in self._people.values()]).reshape(-1, 4),
             small,
             scale,
             1000 * (detected - start),
@@ -141,33 +145,28 @@ class Analyser:
         )
         return self._last
 
-    def _classify(self, frame: Frame, boxes: dict[int, tuple[int, int, int, int]]) -> None:
-        """Update the smoothed face of each track in ``boxes``."""
-        if not boxes:
-            return
-        faces = self.predictor.classify(frame.image, np.array(list(boxes.values())))
-        for track, face in zip(boxes, faces, strict=True):
-            smoother = self._smoothers.setdefault(track, Smoother(self.smoothing, self.threshold))
-            smoother.update(face.probabilities, frame.time_s)
-            self._faces[track] = replace(
-                face,
-                probabilities=smoother.probabilities,
-                emotion=smoother.emotion,
-                confidence=smoother.confidence,
-            )
-
-    def _remember(self, time_s: float) -> np.ndarray:
-        """Forget the people who are gone; return the boxes (K, 4) to hide."""
-        known = {track.identity for track in self._tracker.tracks}
-        self._smoothers = {track: kept for track, kept in self._smoothers.items() if track in known}
-        self._faces = {track: kept for track, kept in self._faces.items() if track in known}
-        self._places |= {track.identity: (track.box, track.seen_s) for track in self._tracker.tracks}
-        self._places = {
-            track: (box, seen_s)
-            for track, (box, seen_s) in self._places.items()
-            if track in known or time_s - seen_s <= self._hidden_s
+    def _update_people(self, time_s: float) -> None:
+        """Take in new tracks; forget people who are gone, once their place need not be hidden any more."""
+        known = {track.identity: track for track in self._tracker.tracks}
+        for identity, track in known.items():
+            if identity not in self._people:
+                self._people[identity] = _Person(track, Smoother(self.smoothing, self.threshold))
+        self._people = {
+            identity: person
+            for identity, person in self._people.items()
+            if identity in known or time_s - person.track.seen_s <= self._hidden_s
         }
-        return np.array([box for box, _ in self._places.values()]).reshape(-1, 4)
+
+    def _classify(self, frame: Frame, people: list[_Person]) -> None:
+        """Update the smoothed faces of the people detected in this frame, in one forward pass."""
+        boxes = np.array([_rounded(person.track.box) for person in people])
+        faces = self.predictor.classify(frame.image, boxes) if people else []
+        for person, face in zip(people, faces, strict=True):
+            steady = person.smoother
+            steady.update(face.probabilities, frame.time_s)
+            person.face = replace(
+                face, probabilities=steady.probabilities, emotion=steady.emotion, confidence=steady.confidence
+            )
 
 
 class Worker:
@@ -176,75 +175,56 @@ class Worker:
     Args:
         load: makes the analyser, inside the thread, so that loading a model delays no picture.
         on_analysis: called in the thread with every analysis.
+
+    Attributes:
+        analyser, latest: None until it is loaded, and until a frame is analysed.
     """
 
     def __init__(
         self, load: Callable[[], Analyser], on_analysis: Callable[[Analysis], None] = lambda _: None
     ) -> None:
-        self.latest: Analysis | None = None
         self.analyser: Analyser | None = None
-        self.error: BaseException | None = None
+        self.latest: Analysis | None = None
         self._load, self._on_analysis = load, on_analysis
-        self._offered: Frame | None = None
-        self._changed = threading.Condition()
-        self._busy = self._stop = False
-        self._thread = threading.Thread(target=self._work, name="analysis", daemon=True)
-        self._thread.start()
+        self._offered: deque[Frame] = deque(maxlen=1)  # a newer frame takes the place of one that waits
+        self._error: BaseException | None = None
+        self._thread = ThreadPoolExecutor(1, "analysis")
+        self._job = self._thread.submit(self._work)
 
     @property
     def ready(self) -> bool:
-        """Whether the model is loaded."""
-        self._raise()
+        """Whether the model is loaded; raises what loading or analysing raised."""
+        if self._error is not None:
+            raise self._error
         return self.analyser is not None
 
     def offer(self, frame: Frame) -> None:
-        """Hand over the newest frame; one that still waits is dropped for it.
-
-        Raises:
-            Exception: what the analysis of an earlier frame, or the loading, raised.
-        """
-        self._raise()
-        with self._changed:
-            self._offered = frame
-            self._changed.notify_all()
+        """Hand over the newest frame; raises what loading, or the analysis of an earlier frame, raised."""
+        if self._error is not None:
+            raise self._error
+        self._offered.append(frame)
+        self._job = self._thread.submit(self._work)
 
     def finish(self) -> Analysis | None:
-        """Wait until the frame offered last is analysed, and return the result."""
-        with self._changed:
-            self._changed.wait_for(lambda: self.error or (self._offered is None and not self._busy))
-        self._raise()
-        return self.latest
+        """Wait until the frame offered last is analysed, and return the result; raises as ``offer``."""
+        self._job.result()
+        return self.latest if self.ready else None
 
     def close(self) -> None:
         """Stop after the frame being analysed."""
-        with self._changed:
-            self._stop = True
-            self._changed.notify_all()
-        self._thread.join(timeout=5.0)
-
-    def _raise(self) -> None:
-        if self.error is not None:
-            raise self.error
+        self._thread.shutdown(cancel_futures=True)
 
     def _work(self) -> None:
+        if self._error is not None:
+            return
         try:
-            analyser = self._load()
-            with self._changed:
-                self.analyser = analyser
-            while True:
-                with self._changed:
-                    self._busy = False
-                    self._changed.notify_all()
-                    self._changed.wait_for(lambda: self._stop or self._offered is not None)
-                    if self._stop or self._offered is None:
-                        return
-                    frame, self._offered, self._busy = self._offered, None, True
-                self.latest = analyser(frame)
+            if self.analyser is None:
+                self.analyser = self._load()
+            if self._offered:
+                self.latest = self.analyser(self._offered.popleft())
                 self._on_analysis(self.latest)
         except BaseException as error:  # noqa: BLE001 - carried to the thread that draws
-            with self._changed:
-                self.error = error
-                self._changed.notify_all()
+            self._error = error
 
 
 def _rounded(box: np.ndarray) -> tuple[int, int, int, int]:

@@ -91,18 +91,17 @@ def check(options: LiveOptions, source: Source) -> None:
             named twice.
     """
     outputs = {name: getattr(options, name) for name in ("save", "csv", "timeline") if getattr(options, name)}
+    inputs = {path.resolve() for path in source.files()}
     for name, path in outputs.items():
         check_output(f"--{name}", path)
-        if source.reads(path):
+        if path.resolve() in inputs:
             raise DataInvalid(f"--{name} {path} would replace what is played. Choose another name.")
     if len({path.resolve() for path in outputs.values()}) < len(outputs):
         given = ", ".join(f"--{name} {path}" for name, path in outputs.items())
         raise DataInvalid(f"{given}: expected a name for each.")
-    for name, endings in (("save", (RECORDING,)), ("timeline", FIGURES)):
-        if name in outputs and outputs[name].suffix.lower() not in endings:
-            expected = f"a name that ends in {', '.join(endings)}"
-            raise DataInvalid(f"--{name} {outputs[name]}: expected {expected}.")
     for name, valid, expected in (
+        ("save", _ends_in(options.save, (RECORDING,)), f"a name that ends in {RECORDING}"),
+        ("timeline", _ends_in(options.timeline, FIGURES), f"a name that ends in {', '.join(FIGURES)}"),
         ("threshold", 0 <= options.threshold <= 1, "a probability, from 0 to 1"),
         ("smoothing", 0 <= options.smoothing < math.inf, "seconds, 0 or more"),  # nan is neither
         ("detection_size", options.detection_size >= 64, "64 pixels or more"),
@@ -110,6 +109,10 @@ def check(options: LiveOptions, source: Source) -> None:
     ):
         if not valid:
             raise DataInvalid(f"--{name.replace('_', '-')} {getattr(options, name)}: expected {expected}.")
+
+
+def _ends_in(path: Path | None, endings: tuple[str, ...]) -> bool:
+    return path is None or path.suffix.lower() in endings
 
 
 def load_predictor(options: LiveOptions) -> "EmotionPredictor":
@@ -127,11 +130,7 @@ def load_predictor(options: LiveOptions) -> "EmotionPredictor":
 
 
 def draw_timeline(tally: Tally, path: Path) -> None:
-    """Draw the probabilities of every face over time into a file.
-
-    Raises:
-        DataInvalid: it cannot be written.
-    """
+    """Draw the probabilities of every face over time into a file."""
     from fer import plots
 
     figure = plots.timeline(list(tally.curves()))[0].get_figure(root=True)

@@ -35,23 +35,18 @@ class Capture:
         drop: keep only the newest frame (True), or every frame, waiting for the reader (False).
         paced: hold the frames of a file back until their time has come.
         paused: whether the time of a paced file stands still; can be changed at any time.
-        start: the frame before, where this goes on from another capture.
+        last: the frame before, where this goes on from another capture.
 
     Attributes:
         alive: False once the source has ended and its last frame was taken.
     """
 
     def __init__(
-        self,
-        source: Source,
-        drop: bool,
-        paced: bool = False,
-        paused: bool = False,
-        start: Frame | None = None,
+        self, source: Source, drop: bool, paced: bool = False, paused: bool = False, last: Frame | None = None
     ) -> None:
         self.source, self.drop, self.paced = source, drop, paced and not source.live
         self.alive, self.paused = True, paused
-        self._start_s, self._index = (start.time_s, start.index + 1) if start else (0.0, 0)
+        self._start_s, self._index = (last.time_s, last.index + 1) if last else (0.0, 0)
         self._last_read_s = time.monotonic()
         self._origin_s = self._last_read_s - self._start_s  # when the clock showed 0
         self._frames: deque[Frame] = deque()
@@ -64,8 +59,7 @@ class Capture:
     def get(self, timeout: float) -> Frame | None:
         """Return the next frame, or None when none came within ``timeout`` seconds or the source has ended.
 
-        Raises:
-            UserError: what the source raised, after the frames that it gave before.
+        What the source raised is raised here, after the frames that it gave before.
         """
         with self._changed:
             self._changed.wait_for(lambda: self._frames or self._ended, timeout)

@@ -45,23 +45,17 @@ class Display:
 
 
 class Window(Display):
-    """A window of OpenCV's. All its methods belong to the main thread.
-
-    Raises:
-        DeviceError: no window can be opened here.
-    """
+    """A window of OpenCV's, or a DeviceError where none can be opened. Its methods belong to the main thread."""
 
     visible = True
 
-    def __init__(self, title: str = TITLE) -> None:
+    def __init__(self) -> None:
         problem = environment.display_problem()
         if problem:
             raise DeviceError(problem)
-        self.title = title
         self._ratio = 0.0  # width over height of what is shown; 0 before anything is
-        flags = cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL
         try:
-            cv2.namedWindow(title, flags)
+            cv2.namedWindow(TITLE, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
         except cv2.error as error:
             raise DeviceError(
                 f"OpenCV cannot open windows ({error.err or error}): is opencv-python-headless installed? "
@@ -81,9 +75,9 @@ class Window(Display):
         """Show a picture; the first, and one of another shape, sets the window's size."""
         ratio = image.shape[1] / image.shape[0]
         if abs(ratio - self._ratio) > 0.01:
-            cv2.resizeWindow(self.title, image.shape[1], image.shape[0])
+            cv2.resizeWindow(TITLE, image.shape[1], image.shape[0])
             self._ratio = ratio
-        cv2.imshow(self.title, image)
+        cv2.imshow(TITLE, image)
 
     def key(self) -> str:
         """Handle the window's events and return the key pressed; "q" when it was closed."""
@@ -97,31 +91,26 @@ class Window(Display):
 
     def _is_open(self) -> bool:
         try:
-            return cv2.getWindowProperty(self.title, cv2.WND_PROP_VISIBLE) >= 1
+            return cv2.getWindowProperty(TITLE, cv2.WND_PROP_VISIBLE) >= 1
         except cv2.error:  # Qt ends with its last window
             return False
 
     def rectangle(self) -> Rectangle | None:
         """Return where the picture is on the desktop."""
         with contextlib.suppress(cv2.error):  # just closed
-            left, top, width, height = cv2.getWindowImageRect(self.title)
+            left, top, width, height = cv2.getWindowImageRect(TITLE)
             return (left, top, width, height) if width > 0 else None
         return None
 
     def close(self) -> None:
         """Close the window, if the user has not."""
         with contextlib.suppress(cv2.error):
-            cv2.destroyWindow(self.title)
+            cv2.destroyWindow(TITLE)
             cv2.pollKey()
 
 
 class NotebookDisplay(Display):
-    """An image with buttons under a notebook's cell.
-
-    Args:
-        fps: frames a second sent to the browser; the others are left out.
-        width: width of the picture sent.
-    """
+    """An image with buttons under a notebook's cell: ``fps`` frames a second, ``width`` wide, for the browser."""
 
     visible = True
     BUTTONS = (("Stop", "q"), ("Pause", " "), ("Bars", "b"), ("Blur", "l"))

@@ -3,7 +3,7 @@
 import importlib.util
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from fer.errors import UserError
 
@@ -40,30 +40,10 @@ def is_wayland(environ: Mapping[str, str] = os.environ) -> bool:
     return bool(environ.get("WAYLAND_DISPLAY")) or environ.get("XDG_SESSION_TYPE") == "wayland"
 
 
-def x_problem() -> str:
-    """Why the X display of the environment cannot be reached; "" where it can."""
-    import mss
-
-    try:
-        mss.MSS().close()
-    except mss.ScreenShotError as error:
-        return str(error)
-    return ""
-
-
-def display_problem(
-    environ: Mapping[str, str] = os.environ,
-    platform: str = sys.platform,
-    reach: Callable[[], str] = x_problem,
-) -> str:
+def display_problem(environ: Mapping[str, str] = os.environ, platform: str = sys.platform) -> str:
     """Why no window can be opened here, and what to do instead; "" where one can.
 
     Qt ends the whole process when there is no display, so this must be asked before the first window.
-
-    Args:
-        environ: environment variables.
-        platform: as ``sys.platform``.
-        reach: connects to the X display and returns the reason why it cannot, or "".
     """
     if not platform.startswith("linux"):
         return ""
@@ -71,8 +51,13 @@ def display_problem(
     if "JPY_PARENT_PID" in environ:
         instead += "; inside a notebook use fer.live.notebook.show, as notebooks/05_live_demo.ipynb does"
     if environ.get("DISPLAY"):
-        reason = reach()
-        return f"The display {environ['DISPLAY']} cannot be used: {reason}. {instead}." if reason else ""
+        import mss
+
+        try:
+            mss.MSS(display=environ["DISPLAY"]).close()
+        except mss.ScreenShotError as error:
+            return f"The display {environ['DISPLAY']} cannot be used: {error}. {instead}."
+        return ""
     found = "There is no display here (DISPLAY is not set)"
     if environ.get("SSH_CONNECTION"):
         found = "There is no display on this side of ssh (DISPLAY is not set; `ssh -X` would forward yours)"
@@ -96,29 +81,24 @@ def screen_problem(environ: Mapping[str, str] = os.environ, platform: str = sys.
     return ""
 
 
-def camera_advice(platform: str = sys.platform) -> str:
-    """What to check on this platform when a camera does not open."""
-    if platform == "darwin":
-        return (
-            "Allow it under System Settings > Privacy & Security > Camera for the program that runs Python "
-            "(Terminal, VS Code), then start that program again."
-        )
-    if platform == "win32":
-        return (
-            "Allow desktop apps under Settings > Privacy & security > Camera, "
-            "and close programs that use it (Teams, Zoom)."
-        )
-    return (
-        "Is another program using it? May you read /dev/video* "
-        "(`sudo usermod -aG video $USER`, then log in again)?"
-    )
+CAMERA_ADVICE = {
+    "darwin": "Allow it under System Settings > Privacy & Security > Camera for the program that runs Python "
+    "(Terminal, VS Code), then start that program again.",
+    "win32": "Allow desktop apps under Settings > Privacy & security > Camera, and close programs that use it "
+    "(Teams, Zoom).",
+    "linux": "Is another program using it? May you read /dev/video* (`sudo usermod -aG video $USER`, then log in "
+    "again)?",
+}
+"""What to check when a camera does not open, by ``sys.platform``."""
+
+SCREEN_ADVICE = {
+    "darwin": "macOS shows only the wallpaper until you allow Screen Recording for the program that runs Python "
+    "(System Settings > Privacy & Security > Screen & System Audio Recording), then start it again.",
+    "linux": "A locked or remote session has no screen to capture; run it on the desktop that you see.",
+}
+"""What to check when the screen cannot be captured."""
 
 
-def screen_advice(platform: str = sys.platform) -> str:
-    """What to check on this platform when the screen cannot be captured, or shows no windows."""
-    if platform == "darwin":
-        return (
-            "macOS shows only the wallpaper until you allow Screen Recording for the program that runs Python "
-            "(System Settings > Privacy & Security > Screen & System Audio Recording), then start it again."
-        )
-    return "A locked or remote session has no screen to capture; run it on the desktop that you see."
+def advice(by_platform: Mapping[str, str], platform: str = sys.platform) -> str:
+    """Return the text for a platform; that for Linux where it has none of its own."""
+    return by_platform.get(platform, by_platform["linux"])

@@ -124,7 +124,6 @@ class Player:
             self._worker = Worker(self._load, self._on_analysis)
             self._resources.callback(self._worker.close)
             self._open(self.source)
-            self._resources.callback(self._close_capture)
             hidden = None if self._in_step else True  # None: shown on a terminal
             with tqdm(total=self.max_frames, unit=" frames", disable=hidden, leave=False) as progress:
                 while not self._enough() and self._obey(self.display.key()):
@@ -145,15 +144,13 @@ class Player:
         """Close everything, each even if another fails; again it does nothing."""
         self._resources.close()
 
-    def _close_capture(self) -> None:
-        self._capture.close()  # the newest: a key may have changed the source
-
     def _open(self, source: Source) -> None:
         """Read frames from ``source`` from now on, numbered and timed after those of the source before."""
         self.source = source
         self._first = self._frame.index + 1 if self._frame else 0
         # A short film would be over before its faces are detected: it waits for the model.
-        self._capture = Capture(source, not self._in_step, not self._in_step, paused=True, start=self._frame)
+        self._capture = Capture(source, not self._in_step, not self._in_step, paused=True, last=self._frame)
+        self._resources.callback(self._capture.close)
 
     def _next_frame(self) -> Frame | None:
         """Return the newest frame not shown yet, or None after a moment without one.
@@ -292,7 +289,7 @@ class Player:
         self._say(source.name, 2.0)
 
     def _change(self, source: Source) -> None:
-        self._close_capture()
+        self._capture.close()
         if self._worker.analyser:
             self._worker.analyser.forget()
         self._open(source)

@@ -11,40 +11,28 @@ class LiveOptions:
 
     model: Path | None = None
     """Folder of a trained model. By default models/emotion_net, or models/baseline_cnn where that is missing."""
-
     save: Path | None = None
     """Record what is shown to this .mp4 (H.264, plays in browsers). Nothing is written unless asked."""
-
     csv: Path | None = None
     """Write one row per face and analysed frame to this file, as it goes."""
-
     timeline: Path | None = None
     """At the end, draw the probabilities over time of every face to this picture."""
-
     summary: bool = False
     """At the end, print how long each face showed each emotion."""
-
     no_window: bool = False
     """Show nothing. Files are then read as fast as possible and every frame is analysed."""
-
     max_frames: int | None = None
     """Stop after this many frames (counted from when the model is loaded)."""
-
     threshold: float = 0.4
     """Below this probability a face is called uncertain."""
-
     prior: Literal["chosen", "training", "uniform"] = "chosen"
     """Expect emotions as often as in training, all equally often, or in between as the model's card says."""
-
     smoothing: float = 0.25
     """Seconds over which a face's probabilities are averaged; 0 shows every frame's own, unsteady prediction."""
-
     detection_size: int = 320
     """Longer side, in pixels, of the picture that faces are searched in. Larger finds smaller faces, slower."""
-
     blur: bool = False
     """Blur faces wherever they are shown or saved, and the whole picture while none is found. Of several faces, one
     that is missed stays recognisable: look at what you saved before you show it."""
-
     no_bars: bool = False
     """Draw only box and label, without the eight bars."""

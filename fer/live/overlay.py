@@ -64,16 +64,17 @@ def draw_faces(
     for shown in tracked:
         _box(image, shown, u)
         _recent(image, shown, u)
-    taken = [face.box for face in plain] + [_label_place(image, face, u) for face in plain]
+    labels = [_label_place(image, face, u) for face in plain]
+    taken = [face.box for face in plain] + labels
     for face in plain if bars else ():
-        place = _free_place(image, face, taken, u)
+        place = _bars_place(image, face, taken, u)
         if place is None:
             _columns(image, face, u)
         else:
             _bars(image, face, place, u)
-            taken.append((*place, *_bars_size(u)))
-    for face in plain:
-        _label(image, face, u)
+            taken.append(place)
+    for face, place in zip(plain, labels, strict=True):
+        _label(image, face, place, u)
 
 
 def draw_status(image: np.ndarray, status: Status) -> None:
@@ -81,13 +82,9 @@ def draw_status(image: np.ndarray, status: Status) -> None:
     u = unit(image)
     size, margin = round(13 * u), round(12 * u)
     height, width = image.shape[:2]
-    parts = []
-    if status.fps is not None:
-        parts.append(f"{status.fps:.0f} fps")
-    if status.detect_ms is not None:
-        parts.append(f"detect {status.detect_ms:.0f} ms")
-    if status.classify_ms is not None:
-        parts.append(f"classify {status.classify_ms:.0f} ms")
+    numbers = status.fps, status.detect_ms, status.classify_ms
+    texts = "{:.0f} fps", "detect {:.0f} ms", "classify {:.0f} ms"
+    parts = [text.format(n) for text, n in zip(texts, numbers, strict=True) if n is not None]
     while parts and paint.text_width("   ".join(parts), size) + round(1.4 * size) > width - 2 * margin:
         parts.pop()
     if parts:
@@ -117,8 +114,7 @@ def compose(
 
     Args:
         mirror: swap left and right.
-        hidden: boxes (K, 4) to make unrecognisable; the whole picture where there are none, because
-            detectors miss faces.
+        hidden: boxes (K, 4) to ``hide``; None hides nothing.
     """
     scale = size[0] / image.shape[1], size[1] / image.shape[0]
     if size == (image.shape[1], image.shape[0]):
@@ -126,9 +122,7 @@ def compose(
     else:
         way = cv2.INTER_AREA if scale[0] < 1 else cv2.INTER_LINEAR
         picture = cv2.resize(image, size, interpolation=way)
-    if hidden is not None and not len(hidden):
-        hide_all(picture)
-    elif hidden is not None:
+    if hidden is not None:
         hide(picture, hidden * (scale * 2))
     if mirror:
         picture = cv2.flip(picture, 1)
@@ -142,22 +136,28 @@ def compose(
 
 
 def hide(image: np.ndarray, boxes: np.ndarray) -> None:
-    """Make the faces in ``boxes`` (K, 4), and some of their surroundings, unrecognisable."""
-    for x, y, w, h in np.asarray(boxes).reshape(-1, 4):
+    """Make the faces in ``boxes`` (K, 4), and some of their surroundings, unrecognisable.
+
+    Without any box this is done to the whole picture, because detectors miss faces.
+    """
+    if not len(boxes):
+        _pixelate(image, cells=24)
+    for x, y, w, h in boxes:
         x0, y0 = max(0, int(x - 0.25 * w)), max(0, int(y - 0.35 * h))
         part = image[y0 : max(0, int(y + 1.25 * h)), x0 : max(0, int(x + 1.25 * w))]
-        part[:] = _unrecognisable(part) if part.size else part
+        if part.size:
+            _pixelate(part, cells=9)
 
 
-def hide_all(image: np.ndarray) -> None:
-    """Make the whole picture unrecognisable."""
-    image[:] = _unrecognisable(image, cells=24)
-
-
-def _unrecognisable(part: np.ndarray, cells: int = 9) -> np.ndarray:
+def _pixelate(part: np.ndarray, cells: int) -> None:
     few = (cells, max(1, round(cells * part.shape[0] / part.shape[1])))
     tiny = cv2.resize(part, few, interpolation=cv2.INTER_AREA)  # what is lost here no sharpening brings back
-    return cv2.resize(tiny, part.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    part[:] = cv2.resize(tiny, part.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+
+
+def _within(start: float, length: int, room: int) -> int:
+    """Return where something that should begin at ``start`` begins so that it lies inside the picture."""
+    return int(np.clip(start, 2, max(2, room - length - 2)))
 
 
 def _box(image: np.ndarray, shown: TrackedFace, u: float) -> None:
@@ -175,40 +175,34 @@ def _label_place(image: np.ndarray, face: "FaceEmotion", u: float) -> Rectangle:
     x, y, w, _ = face.box
     text, size = _label_text(face, u)
     width, height = paint.text_width(text, size) + round(1.1 * size), round(1.7 * size)
-    left = int(np.clip(x + (w - width) / 2, 2, max(2, image.shape[1] - width - 2)))
     top = y - height - round(6 * u)
     if top < 2:
         top = max(2, y + round(6 * u))
-    return left, top, width, height
+    return _within(x + (w - width) / 2, width, image.shape[1]), top, width, height
 
 
-def _label(image: np.ndarray, face: "FaceEmotion", u: float) -> None:
+def _label(image: np.ndarray, face: "FaceEmotion", place: Rectangle, u: float) -> None:
     text, size = _label_text(face, u)
-    left, top, width, height = _label_place(image, face, u)
-    colour = COLOURS[face.emotion]
-    rim = max(1, round(u))
+    left, top, width, height = place
+    colour, rim = COLOURS[face.emotion], max(1, round(u))
     paint.panel(image, left - rim, top - rim, width + 2 * rim, height + 2 * rim, height // 2, opacity=0.8)
     paint.panel(image, left, top, width, height, height // 2, colour)
     paint.write(image, text, left + round(0.55 * size), top + height // 2, size, paint.ink_on(colour))
 
 
-def _bars_size(u: float) -> tuple[int, int]:
-    return round(176 * u), round((8 * 18 + 14) * u)
-
-
-def _free_place(
+def _bars_place(
     image: np.ndarray, face: "FaceEmotion", taken: Sequence[Rectangle], u: float
-) -> tuple[int, int] | None:
-    """Upper left corner for the bars beside the face, or under it, that covers nothing; None if there is none."""
-    width, height = _bars_size(u)
+) -> Rectangle | None:
+    """Where bars beside the face, or under it, cover nothing that is taken; None if nowhere."""
+    rows, columns = image.shape[:2]
+    width, height, gap = round(176 * u), round((8 * 18 + 14) * u), round(10 * u)
     x, y, w, h = face.box
-    gap = round(10 * u)
-    top = int(np.clip(y, 2, max(2, image.shape[0] - height - 2)))
-    middle = int(np.clip(x + (w - width) / 2, 2, max(2, image.shape[1] - width - 2)))
+    top, middle = _within(y, height, rows), _within(x + (w - width) / 2, width, columns)
     for left, up in ((x + w + gap, top), (x - gap - width, top), (middle, y + h + round(22 * u))):
-        inside = left >= 0 and left + width <= image.shape[1] and up >= 0 and up + height <= image.shape[0]
-        if inside and not any(_touch((left, up, width, height), other) for other in taken):
-            return left, up
+        place = left, up, width, height
+        inside = 0 <= left <= columns - width and 0 <= up <= rows - height
+        if inside and not any(_touch(place, other) for other in taken):
+            return place
     return None
 
 
@@ -216,24 +210,23 @@ def _touch(a: Rectangle, b: Rectangle) -> bool:
     return a[0] < b[0] + b[2] and b[0] < a[0] + a[2] and a[1] < b[1] + b[3] and b[1] < a[1] + a[3]
 
 
-def _bars(image: np.ndarray, face: "FaceEmotion", place: tuple[int, int], u: float) -> None:
+def _bars(image: np.ndarray, face: "FaceEmotion", place: Rectangle, u: float) -> None:
     """Draw the eight probabilities with their names."""
-    width, height = _bars_size(u)
-    left, top = place
+    left, top, width, height = place
     paint.panel(image, left, top, width, height, round(9 * u), opacity=0.78)
     size, line, full = round(12.5 * u), 18 * u, round(58 * u)
     start = left + round(78 * u)
     for row, (name, probability) in enumerate(zip(EMOTIONS, face.probabilities, strict=True)):
         middle = round(top + 7 * u + (row + 0.5) * line)
-        shown = name == face.emotion
-        paint.write(image, name, left + round(9 * u), middle, size, paint.PAPER if shown else DIM)
+        ink = paint.PAPER if name == face.emotion else DIM
+        paint.write(image, name, left + round(9 * u), middle, size, ink)
         length, thick = round(full * float(probability)), max(2, round(8 * u))
         paint.panel(image, start, middle - thick // 2, full, thick, thick // 2, paint.PAPER, 0.16)
         if length > 1:
             paint.rectangle(image, start, middle - thick // 2, length, thick, COLOURS[name])
         text = f"{probability:.0%}"
         right = left + width - round(9 * u) - paint.text_width(text, size)
-        paint.write(image, text, right, middle, size, paint.PAPER if shown else DIM)
+        paint.write(image, text, right, middle, size, ink)
 
 
 def _columns(image: np.ndarray, face: "FaceEmotion", u: float) -> None:
@@ -278,20 +271,20 @@ def _pill(image: np.ndarray, text: str, x: int, middle: int, size: int, before: 
 
 
 def _centred(image: np.ndarray, text: str, middle: int, size: int) -> None:
+    """Write in smaller letters, then in several lines, where there is no room for one; the last on ``middle``."""
     room = image.shape[1] - 2 * size
     while size > 9 and paint.text_width(text, size) > room:
         size -= 1
-    words = text.split()
-    lines = words[:1]
-    for word in words[1:]:
-        longer = f"{lines[-1]} {word}"
-        if paint.text_width(longer, size) <= room:
-            lines[-1] = longer
-        else:
+    lines = [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if lines[-1] and paint.text_width(longer, size) > room:
             lines.append(word)
-    for number, line in enumerate(lines):
+        else:
+            lines[-1] = longer
+    for number, line in enumerate(reversed(lines)):
         left = (image.shape[1] - paint.text_width(line, size) - round(1.4 * size)) // 2
-        _pill(image, line, left, middle - round(1.9 * size) * (len(lines) - 1 - number), size)
+        _pill(image, line, left, middle - round(1.9 * size) * number, size)
 
 
 def _keys(image: np.ndarray, keys: Sequence[tuple[str, str]], u: float) -> None:

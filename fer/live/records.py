@@ -3,7 +3,7 @@
 import csv
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,13 +19,9 @@ LABELS = (*EMOTIONS, UNCERTAIN)
 class CsvWriter:
     """One row for each face detected in each analysed frame, on disk at once.
 
-    An earlier file is replaced at the first frame: a source that gives none leaves it as it was.
-
-    Attributes:
-        written: whether a frame has come.
-
-    Raises:
-        DataInvalid: the file cannot be written.
+    An earlier file is replaced at the first frame (``written`` is true from then
+    on): a source that gives none leaves it as it was. What cannot be written,
+    as on a full disk, is DataInvalid, also when the file is closed.
     """
 
     def __init__(self, path: Path) -> None:
@@ -40,11 +36,7 @@ class CsvWriter:
         self._csv, self.written = csv.writer(self._file), False
 
     def write(self, analysis: Analysis) -> None:
-        """Append the faces of one frame; faces only remembered from the frames before have no row.
-
-        Raises:
-            DataInvalid: the row cannot be written, as on a full disk; also when the file is closed.
-        """
+        """Append the faces of one frame; faces only remembered from the frames before have no row."""
         with self._explained():
             if not self.written:
                 if self._path.is_file():  # no pipe
@@ -80,42 +72,32 @@ class CsvWriter:
 
 @dataclass
 class FaceTally:
-    """The run of one face, in steps that grow with the run, so that hours take no more memory than minutes.
+    """The run of one face.
 
     Attributes:
-        first_s, last_s: when it was detected.
+        last_s: when it was detected last.
         seconds: (9,), how long each of ``LABELS`` was shown.
-        sums: of each step, the sum of the probabilities (8,) and the number of frames (1,).
+        sums: (steps, 9), of each step in time the sum of the probabilities and the number of frames.
     """
 
-    first_s: float
     last_s: float
-    seconds: np.ndarray = field(default_factory=lambda: np.zeros(len(LABELS)))
-    sums: dict[int, np.ndarray] = field(default_factory=dict)
-
-    @property
-    def total_s(self) -> float:
-        """Seconds in which the face was seen."""
-        return float(self.seconds.sum())
+    seconds: np.ndarray
+    sums: np.ndarray
 
 
 class Tally:
     """Seconds per emotion and face, and averaged probabilities over time, in bounded memory.
 
     Args:
-        steps: most steps in time; when they are used up, neighbours are merged.
-        faces: most faces; of more, those seen longest are kept.
-
-    Attributes:
-        frames: number of frames added.
-        left_out: number of faces that were seen too briefly to be kept.
+        steps: in time, an even number; when they are used up, neighbours are merged, so that hours take no more
+            memory than minutes.
+        max_faces: of more, those seen longest are kept, and the others counted in ``left_out``.
     """
 
     GAP_S = 1.5  # between two frames of the same face, longer is absence
 
-    def __init__(self, steps: int = 1200, faces: int = 64) -> None:
-        self.steps, self.most_faces = steps, faces
-        self.step_s = 0.1
+    def __init__(self, steps: int = 1200, max_faces: int = 64) -> None:
+        self.steps, self.step_s, self.max_faces = steps, 0.1, max_faces
         self.faces: dict[int, FaceTally] = {}
         self.left_out = self.frames = 0
 
@@ -128,35 +110,34 @@ class Tally:
         for shown in analysis.faces:
             if not shown.detected:
                 continue
-            tally = self.faces.get(shown.track)
-            if tally is None:
-                tally = self.faces[shown.track] = FaceTally(now, now)
+            if shown.track not in self.faces:
+                sums = np.zeros((self.steps, len(EMOTIONS) + 1))
+                self.faces[shown.track] = FaceTally(now, np.zeros(len(LABELS)), sums)
                 self._forget()
+            tally = self.faces[shown.track]
             passed = now - tally.last_s
             if passed <= self.GAP_S:
                 tally.seconds[LABELS.index(shown.face.emotion)] += passed
             tally.last_s = now
-            step = tally.sums.setdefault(int(now / self.step_s), np.zeros(len(EMOTIONS) + 1))
-            step += (*shown.face.probabilities, 1)
+            tally.sums[int(now / self.step_s)] += (*shown.face.probabilities, 1)
 
     def curves(self) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
         """Yield (track, times (T,), probabilities (T, 8)) of each face; rows of NaN where it was not seen."""
         for track, tally in sorted(self.faces.items()):
-            steps = np.arange(min(tally.sums), max(tally.sums) + 1)
-            probabilities = np.full((len(steps), len(EMOTIONS)), np.nan)
-            for step, sums in tally.sums.items():
-                probabilities[step - steps[0]] = sums[:-1] / sums[-1]
-            yield track, (steps + 0.5) * self.step_s, probabilities
+            seen = np.flatnonzero(tally.sums[:, -1])
+            steps = np.arange(seen[0], seen[-1] + 1)
+            sums, counts = tally.sums[steps, :-1], tally.sums[steps, -1:]
+            yield track, (steps + 0.5) * self.step_s, sums / np.where(counts, counts, np.nan)
 
     def table(self) -> str:
         """Return the summary as text: a row per face and emotion that it showed, longest first."""
-        lines = [f"{'face':>4}  {'emotion':<10} {'seconds':>8} {'share':>6}"]
+        lines = [f"{'face':>4}  {'emotion':<10} {'seconds':>8} {'proportion':>10}"]
         for track, tally in sorted(self.faces.items()):
             for index in np.argsort(-tally.seconds, kind="stable"):
                 seconds = tally.seconds[index]
                 if seconds > 0:
-                    part = seconds / tally.total_s
-                    lines.append(f"{track:>4}  {LABELS[index]:<10} {seconds:>8.1f} {part:>6.1%}")
+                    proportion = seconds / tally.seconds.sum()
+                    lines.append(f"{track:>4}  {LABELS[index]:<10} {seconds:>8.1f} {proportion:>10.1%}")
         if len(lines) == 1:
             lines.append("no face was seen for longer than one frame")
         if self.left_out:
@@ -166,14 +147,12 @@ class Tally:
     def _merge(self) -> None:
         self.step_s *= 2
         for tally in self.faces.values():
-            merged: dict[int, np.ndarray] = {}
-            for step, sums in tally.sums.items():
-                merged[step // 2] = merged.get(step // 2, 0) + sums
-            tally.sums = merged
+            pairs = tally.sums.reshape(-1, 2, len(EMOTIONS) + 1).sum(1)
+            tally.sums = np.concatenate([pairs, np.zeros_like(pairs)])
 
     def _forget(self) -> None:
-        if len(self.faces) > 2 * self.most_faces:
-            longest = sorted(self.faces, key=lambda track: -self.faces[track].total_s)[: self.most_faces]
+        if len(self.faces) > 2 * self.max_faces:
+            longest = sorted(self.faces, key=lambda track: -self.faces[track].seconds.sum())[: self.max_faces]
             kept = sorted({*longest, max(self.faces)})  # and the newest
             self.left_out += len(self.faces) - len(kept)
             self.faces = {track: self.faces[track] for track in kept}

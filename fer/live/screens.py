@@ -24,11 +24,9 @@ class Screen(Source):
         region: (left, top, width, height) in the coordinates of the desktop, instead of ``monitor``.
         fps: at most this many frames a second.
 
-    Raises (when iterated):
-        DeviceError: no screen, no such monitor, or it went away.
-
-    Raises (at once):
+    Raises:
         DataInvalid: ``fps`` is not above 0.
+        DeviceError (when iterated): no screen, no such monitor or region, or it went away.
     """
 
     live = True
@@ -62,11 +60,7 @@ class Screen(Source):
                 ) from error
 
     def area(self, monitors: Sequence[Mapping[str, int]]) -> dict[str, int]:
-        """Return the part of the desktop to capture; ``monitors[0]`` is the whole desktop.
-
-        Raises:
-            DeviceError: there is no such monitor, or the region is not inside the desktop.
-        """
+        """Return the part of the desktop to capture; ``monitors[0]`` is the whole desktop."""
         if self.region is None:
             if not 0 <= self.monitor < len(monitors):
                 numbers = ", ".join(map(str, range(1, len(monitors))))
@@ -108,11 +102,7 @@ def darken(image: np.ndarray, area: Mapping[str, int], rectangle: Rectangle) -> 
 
 
 def list_monitors() -> list[Rectangle]:
-    """Return the rectangle of the whole desktop, then of every monitor.
-
-    Raises:
-        DeviceError: there is no screen that can be captured.
-    """
+    """Return the rectangle of the whole desktop, then of every monitor; DeviceError where there is no screen."""
     with _open_screen() as screen:
         return [(m["left"], m["top"], m["width"], m["height"]) for m in screen.monitors]
 
@@ -150,4 +140,6 @@ def _open_screen() -> "mss.MSS":
     try:
         return mss.MSS()
     except mss.ScreenShotError as error:
-        raise DeviceError(f"The screen cannot be captured: {error}. {environment.screen_advice()}") from error
+        raise DeviceError(
+            f"The screen cannot be captured: {error}. {environment.advice(environment.SCREEN_ADVICE)}"
+        ) from error

@@ -3,7 +3,8 @@
 A source is opened by iterating over it and lets go of its device when the
 iteration ends, however it ends. It yields ``(image, time_s)``: BGR uint8
 (H, W, 3), and the media time of a file or None where only the clock can tell.
-The screen is in ``fer.live.screens``.
+What cannot be opened or read raises a UserError there. The screen is in
+``fer.live.screens``.
 """
 
 import math
@@ -17,7 +18,7 @@ import cv2
 import numpy as np
 
 from fer.errors import DataInvalid, DataMissing, DeviceError
-from fer.live import environment
+from fer.live.environment import CAMERA_ADVICE, advice
 from fer.photos.reading import PHOTOS, UNREADABLE_PHOTOS, read_image, read_video
 
 Frames = Generator[tuple[np.ndarray, float | None], None, None]
@@ -50,9 +51,9 @@ class Source:
         """Return the neighbour that the key ``c`` changes to: the next camera or monitor."""
         raise DeviceError(f"There is no other {self.name}.")
 
-    def reads(self, path: Path) -> bool:
-        """Whether a file is one that the frames come from."""
-        return False
+    def files(self) -> list[Path]:
+        """Return the files that the frames come from."""
+        return []
 
     def exclude(self, rectangle: Rectangle | None) -> None:
         """Keep the program's own window, a part of the desktop, out of the frames."""
@@ -74,8 +75,7 @@ class Images(Source):
 class SampleActor(Source):
     """The built-in sample: a synthetic actor who plays the eight expressions with a face that is nobody's.
 
-    Args:
-        endless: act for whoever watches, by the clock and without end; otherwise one round, every frame of it.
+    It is one round, every frame of it; or ``endless``, by the clock, for whoever watches.
     """
 
     name = "sample"
@@ -97,25 +97,16 @@ class SampleActor(Source):
 
 
 class VideoFile(Source):
-    """A video file, at the times written in it; see ``fer.photos.reading.read_video``.
-
-    Raises (when iterated):
-        DataMissing: there is no such file.
-        DataInvalid: it is not a video, or has no pictures.
-    """
+    """A video file, at the times that ``fer.photos.reading.read_video`` gives; a damaged one as far as it goes."""
 
     def __init__(self, path: Path) -> None:
         self.path, self.name = Path(path), Path(path).name
 
-    def reads(self, path: Path) -> bool:
-        """Whether ``path`` is this file."""
-        return path.resolve() == self.path.resolve()
+    def files(self) -> list[Path]:
+        """Return this file."""
+        return [self.path]
 
     def __iter__(self) -> Frames:
-        if not self.path.is_file():
-            raise DataMissing(
-                f"There is no file {self.path}. --source takes a camera number, a file or `sample`."
-            )
         started = False
         try:
             for _, time_s, image in read_video(self.path):
@@ -128,11 +119,7 @@ class VideoFile(Source):
 
 
 class PhotoFolder(Source):
-    """The photos of a folder in the order of their numbers, ``fps`` a second (1: unrelated photos).
-
-    Raises (when iterated):
-        DataInvalid: it has no photo that can be read.
-    """
+    """The photos of a folder in the order of their numbers, ``fps`` a second (1: unrelated photos)."""
 
     fps: float
 
@@ -140,16 +127,13 @@ class PhotoFolder(Source):
         self.folder, self.fps, self.name = Path(folder), fps or 1.0, Path(folder).name
         self.stills = self.fps <= 2
 
-    def reads(self, path: Path) -> bool:
-        """Whether ``path`` is one of the photos."""
-        return path.resolve() in {photo.resolve() for photo in self._paths()}
-
-    def _paths(self) -> list[Path]:
+    def files(self) -> list[Path]:
+        """Return the photos, 2.png before 10.png."""
         named = (path for path in self.folder.iterdir() if path.suffix.lower() in PHOTOS | UNREADABLE_PHOTOS)
         return sorted((path for path in named if not path.is_dir()), key=_by_number)
 
     def __iter__(self) -> Frames:
-        paths, count = self._paths(), 0
+        paths, count = self.files(), 0
         for index, path in enumerate(paths):
             try:
                 image = read_image(path)
@@ -160,17 +144,12 @@ class PhotoFolder(Source):
             yield image, index / self.fps
         if not count:
             found = f"{len(paths)} photos, none of which can be read" if paths else "no photos"
-            raise DataInvalid(
-                f"The folder {self.folder} holds {found}; expected {', '.join(sorted(PHOTOS))}."
-            )
+            endings = ", ".join(sorted(PHOTOS))
+            raise DataInvalid(f"The folder {self.folder} holds {found}; expected {endings}.")
 
 
 class Stream(Source):
-    """An http(s) or rtsp URL that OpenCV's FFmpeg can play.
-
-    Raises (when iterated):
-        DeviceError: it does not open.
-    """
+    """An http(s) or rtsp URL that OpenCV's FFmpeg can play."""
 
     live = True
 
@@ -201,9 +180,6 @@ class Camera(Source):
         index: number of the camera.
         size: (width, height) to ask for; the camera gives the nearest that it has.
         fps: frames a second to ask for.
-
-    Raises (when iterated):
-        DeviceError: it does not open, or stops sending.
     """
 
     live = True
@@ -218,7 +194,7 @@ class Camera(Source):
             if not camera.isOpened():
                 raise DeviceError(
                     f"Camera {self.index} did not open. Cameras found: {_found_cameras()}. "
-                    f"{environment.camera_advice()} `--source sample` shows the demo without a camera."
+                    f"{advice(CAMERA_ADVICE)} `--source sample` shows the demo without a camera."
                 )
             self._request(camera)
             last_s, count = time.monotonic(), 0
@@ -252,8 +228,8 @@ class Camera(Source):
         others = [index for index, _ in list_cameras() if index != self.index]
         if not others:
             raise DeviceError("No other camera is connected.")
-        after = [index for index in others if index > self.index]
-        return Camera((after or others)[0], self.size, self.fps)
+        following = min(others, key=lambda index: (index < self.index, index))
+        return Camera(following, self.size, self.fps)
 
 
 def open_source(
@@ -273,7 +249,7 @@ def open_source(
     """
     if not spec:
         raise DataInvalid(
-            "--source is empty: a camera's number, a file, a folder, a URL or `sample` is expected."
+            "--source is empty: expected a camera's number, a file, a folder, a URL or `sample`."
         )
     if size and min(size) <= 0:
         raise DataInvalid(f"--width {size[0]} --height {size[1]}: more than 0 is expected.")

@@ -22,17 +22,16 @@ WAITING = 8  # frames that may wait for the encoder
 class VideoWriter:
     """Encodes in a thread of its own into ``NAME.part-….mp4``, and gives it its name when it is closed.
 
+    What cannot be written is DataInvalid, at once or at a later call.
+
     Args:
-        path: where the video goes; its folder is made.
+        path: where the video goes, an .mp4; its folder is made.
         drop: when the encoder falls behind, leave frames out (live) rather than wait (files).
         fps: expected rate, written as a hint.
 
     Attributes:
         frames, dropped: number of frames written, and left out.
         start_s: time of the first frame, or None before it.
-
-    Raises:
-        DataInvalid: the name does not end in .mp4, or cannot be written.
     """
 
     def __init__(self, path: Path, drop: bool = False, fps: float = 30.0) -> None:
@@ -70,11 +69,7 @@ class VideoWriter:
         self.frames += 1
 
     def close(self) -> Path | None:
-        """Finish the file; return its path, or None when it has no frame and so was not made.
-
-        Raises:
-            DataInvalid: it could not be recorded; also while it is written to.
-        """
+        """Finish the file; return its path, or None when it has no frame and so was not made."""
         self._queue.put(None)
         self._thread.join()
         if self._error is not None or self.frames == 0:

@@ -108,16 +108,14 @@ def test_the_worker_takes_the_newest_frame_and_finishes_the_last_one():
     assert set(threading.enumerate()) <= threads
 
 
-def test_an_error_while_loading_or_analysing_reaches_the_thread_that_draws(wait_until):
+def test_an_error_while_loading_or_analysing_reaches_the_thread_that_draws():
     def missing():
         raise DataMissing("no model")
 
     worker = Worker(missing)
-    wait_until(lambda: worker.error)
-    with pytest.raises(DataMissing, match="no model"):
-        worker.offer(frames(film(1))[0])
-    with pytest.raises(DataMissing, match="no model"):
-        worker.finish()
+    for call in (worker.finish, lambda: worker.offer(frames(film(1))[0]), lambda: worker.ready):
+        with pytest.raises(DataMissing, match="no model"):
+            call()
 
     broken = ColourPredictor()
     broken.classify = lambda *_: 1 / 0

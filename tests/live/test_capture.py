@@ -128,5 +128,5 @@ def test_a_paused_file_stands_still(wait_until):
 
 def test_numbers_and_times_go_on_after_a_change_of_camera():
     last = Frame(np.zeros((4, 4, 3), np.uint8), 12.0, 299)
-    frame = everything(Capture(Double(1), drop=False, start=last))[0]
+    frame = everything(Capture(Double(1), drop=False, last=last))[0]
     assert frame.index == 300 and 12.0 <= frame.time_s < 17.0

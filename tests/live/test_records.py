@@ -97,14 +97,14 @@ def test_absence_is_not_counted():
     tally = Tally()
     for time_s in (0.0, 0.5, 60.0, 60.5):
         tally.add(analysis(time_s, (1, "neutral", True)))
-    assert tally.faces[1].total_s == pytest.approx(1.0)
+    assert tally.faces[1].seconds.sum() == pytest.approx(1.0)
     track, times, probabilities = next(iter(tally.curves()))
     assert track == 1 and probabilities.shape == (len(times), 8)
     assert np.isnan(probabilities[10:-10]).all() and np.isfinite(probabilities[[0, -1]]).all()
 
 
 def test_hours_and_crowds_take_no_more_memory_than_minutes():
-    tally = Tally(steps=100, faces=8)
+    tally = Tally(steps=100, max_faces=8)
     for second in range(3 * 3600):
         tally.add(analysis(float(second), (1, "happiness", True), (2 + second // 60, "sadness", True)))
     assert all(len(face.sums) <= 100 for face in tally.faces.values())
