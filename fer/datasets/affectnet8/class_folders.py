@@ -111,10 +111,8 @@ def lacking(root: Path) -> str:
         advice = f"To open it without, make an empty folder {folder / missing[0]}, then AffectNet8(root, classes=7)."
     else:
         advice = "Add them, or rename their folders; an empty folder stands for a class without faces."
-    return (
-        f"{folder} holds class folders ({', '.join(sorted(found.values()))}), but none of {', '.join(missing)}; "
-        f"all eight are expected. {advice}"
-    )
+    names = ", ".join(sorted(found.values()))
+    return f"{folder} holds class folders ({names}), but none of {', '.join(missing)}; all eight are expected. {advice}"
 
 
 def class_of(folder: str) -> int | None:

@@ -1,8 +1,4 @@
-"""AffectNet8: a quarter of a million photos of faces, labelled with eight expressions.
-
-Source: Mollahosseini et al. 2017, arXiv:1708.03985 (the release of 2021 with
-eight labels). Faces are not shipped: dataset/README.md says how to get them.
-"""
+"""The data set ``AffectNet8``, and the annotations of a face."""
 
 import os
 from collections import Counter
@@ -281,7 +277,7 @@ class AffectNet8(Dataset):
     def _face(self, i: int) -> np.ndarray:
         data = self._source.image(self._index, i)
         if (pixels := decode(data)) is None:
-            raise BrokenImage(f"{len(data):,} bytes, not a whole image" if data else "an empty file")
+            raise BrokenImage(f"{len(data):,} bytes, not a complete image" if data else "an empty file")
         return self._source.face(pixels, self._index, i)
 
     @contextmanager
@@ -397,7 +393,7 @@ def _planes(pixels: np.ndarray) -> Tensor:
 
 
 def decode(data: bytes) -> np.ndarray | None:
-    """Return BGR uint8 (H, W, 3), or None for what is no whole image (OpenCV 4.14 refuses truncated ones)."""
+    """Return BGR uint8 (H, W, 3), or None for what is no complete image (OpenCV 4.14 refuses truncated ones)."""
     try:
         return cv2.imdecode(np.frombuffer(data, np.uint8), _DECODE) if data else None
     except cv2.error:  # a damaged header claims more pixels than OpenCV reads

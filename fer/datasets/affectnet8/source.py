@@ -155,8 +155,8 @@ def describe(folder: Path) -> str:
     if not folder.is_dir():
         return "a file" if folder.exists() else "no such folder"
     names = sorted(listing(folder))
-    shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
-    return f"it holds {shown}" if names else "an empty folder"
+    more = f" and {len(names) - 8} more" if len(names) > 8 else ""
+    return f"it holds {', '.join(names[:8])}{more}" if names else "an empty folder"
 
 
 def _settle(times: Iterable[int]) -> None:
