@@ -24,8 +24,8 @@ class EvaluateConfig:
     root: Path = Path("dataset")
     """Where the data set is."""
     split: str | None = None
-    """Which part: train, val or test; by default FER+'s test, the others' val (they have no test).
-    held-out is the tenth of the others' train that fer.train chooses the epoch on."""
+    """train, val or test; by default test of FER+, val of AffectNet8 and the sample, which have no test.
+    held-out is the tenth of their train that fer.train chooses the epoch on."""
     labels: Literal["majority", "argmax"] = "majority"
     """FER+ only: the official protocol's labels, or the top vote of every face."""
     arch: str | None = None
@@ -33,7 +33,7 @@ class EvaluateConfig:
     flip: bool | None = None
     """Average each face with its mirror image; by default as the model's card says."""
     prior: Literal["chosen", "training", "uniform"] = "chosen"
-    """Expect emotions as often as in training, all equally often, or in between as the model's card says."""
+    """Class prior: that of training, a uniform one, or the one in between that the model's card gives."""
     untrained: bool = False
     """Score the same architecture with random weights, for reference."""
     limit: int | None = None
@@ -43,8 +43,8 @@ class EvaluateConfig:
     batch_size: int = 128
     """Faces per forward pass."""
     calibrate: bool = False
-    """First fit temperature and prior anew to this split, and write the card. It must be the one that chose the
-    epoch, not one that is reported: FER+'s valid, the others' held-out."""
+    """First fit temperature and prior anew to this split, and write the card. It must be the split that chose the
+    epoch, not one that is reported: valid of FER+, held-out of AffectNet8 and the sample."""
     record: bool = False
     """Write metrics.json and predictions-*.npz into the model's folder."""
 

@@ -44,7 +44,6 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
 
 
 def calibration_split(card: Mapping) -> str:
-    """Return the ``--split`` to ``--calibrate`` a model on: the one that chose its epoch."""
-    return CHOSEN_ON.get(
-        card.get("train_data", ""), HELD_OUT
-    )  # releases of AffectNet have names of their own
+    """Return the ``--split`` to ``--calibrate`` a model on: the split that chose its epoch."""
+    # Other releases of AffectNet have other names, and no split of their own either.
+    return CHOSEN_ON.get(card.get("train_data", ""), HELD_OUT)

@@ -158,7 +158,7 @@ def _binned(
 def _intervals(
     probabilities: np.ndarray, labels: np.ndarray, counts: np.ndarray, resamples: int, seed: int
 ) -> dict[str, tuple[float, float]]:
-    # N samples drawn with replacement fall into the confusion cells as a multinomial: no need to draw samples.
+    # The confusion matrix of N samples resampled with replacement is multinomial: no need to resample them.
     rng = np.random.default_rng(seed)
     n = len(labels)
     resampled = class_rates(rng.multinomial(n, counts.ravel() / n, resamples).reshape(-1, *counts.shape))

@@ -41,7 +41,7 @@ NAN = float("nan")
 
 
 class Annotated(Spots):
-    """Spots whose row and column tell valence and arousal; every seventh face has no annotation."""
+    """Spots whose row and column give valence and arousal; every seventh face has no annotation."""
 
     def __init__(self, *arguments, **options):
         super().__init__(*arguments, **options)
