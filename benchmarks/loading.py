@@ -85,7 +85,7 @@ def main(options: LoadingOptions) -> None:
     import torch
 
     from fer.datasets import AffectNet8
-    from fer.training.memory import keep_freed_memory
+    from fer.training.start import keep_freed_memory
 
     torch.set_num_threads(1)
     cv2.setNumThreads(1)

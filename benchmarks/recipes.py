@@ -113,7 +113,7 @@ def run(name: str, seed: int, base: dict, options: RecipesOptions) -> dict:
     from fer import train
     from fer.evaluation.recorded import METRICS
     from fer.training import TrainConfig
-    from fer.training.loop import STATE
+    from fer.training.state import STATE
 
     faces = "all" if options.limit is None else options.limit
     start = f"from-{options.init.name}-" if options.init else ""

@@ -90,7 +90,7 @@ def main(options: TrainingOptions) -> None:
     from fer.datasets import open_split
     from fer.datasets.packed import pack
     from fer.training import TrainConfig
-    from fer.training.memory import keep_freed_memory
+    from fer.training.start import keep_freed_memory
 
     per_class = {"per_class": options.faces // 8} if options.data == "sample" else {}
     train = open_split(options.data, options.root, "train", limit=options.faces, **per_class)

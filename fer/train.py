@@ -30,7 +30,7 @@ def main(config: TrainConfig) -> None:
     from fer.evaluation.recorded import record
     from fer.training import History, fit, new_model, training_splits
     from fer.training.distributed import leaving, processes
-    from fer.training.memory import keep_freed_memory
+    from fer.training.start import keep_freed_memory
 
     def calibrate_and_record(history: History) -> None:
         predictions = predict(model, valid, config.batch_size, config.flip)

@@ -12,7 +12,6 @@ import safetensors.torch
 import torch
 from helpers import small_net
 
-from fer import halve
 from fer.checkpoint import load, save
 from fer.errors import DataInvalid, DataMissing
 from fer.labels import EMOTIONS
@@ -49,28 +48,6 @@ def test_round_trip(folder):
     assert card["arch"] == "emotion_net"
     for name, value in small_net().state_dict().items():
         assert torch.equal(model.state_dict()[name], value + 1), name
-
-
-def test_half_precision_is_half_the_file_and_nearly_the_same_network(tmp_path):
-    model = build("emotion_net", widths=(32, 32, 32))
-    model.stem[0][1].running_var.fill_(1e-9)  # too small for float16
-    save(tmp_path / "model", model.eval(), {})
-    before = (tmp_path / "model" / "model.safetensors").stat().st_size
-    (tmp_path / "model" / "metrics.json").write_text("{}")
-    halve.main(halve.HalveOptions(tmp_path / "model"))
-    assert sorted(os.listdir(tmp_path / "model")) == ["card.json", "model.safetensors"]
-    assert (tmp_path / "model" / "model.safetensors").stat().st_size < 0.6 * before
-    again, _ = load(tmp_path / "model")
-    for name, value in model.state_dict().items():
-        found = again.state_dict()[name]
-        assert found.dtype == value.dtype
-        torch.testing.assert_close(found, value, rtol=1e-3, atol=1e-7 if value.ndim > 1 else 0.0)
-
-
-def test_an_unfinished_run_is_not_halved(folder):
-    (folder / "state.pt").touch()
-    with pytest.raises(DataInvalid, match="--resume"):
-        halve.main(halve.HalveOptions(folder))
 
 
 def test_channels_last_weights_come_back_the_same(tmp_path):

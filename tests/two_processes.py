@@ -1,4 +1,4 @@
-"""What test_train.py starts with ``torchrun --nproc_per_node 2``: four fits, their results as files."""
+"""What test_distributed.py starts with ``torchrun --nproc_per_node 2``: four fits, their results as files."""
 
 import signal
 import sys
@@ -10,7 +10,7 @@ from helpers import Interrupting, Spots, plain_network, small_net
 
 from fer.checkpoint import save
 from fer.training import Stopped, TrainConfig, fit
-from fer.training.distributed import leave
+from fer.training.distributed import leaving
 
 PLAIN = {"epochs": 2, "batch_size": 8, "augment": "none", "ema": 0.9, "lr": 0.01, "metric": "loss"}
 # Long enough that no two classes are equally likely: a tie would fall differently on different machines.
@@ -46,5 +46,5 @@ def main(out: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
-    leave(done=True)
+    with leaving():
+        main(Path(sys.argv[1]))

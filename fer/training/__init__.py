@@ -9,7 +9,7 @@ __getattr__, __dir__ = exports(
         "training_splits": "start",
         "new_model": "start",
         "fit": "loop",
-        "Stopped": "loop",
+        "Stopped": "state",
         "History": "history",
     },
 )

@@ -1,6 +1,6 @@
-"""Random changes to a batch of faces, each face its own: uint8 in, uint8 out.
+"""Random changes to a batch of faces: each face its own (``Augment``), or pairs of them mixed (``Mix``).
 
-They imitate what a face detector and a cheap camera do to a face: shifted,
+The first imitate what a face detector and a cheap camera do to a face: shifted,
 turned and scaled boxes, other light, little resolution, hidden parts. Done on
 the whole batch at once, this costs a fraction of one transform per image; on a
 CPU OpenCV does most of it, several times faster than torch.
@@ -15,6 +15,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torchvision.transforms import v2
 
 from fer import preprocess
 from fer.threads import for_each
@@ -22,18 +23,18 @@ from fer.threads import for_each
 
 @dataclass(frozen=True)
 class Augment:
-    """Change uint8 faces (N, C, H, W); every amount is a largest one, drawn evenly up to it.
+    """Change uint8 faces (N, C, H, W); every amount is the largest one, sampled uniformly up to it.
 
     Args:
-        flip: chance of mirroring left and right.
+        flip: probability of mirroring left and right.
         degrees: rotation either way.
         scale: smallest and largest size of the face.
-        shear: slant either way, as a share of the height.
-        shift: move either way, as a share of the side.
-        light: change of brightness and contrast either way, as a share.
-        blur: chance of losing resolution, down to a third.
-        noise: largest deviation of added noise, in grey levels.
-        erase: chance of covering a rectangle of 2-20 % of the face with noise.
+        shear: slant either way, relative to the height.
+        shift: move either way, relative to the side.
+        light: relative change of brightness and contrast either way.
+        blur: probability of losing resolution, down to a third.
+        noise: standard deviation of added noise, in grey levels.
+        erase: probability of covering a rectangle of 2-20 % of the face with noise.
     """
 
     flip: float = 0.5
@@ -125,7 +126,7 @@ class Augment:
         return torch.where(hole[:, None], torch.randint_like(x, 0, 256), x)
 
 
-def to_grey(images: Tensor) -> Tensor:
+def to_grey_uint8(images: Tensor) -> Tensor:
     """Return RGB uint8 (N, 3, H, W) as grey uint8 (N, 1, H, W); grey ones as they are.
 
     A network that sees grey need not have three channels moved and relit.
@@ -199,7 +200,42 @@ def _by_opencv(
     return torch.from_numpy(new).permute(0, 3, 1, 2)
 
 
-STRENGTHS = {
+class Mix:
+    """Mix pairs of preprocessed faces, and their targets alike, on half of the batches (MixUp, CutMix or either).
+
+    Args:
+        kind: ``"none"``, ``"mixup"``, ``"cutmix"`` or ``"both"``.
+        classes: number of classes.
+        probability: of mixing a batch.
+    """
+
+    def __init__(self, kind: str, classes: int, probability: float = 0.5) -> None:
+        makers = {"mixup": [(v2.MixUp, 0.2)], "cutmix": [(v2.CutMix, 1.0)]}
+        makers["both"] = makers["mixup"] + makers["cutmix"]
+        self.mixers = [make(alpha=alpha) for make, alpha in makers.get(kind, [])]
+        self.classes, self.probability = classes, probability
+
+    def __call__(
+        self, x: Tensor, labels: Tensor, annotations: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Return faces, targets and annotations: mixed, the targets are float32 (N, classes).
+
+        Args:
+            x: float32 (N, C, H, W).
+            labels: int64 (N,), or soft targets, float32 (N, classes).
+            annotations: valence and arousal, float32 (N, 2); what one face of a pair lacks (NaN), both lack.
+        """
+        if not self.mixers or torch.rand(()) >= self.probability:
+            return x, labels, annotations
+        mixer = self.mixers[int(torch.randint(len(self.mixers), ()))]
+        targets = (F.one_hot(labels, self.classes) if labels.ndim == 1 else labels).float()
+        if annotations is None:
+            return *mixer(x, targets), None
+        x, both = mixer(x, torch.cat([targets, annotations], 1))
+        return x, both[:, : self.classes], both[:, self.classes :]
+
+
+STRENGTHS: dict[str, Augment | None] = {
     "none": None,
     "flip": Augment(),
     "light": Augment(degrees=10, scale=(0.9, 1.1), shift=0.05, light=0.2),

@@ -9,18 +9,21 @@ from collections.abc import Iterator
 
 import numpy as np
 
+SAMPLING = {"square_root_sampling": 0.5, "balanced_sampling": 0.0}
+"""Exponent of each ``imbalance`` that resamples: see ``epoch_order``."""
 
-def epoch_order(labels: np.ndarray, seed: int, epoch: int, evenness: float = 0.0) -> np.ndarray:
-    """Return the order of one epoch, int64 (N,): each sample once, or drawn so that classes are more alike.
 
-    With ``evenness`` above 0 a class of N samples is drawn in proportion to
-    N ** (1 - evenness): 1 makes all classes equally frequent, 0.5 is
-    square-root sampling (Kang et al. 2020, arXiv:1910.09217).
+def epoch_order(labels: np.ndarray, seed: int, epoch: int, exponent: float = 1.0) -> np.ndarray:
+    """Return the order of one epoch, int64 (N,): each sample once, or resampled by class.
+
+    With an ``exponent`` below 1 a class of n samples is sampled in proportion to
+    n ** exponent: 0 makes all classes equally frequent, 0.5 is square-root
+    sampling (Kang et al. 2020, arXiv:1910.09217).
     """
     rng = np.random.default_rng((seed, epoch))
-    if not evenness:
+    if exponent == 1:
         return rng.permutation(len(labels))
-    weights = np.bincount(labels)[labels] ** -float(evenness)
+    weights = np.bincount(labels)[labels] ** (exponent - 1)
     return rng.choice(len(labels), len(labels), p=weights / weights.sum())
 
 
@@ -35,10 +38,9 @@ def cut(n: int, size: int, smallest: int = 8) -> Iterator[tuple[int, int]]:
         begin = end
 
 
-def share(batch: np.ndarray, rank: int, world: int) -> np.ndarray:
+def part_of(batch: np.ndarray, rank: int, world: int) -> np.ndarray:
     """Return the samples of a batch that are one process's: all processes together have each once.
 
-    A process that is left without one gets the first, to have something to
-    compute; it must not count it.
+    A process without any gets the first, to have something to compute; it must not count it.
     """
     return batch[rank::world] if rank < len(batch) else batch[:1]

@@ -188,11 +188,6 @@ class TrainConfig:
                 "compares the faces of a part, two or more. Raise --batch-size, or lower --accumulate."
             )
 
-    def build_options(self) -> dict:
-        """Return what ``fer.model.build`` needs beside the name to make this network again, without a download."""
-        frozen = {"frozen": True} if self.model == "resnet18" and self.frozen else {}
-        return frozen | ({} if self.targets == "expression" else {"valence_arousal": True})
-
     def to_json(self, leave_out: Sequence[str] | set[str] = ()) -> dict:
         """Return the options as JSON and a state file hold them."""
         options = json.loads(json.dumps(asdict(self), default=str))

@@ -1,8 +1,8 @@
-"""Learn also from what trained networks say of the training faces.
+"""Learn also from the probabilities that trained networks predict for the training faces.
 
 Ten people rarely agree on a face. A network that has learned from all of them
-adds an opinion that varies less than a handful of votes, and tells how much a
-face looks like each emotion (Hinton et al. 2015, arXiv:1503.02531).
+varies less than a handful of votes, and its probabilities tell how much a face
+resembles each emotion (Hinton et al. 2015, arXiv:1503.02531).
 """
 
 from collections.abc import Sequence
@@ -12,16 +12,16 @@ import torch
 import torch.nn.functional as F
 from accelerate.utils import gather_object
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from fer import checkpoint
+from fer.datasets.face_dataset import FaceDataset
 from fer.errors import DataInvalid
 from fer.evaluation.predictions import Predictions, predict
 
 
-def opinions(
+def teacher_probabilities(
     teachers: Sequence[Path],
-    dataset: Dataset,
+    dataset: FaceDataset,
     classes: int,
     batch_size: int = 128,
     part: tuple[int, int] = (0, 1),
@@ -34,7 +34,7 @@ def opinions(
     Args:
         teachers: folders of trained models, of any architecture.
         dataset: the training faces, unchanged.
-        classes: how many the new network tells apart.
+        classes: number of classes of the new network.
         batch_size: faces per forward pass.
         part: (rank, world); each process asks for its part, and all get the whole.
 
@@ -46,17 +46,23 @@ def opinions(
         teacher, _ = checkpoint.load(folder)
         if teacher.num_classes != classes:
             raise DataInvalid(
-                f"--teachers {folder} tells {teacher.num_classes} emotions apart; expected {classes}, as the "
-                "network that shall learn from it."
+                f"--teachers {folder} has {teacher.num_classes} classes; expected {classes}, as the network "
+                "that shall learn from it."
             )
         mine = predict(teacher, dataset, batch_size, flip=True, progress=part[0] == 0, part=part)
-        said = Predictions.merge(gather_object([mine]), dataset.keys)
-        total += torch.from_numpy(said.probabilities())
+        predictions = Predictions.merge(gather_object([mine]), dataset.keys)
+        total += torch.from_numpy(predictions.probabilities())
     return (total / len(teachers)).float()
 
 
-def blend(labels: Tensor, opinions: Tensor, weight: float) -> Tensor:
-    """Return ``weight`` opinions (N, C) and the rest labels, int64 (N,) or shares (N, C): float32 (N, C)."""
+def soft_targets(labels: Tensor, probabilities: Tensor, weight: float) -> Tensor:
+    """Return ``weight`` probabilities and the rest labels: float32 (N, C).
+
+    Args:
+        labels: int64 (N,), or soft targets (N, C).
+        probabilities: of the teachers, float32 (N, C).
+        weight: of the probabilities, 0 to 1.
+    """
     if labels.ndim == 1:
-        labels = F.one_hot(labels, opinions.shape[1])
-    return (1 - weight) * labels + weight * opinions
+        labels = F.one_hot(labels, probabilities.shape[1])
+    return (1 - weight) * labels + weight * probabilities

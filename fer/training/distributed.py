@@ -61,20 +61,26 @@ def processes() -> PartialState:
 
 @contextmanager
 def leaving() -> Iterator[None]:
-    """Part from the other processes at the end of the block, which is the last thing that a script does.
+    """Part from the other processes at the end of the block, which holds all that a script does.
 
-    For ``main`` of a script that torchrun starts several times. Others may still wait for a process that failed:
-    it does not dissolve the group.
+    For scripts that torchrun starts several times. A process that failed stays
+    in the group, because others may still wait for it.
     """
-    done = False
+    code: object = 1
     try:
         yield
-        done = True
-    except BaseException as error:  # all processes stop alike, after the same step
-        done = isinstance(error, KeyboardInterrupt) or getattr(error, "exit_code", 1) == 130
+        code = 0
+    except KeyboardInterrupt:
+        code = 130
+        raise
+    except SystemExit as error:
+        code = error.code
+        raise
+    except Exception as error:
+        code = getattr(error, "exit_code", 1)
         raise
     finally:
-        leave(done)
+        leave(done=code in (0, None, 130))  # stopped, all end after the same step
 
 
 def leave(done: bool) -> None:

@@ -1,4 +1,4 @@
-"""What a training run wrote down, an epoch a row."""
+"""The scores of a training run, an epoch a row."""
 
 import csv
 from dataclasses import dataclass, field
@@ -8,6 +8,8 @@ import numpy as np
 
 from fer.errors import DataMissing
 from fer.files import replacing
+
+HISTORY = "history.csv"
 
 
 @dataclass

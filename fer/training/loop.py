@@ -1,80 +1,64 @@
-"""The loop behind ``fer.train.fit``: epochs, steps, the choice of the best epoch, the state to resume from."""
-
-from __future__ import annotations
+"""The training loop, to be read top to bottom: ``fit``, then ``run``, ``epoch``, ``step`` and ``loss`` of a Trainer."""
 
 import contextlib
 import math
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import broadcast, gather_object
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from fer import checkpoint
-from fer.datasets.collate import collate
-from fer.errors import DataInvalid, DataMissing, UserError
+from fer import checkpoint, preprocess
+from fer.datasets.collate import load_batches
+from fer.datasets.face_dataset import FaceDataset
+from fer.errors import DataInvalid
 from fer.evaluation import valence_arousal
 from fer.evaluation.predictions import Predictions, predict
 from fer.evaluation.recorded import drop_records
-from fer.files import check_same_options, replacing
-from fer.interrupt import leave_to_the_main_process, stop_signals
+from fer.interrupt import stop_signals
 from fer.labels import EMOTIONS
 from fer.model import FaceNetwork
-from fer.training import distillation, optim
-from fer.training.batches import cut, epoch_order, share
+from fer.training import optim
+from fer.training.augment import STRENGTHS, Mix, to_grey_uint8
+from fer.training.batches import SAMPLING, cut, epoch_order, part_of
 from fer.training.config import FREE_TO_CHANGE, NOT_IN_THE_CARD, TrainConfig
+from fer.training.distillation import soft_targets, teacher_probabilities
 from fer.training.distributed import noticing_losses, processes
-from fer.training.history import History
-from fer.training.loss import Objective
-
-STATE, HISTORY = "state.pt", "history.csv"
-
-EVENNESS = {
-    **{"none": 0.0, "square_root_sampling": 0.5},
-    **{"balanced_sampling": 1.0, "class_weights": 1.0, "logit_adjustment": 1.0},
-}
-"""How even each ``imbalance`` makes the classes: N faces count as N ** (1 - evenness)."""
-
-
-def held(out: Path) -> str:
-    """Say what a folder holds that must not be replaced unasked; empty where there is nothing."""
-    kinds = {STATE: "an unfinished run", checkpoint.WEIGHTS: "a trained model"}
-    return next((f"{what} ({name})" for name, what in kinds.items() if (out / name).exists()), "")
-
-
-class Stopped(UserError):
-    """Training was asked to stop, and its state has been saved."""
-
-    exit_code = 130
+from fer.training.history import HISTORY, History
+from fer.training.loss import Loss, learned_prior
+from fer.training.state import STATE, Progress, Stopped, restore_state, save_state, trained_in
 
 
 def fit(
     model: FaceNetwork,
-    train: Dataset,
-    valid: Dataset,
+    train: FaceDataset,
+    valid: FaceDataset,
     config: TrainConfig,
     on_epoch: Callable[[History], None] | None = None,
     on_end: Callable[[History], None] | None = None,
 ) -> History:
     """Train ``model`` in place and leave it with the weights of its best epoch.
 
+    A script of one's own that torchrun starts several times does its work in
+    ``with fer.training.distributed.leaving():``.
+
     Args:
         model: from ``fer.model.build``.
-        train, valid: give ``(uint8 image, label)``, the label an int or a soft target
-            (C,); images of one size. ``labels`` and ``keys`` as in ``fer.datasets``.
+        train, valid: data sets as in ``fer.datasets``, with images of one size.
         config: everything else. With ``config.out`` weights, card, history
             and state are written there as training goes.
         on_epoch: called on the first process after each epoch, e.g. to draw curves.
         on_end: called on the first process after the last epoch. The state is removed
-            after it, so that what it does, done again, can be resumed, too.
+            after it, so that ``config.resume`` calls it again where it was stopped.
 
     Raises:
         DataInvalid: an option is out of its range, ``config.out`` holds a model
@@ -86,26 +70,17 @@ def fit(
     config.check_values()
     trainer = Trainer(model, train, valid, config)
     history = trainer.run(on_epoch)
-    if trainer.accelerator.is_main_process:
-        try:
-            with stop_signals(at_once=True) if on_end else contextlib.nullcontext():
-                if on_end:
-                    on_end(history)
-                trainer.finish()
-        except KeyboardInterrupt:
-            if not config.out:
-                raise
-            raise Stopped(
-                "Stopped after the last epoch, before the temperature was fitted and the scores were recorded. "
-                f"Add --resume to go on from {config.out}."
-            ) from None
+    if trainer.is_first:
+        trainer.finish(on_end)
     return history
 
 
 class Trainer:
-    """What one run of ``fit`` holds. Read ``run`` first, then ``_epoch``, then ``_step``."""
+    """One run of ``fit``: the network, and all that changes while it learns."""
 
-    def __init__(self, model: FaceNetwork, train: Dataset, valid: Dataset, config: TrainConfig) -> None:
+    def __init__(
+        self, model: FaceNetwork, train: FaceDataset, valid: FaceDataset, config: TrainConfig
+    ) -> None:
         if config.out and not model.arch:
             raise DataInvalid(
                 f"A {type(model).__name__} cannot be saved with a card: make it with fer.model.build."
@@ -113,163 +88,128 @@ class Trainer:
         processes()
         AcceleratorState._reset_state()  # several runs in one notebook may differ in precision
         self.accelerator = Accelerator(mixed_precision=config.precision)
-        self.config, self.train, self.valid = config, train, valid
-        self.model = model.to(self.accelerator.device, memory_format=torch.channels_last)
-        self.classes = model.num_classes
-        world = self.accelerator.num_processes
-        config.check_faces(len(train), len(valid), world)
-        if (most := max(train.labels.max(), valid.labels.max())) >= self.classes:
+        self.rank, self.world = self.accelerator.process_index, self.accelerator.num_processes
+        self.is_first = self.rank == 0
+        config.check_faces(len(train), len(valid), self.world)
+        classes = model.num_classes
+        if (highest := max(train.labels.max(), valid.labels.max())) >= classes:
             raise DataInvalid(
-                f"Found faces of class {most} ({EMOTIONS[most]}); expected 0 to {self.classes - 1}, which the network "
-                "tells apart. Leave them out (classes=7), or take a network of more classes."
+                f"Found faces of class {highest} ({EMOTIONS[highest]}); expected 0 to {classes - 1}, the classes of "
+                "the network. Leave them out (classes=7), or take a network of more classes."
             )
-        self.shares = np.bincount(train.labels, minlength=self.classes) / len(train)
-        self.history, self.provenance = History(), checkpoint.provenance()
-        self.epoch, self.seen, self.totals = 0, 0, torch.zeros(2, dtype=torch.float64)
-        self.best_score, self.best_weights = -math.inf, None
-        self.earlier = 0.0  # seconds that this epoch took before the run was stopped in it
+        self.config, self.train, self.valid = config, train, valid
+        self.model = model.to(self.accelerator.device).to(memory_format=torch.channels_last)
+        self.class_frequencies = np.bincount(train.labels, minlength=classes) / len(train)
+        self.provenance = checkpoint.provenance()
 
+        self.progress, self.began = Progress(), 0.0
+
+        # What a step is made of.
+        self.augment, self.mix = STRENGTHS[config.augment], Mix(config.mix, classes)
+        self.criterion = Loss(self.class_frequencies, len(train), config, self.accelerator.device)
         self.optimizer = optim.optimizer(model, config)
         self.spans = list(cut(len(train), config.batch_size))
-        self.steps_per_epoch = len(self.spans)
-        self.scheduler = optim.schedule(self.optimizer, config, self.steps_per_epoch * config.epochs)
-        self.ema = optim.running_mean(self.model, config.ema) if config.ema else None
-        self.pairs = valence_arousal.training_targets(model, train, config.targets)
-        self.opinions = self._opinions() if config.teachers else None
-        self.loss = Objective(
-            model, self.shares, len(train), config, self.accelerator, paired=self.pairs is not None
-        )
+        self.scheduler = optim.schedule(self.optimizer, config, len(self.spans) * config.epochs)
+        self.ema = optim.ema(self.model, config.ema) if config.ema else None
+        self.annotations = valence_arousal.training_targets(model, train, config.targets)
+        self.teacher_probabilities: Tensor | None = None
+        if config.teachers:
+            part = self.rank, self.world
+            self.teacher_probabilities = teacher_probabilities(
+                config.teachers, train, classes, config.batch_size, part
+            )
         # Only network and optimizer are prepared: batches are cut below, alike for any number of processes.
         # Last, because ``run`` undoes it, whatever happens there.
         self.network, self.optimizer = self.accelerator.prepare(self.model, self.optimizer)
 
-    def _opinions(self) -> Tensor:
-        config, here = self.config, (self.accelerator.process_index, self.accelerator.num_processes)
-        return distillation.opinions(config.teachers, self.train, self.classes, config.batch_size, here)
-
-    # The run: epochs, the choice of the best one, files.
-
     def run(self, on_epoch: Callable[[History], None] | None = None) -> History:
-        """Train to the end, leave the model with its best weights, and return the record.
-
-        The state stays until ``finish``: what the caller does with the network may be stopped, too.
-        """
-        config, first = self.config, self.accelerator.is_main_process
+        """Train to the end, leave the model with its best weights, and return the record."""
+        config = self.config
         try:
-            if config.out and config.resume:
-                self._restore()
-                # The stop may have come after the state, but before the curves.
-                if first and self.history.rows:
-                    self.history.save(config.out / HISTORY)
-            elif config.out and not config.overwrite:
-                self._refuse_to_overwrite()
-            elif config.out and first:  # or --resume would go on with the run that is replaced
-                (config.out / STATE).unlink(missing_ok=True)
-            with noticing_losses(self._how_to_go_on()), stop_signals() as self.stop:
-                while self.epoch < config.epochs and not self._out_of_patience():
-                    self._epoch()
-                    if first and config.out:
-                        self.history.save(config.out / HISTORY)
-                    if first and on_epoch:
-                        on_epoch(self.history)
+            self._begin()
+            with noticing_losses(self._how_to_resume()), stop_signals() as self.stop:
+                while self.progress.epoch < config.epochs and not self._out_of_patience():
+                    self.epoch()
+                    if self.is_first and config.out:
+                        self.progress.history.save(config.out / HISTORY)
+                    if self.is_first and on_epoch:
+                        on_epoch(self.progress.history)
         finally:  # the caller gets the plain network back, without mixed precision, whatever happened
             plain = self.accelerator.unwrap_model(self.network, keep_fp32_wrapper=False).eval()
             vars(plain).pop("_is_accelerate_prepared", None)  # another fit must prepare it again
-        self.model.load_state_dict(self.best_weights)
-        return self.history
+        self.model.load_state_dict(self.progress.best_weights)
+        return self.progress.history
 
-    def finish(self) -> None:
-        """Remove the state: nothing is left to resume."""
-        if self.config.out:
-            (self.config.out / STATE).unlink(missing_ok=True)
-
-    def _refuse_to_overwrite(self) -> None:
-        if there := held(self.config.out):
-            raise DataInvalid(
-                f"{self.config.out} already holds {there}. Choose another --out, add --overwrite to "
-                "replace it, or --resume to go on with an unfinished run."
-            )
-
-    def _epoch(self) -> None:
-        self.began, resumed_at = time.perf_counter(), self.seen
-        batches = self._batches()
-        total = self.steps_per_epoch
-        done = total - len(batches)
+    def epoch(self) -> None:
+        """Train on what is left of this epoch's faces, validate, keep the weights if they are the best, save."""
+        config, progress = self.config, self.progress
+        self.began, resumed_at = time.perf_counter(), progress.seen
+        exponent = SAMPLING.get(config.imbalance, 1.0)
+        order = epoch_order(self.train.labels, config.seed, progress.epoch, exponent)
+        spans = [(begin, end) for begin, end in self.spans if begin >= progress.seen]
+        mine = [part_of(order[begin:end], self.rank, self.world).tolist() for begin, end in spans]
+        total, first = len(self.spans), len(self.spans) - len(spans)
         bar = tqdm(
-            self._loader([indices for _, indices in batches]),
-            f"epoch {self.epoch + 1}/{self.config.epochs}",
+            load_batches(self.train, mine, config.workers),
+            f"epoch {progress.epoch + 1}/{config.epochs}",
             total,
-            initial=done,
+            initial=first,
             leave=False,
-            disable=not self.accelerator.is_main_process,
+            disable=not self.is_first,
         )
         self.network.train()
-        for step, ((size, indices), (images, labels)) in enumerate(zip(batches, bar, strict=True), done):
-            self._step(step, size, indices, images, labels)
-            self.seen += size
+        for number, ((begin, end), indices, (images, labels)) in enumerate(
+            zip(spans, mine, bar, strict=True), first
+        ):
+            self.step(number, end - begin, indices, images, labels)
+            progress.seen = end
             if self._must_stop():
                 bar.close()
                 self._stop()
-            if (step + 1) % self.config.save_steps == 0 and step + 1 < total:
+            if (number + 1) % config.save_steps == 0 and number + 1 < total:
                 self._save_state()
-        train_loss, train_accuracy = (self._all_totals() / len(self.train)).tolist()
         seconds = time.perf_counter() - self.began
-        spent = self.earlier + seconds
-        predictions = self._validate()
-        self.epoch, self.seen, self.earlier = self.epoch + 1, 0, 0.0
-        self.totals.zero_()
-        scores = predictions.score(resamples=0)
+        train_loss, train_accuracy = (self._all_totals() / len(self.train)).tolist()
         row = {
-            "epoch": self.epoch,
+            "epoch": progress.epoch + 1,
             "lr": self.scheduler.get_last_lr()[0],
             "train_loss": train_loss,
             "train_accuracy": train_accuracy,
-            "valid_loss": scores.nll,
-            "valid_accuracy": scores.accuracy,
-            "valid_balanced_accuracy": scores.balanced_accuracy,
-            "valid_macro_f1": scores.macro_f1,
-            "seconds": spent,
+            **self.validate(),
+            "seconds": progress.earlier + seconds,
             "images_per_second": (len(self.train) - resumed_at) / seconds,
             "chosen": 0,
         }
-        if (told := predictions.score_valence_arousal()) is not None:
-            row |= {"valid_ccc_valence": told.valence.ccc, "valid_ccc_arousal": told.arousal.ccc}
-        self.history.rows.append(row)
-        self._choose(row)
-        if self.accelerator.is_main_process:
-            tqdm.write(
-                f"epoch {self.epoch:3d}  train loss {train_loss:.3f}  valid loss {scores.nll:.3f}  "
-                f"accuracy {scores.accuracy:.3f}  balanced {scores.balanced_accuracy:.3f}  "
-                f"macro-F1 {scores.macro_f1:.3f}  "
-                + (f"CCC {told.valence.ccc:.3f} {told.arousal.ccc:.3f}  " if told else "")
-                + f"{spent:.0f} s{'  best' if row['chosen'] else ''}"
-            )
+        progress.epoch, progress.seen, progress.earlier = progress.epoch + 1, 0, 0.0
+        progress.totals.zero_()
+        self.progress.history.rows.append(row)
+        self._keep_if_best(row)
+        if self.is_first:
+            tqdm.write(_summary(row))
         self._save_state()
 
-    def _step(self, step: int, size: int, indices: list[int], images: Tensor, labels: Tensor) -> None:
-        """One optimizer step on this process's part of a batch of ``size`` faces."""
+    def step(self, number: int, size: int, indices: list[int], images: Tensor, labels: Tensor) -> None:
+        """Change the weights once, by this process's part of a batch of ``size`` faces."""
         accelerator, config = self.accelerator, self.config
-        torch.manual_seed(_mix(config.seed, self.epoch, step, accelerator.process_index))
+        torch.manual_seed(_mixed_seed(config.seed, self.progress.epoch, number, self.rank))
+        if self.teacher_probabilities is not None:
+            labels = soft_targets(labels, self.teacher_probabilities[indices], config.teachers_weight)
+        batch = [images, labels] + ([] if self.annotations is None else [self.annotations[indices]])
+        counts = self.rank < size  # see fer.training.batches.part_of
         parts = max(1, min(config.accumulate, len(indices)))
-        counts = accelerator.process_index < size  # see fer.training.batches.share
-        if self.opinions is not None:
-            labels = distillation.blend(labels, self.opinions[indices], config.teachers_weight)
-        batch = [images, labels] + ([] if self.pairs is None else [self.pairs[indices]])
-        for k, part in enumerate(zip(*(one.tensor_split(parts) for one in batch), strict=True)):
+        for k, part in enumerate(zip(*(tensor.tensor_split(parts) for tensor in batch), strict=True)):
             last = k == parts - 1
             with contextlib.nullcontext() if last else accelerator.no_sync(self.network):
-                there = [one.to(accelerator.device) for one in part]
-                with _naming_lone_faces():
-                    loss, hits = self.loss(self.network, self.epoch, *there)
+                loss, correct = self.loss(*(tensor.to(accelerator.device) for tensor in part))
                 if not torch.isfinite(loss):
-                    names = [self.train.keys[i] for i in indices[:3]]
+                    names = ", ".join(self.train.keys[i] for i in indices[:3])
                     raise DataInvalid(
-                        f"The loss is {loss.item()} at epoch {self.epoch + 1}, batch {step + 1}, which begins with "
-                        f"{', '.join(names)}. Expected a number: lower --lr or --clip, or train with --precision no."
+                        f"The loss is {loss.item()} at epoch {self.progress.epoch + 1}, batch {number + 1}, which "
+                        f"begins with {names}. Expected a number: lower --lr or --clip, or train with --precision no."
                     )
                 # Processes average their gradients; parts of unequal length must count by their faces.
-                accelerator.backward(loss * counts * accelerator.num_processes / size)
-            self.totals += counts * torch.tensor([loss.item(), hits], dtype=torch.float64)
+                accelerator.backward(loss * counts * self.world / size)
+            self.progress.totals += counts * torch.tensor([loss.item(), correct], dtype=torch.float64)
         if config.clip:
             accelerator.clip_grad_norm_(self.network.parameters(), config.clip)
         self.optimizer.step()
@@ -278,156 +218,106 @@ class Trainer:
         if self.ema is not None:
             self.ema.update_parameters(self.model)
 
-    # Batches: one order an epoch, cut alike for any number of processes.
+    def loss(self, images: Tensor, labels: Tensor, annotations: Tensor | None = None) -> tuple[Tensor, int]:
+        """Return the sum of the losses of some faces, and how many are predicted correctly.
 
-    def _batches(self) -> list[tuple[int, list[int]]]:
-        """Return what is left of this epoch: the size of each batch, and this process's part of it."""
-        sampled = self.config.imbalance.endswith("sampling")
-        evenness = EVENNESS[self.config.imbalance] if sampled else 0.0
-        order = epoch_order(self.train.labels, self.config.seed, self.epoch, evenness)
-        rank, world = self.accelerator.process_index, self.accelerator.num_processes
-        return [(b - a, share(order[a:b], rank, world).tolist()) for a, b in self.spans if a >= self.seen]
+        Args:
+            images: uint8 (N, channels, H, W).
+            labels: int64 (N,), or soft targets, float32 (N, C).
+            annotations: valence and arousal, float32 (N, 2), where they are learned, too.
+        """
+        preprocess.check(images)  # before they are changed: anything but uint8 would become noise
+        if self.augment is not None:
+            images = self.augment(to_grey_uint8(images) if self.model.preprocess.channels == 1 else images)
+        x, side = self.model.preprocess(images), self._side()
+        if side < x.shape[-1]:
+            x = F.interpolate(x, (side, side), mode="bilinear", antialias=True)
+        x, targets, annotations = self.mix(x, labels, annotations)
+        with self.accelerator.autocast(), _naming_lone_faces():
+            logits, predicted = self.network(x.contiguous(memory_format=torch.channels_last), both=True)
+        logits = logits.float()
+        top = labels if labels.ndim == 1 else labels.argmax(1)
+        return self.criterion(logits, targets, predicted, annotations), int((logits.argmax(1) == top).sum())
 
-    def _loader(self, batches: list[list[int]]) -> DataLoader:
-        workers = self.config.workers
-        return DataLoader(
-            self.train,
-            batch_sampler=batches,
-            num_workers=workers,
-            collate_fn=collate,
-            worker_init_fn=leave_to_the_main_process,
-        )
+    def _side(self) -> int:
+        """Return the side of this epoch's faces: from ``start_size`` up to the full one, in steps of 8 pixels."""
+        full = self.model.preprocess.size
+        start = min(self.config.start_size or full, full)
+        grown = self.progress.epoch / (0.6 * self.config.epochs)
+        return full if grown >= 1 else start + math.floor(grown * (full - start) / 8) * 8
 
-    # Validation and choice.
-
-    def _scored(self) -> FaceNetwork:
-        return self.model if self.ema is None else self.ema.module
-
-    def _validate(self) -> Predictions:
-        rank, world = self.accelerator.process_index, self.accelerator.num_processes
+    def validate(self) -> dict[str, float]:
+        """Score the averaged weights on the validation faces; return columns of history.csv."""
         scored = self._scored()
-        # Batch statistics differ between processes: the first one's are saved.
-        for buffer in scored.buffers():
+        for (
+            buffer
+        ) in scored.buffers():  # batch statistics differ between processes: the first one's are saved
             broadcast(buffer)
         mine = predict(
             scored,
             self.valid,
             self.config.batch_size,
             workers=self.config.workers,
-            progress=rank == 0,
-            part=(rank, world),
+            progress=self.is_first,
+            part=(self.rank, self.world),
         )
-        return Predictions.merge(gather_object([mine]), self.valid.keys)
+        predictions = Predictions.merge(gather_object([mine]), self.valid.keys)
+        scores = predictions.score(resamples=0)
+        columns = {
+            "valid_loss": scores.nll,
+            "valid_accuracy": scores.accuracy,
+            "valid_balanced_accuracy": scores.balanced_accuracy,
+            "valid_macro_f1": scores.macro_f1,
+        }
+        if (agreement := predictions.score_valence_arousal()) is not None:
+            columns["valid_ccc_valence"] = agreement.valence.ccc
+            columns["valid_ccc_arousal"] = agreement.arousal.ccc
+        return columns
 
-    def _choose(self, row: dict[str, float]) -> None:
+    def _scored(self) -> FaceNetwork:
+        return self.model if self.ema is None else cast(FaceNetwork, self.ema.module)
+
+    def _keep_if_best(self, row: dict[str, float]) -> None:
         value = row["valid_" + self.config.metric] * (-1 if self.config.metric == "loss" else 1)
-        if value <= self.best_score and self.best_weights is not None:
+        if value <= self.progress.best_score and self.progress.best_weights:
             return
-        self.best_score, self.history.best_epoch = value, self.epoch
-        for other in self.history.rows:
+        self.progress.best_score, self.progress.history.best_epoch = value, self.progress.epoch
+        for other in self.progress.history.rows:
             other["chosen"] = int(other is row)
-        self.best_weights = {k: v.detach().clone() for k, v in self._scored().state_dict().items()}
-        if self.config.out and self.accelerator.is_main_process:
+        self.progress.best_weights = {k: v.detach().clone() for k, v in self._scored().state_dict().items()}
+        if self.config.out and self.is_first:
             drop_records(self.config.out)
             checkpoint.save(self.config.out, self._scored(), self._card())
 
     def _out_of_patience(self) -> bool:
-        waited = self.epoch - self.history.best_epoch
+        waited = self.progress.epoch - self.progress.history.best_epoch
         return self.config.patience is not None and waited >= self.config.patience
 
     def _card(self) -> dict:
-        return {
-            "arch": self.model.arch,
-            "options": self.model.options,
-            "crop_margin": self.config.crop_margin,
-            "flip": self.config.flip,
+        config, prior = self.config, learned_prior(self.class_frequencies, self.config.imbalance)
+        card = {
+            "crop_margin": config.crop_margin,
+            "flip": config.flip,
             "temperature": 1.0,
             "train_data": self.train.name,
             "train_size": len(self.train),
-            # Training on adjusted or resampled classes teaches that all are equally common.
-            "class_shares": self._learned_shares(),
-            "epoch": self.epoch,
-            "epochs": self.config.epochs,
-            "seed": self.config.seed,
-            "config": self.config.to_json(leave_out=NOT_IN_THE_CARD),
-            "seconds": round(sum(row["seconds"] for row in self.history.rows)),
+            "class_shares": [round(float(p), 6) for p in prior],
+            "epoch": self.progress.epoch,
+            "epochs": config.epochs,
+            "seed": config.seed,
+            "config": config.to_json(leave_out=NOT_IN_THE_CARD),
+            "seconds": round(sum(row["seconds"] for row in self.progress.history.rows)),
             "device": str(self.accelerator.device),
-            "processes": self.accelerator.num_processes,
-            **({"started_from": self.model.started_from} if self.model.started_from else {}),
-            **({"teachers": self._teachers()} if self.config.teachers else {}),
-            "date": datetime.now(UTC).date().isoformat(),
-            **self.provenance,
+            "processes": self.world,
         }
+        if self.model.started_from:
+            card["started_from"] = self.model.started_from
+        if config.teachers:
+            hashes = [checkpoint.read_card(folder)["weights_sha256"] for folder in config.teachers]
+            card["teachers"] = dict(zip(map(str, config.teachers), hashes, strict=True))
+        return card | {"date": datetime.now(UTC).date().isoformat(), **self.provenance}
 
-    def _teachers(self) -> dict[str, str]:
-        return {str(one): checkpoint.read_card(one)["weights_sha256"] for one in self.config.teachers}
-
-    def _learned_shares(self) -> list[float]:
-        shares = np.where(self.shares > 0, self.shares ** (1 - EVENNESS[self.config.imbalance]), 0)
-        return [round(float(share), 6) for share in shares / shares.sum()]
-
-    # State: enough to go on to the same weights.
-
-    def _all_totals(self) -> Tensor:
-        """Return sum of losses and hits of this epoch over all processes, float64 (2,)."""
-        return torch.tensor(gather_object([self.totals.tolist()]), dtype=torch.float64).sum(0)
-
-    def _save_state(self) -> None:
-        if not self.config.out:
-            return
-        totals = self._all_totals()
-        if not self.accelerator.is_main_process:
-            return
-        state = {
-            "config": self._fixed_config(),
-            "model": self.model.state_dict(),
-            "ema": self.ema.state_dict() if self.ema is not None else None,
-            "optimizer": self.optimizer.state_dict(),
-            "scheduler": self.scheduler.state_dict(),
-            "scaler": self.accelerator.scaler.state_dict() if self.accelerator.scaler else None,
-            "epoch": self.epoch,
-            "seen": self.seen,
-            "totals": totals,
-            "earlier": self.earlier + time.perf_counter() - self.began if self.seen else 0.0,
-            "rows": self.history.rows,
-            "best_epoch": self.history.best_epoch,
-            "best_score": self.best_score,
-            "best_weights": self.best_weights,
-        }
-        with replacing(self.config.out / STATE) as temporary, temporary.open("wb") as file:
-            try:
-                torch.save(state, file)
-            except RuntimeError as error:  # torch hides why the file could not be written, e.g. a full disk
-                if isinstance(error.__context__, OSError):
-                    raise error.__context__ from None
-                raise
-
-    def _restore(self) -> None:
-        file = self.config.out / STATE
-        if not file.is_file():
-            raise DataMissing(
-                f"Nothing to resume: {file} is missing (a finished run leaves none). Leave out --resume."
-            )
-        state = checkpoint.read_plain(file)
-        check_same_options(file, state["config"], self._fixed_config(), "--out")
-        self.model.load_state_dict(state["model"])
-        if self.ema is not None:
-            self.ema.load_state_dict(state["ema"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.scheduler.load_state_dict(state["scheduler"])
-        if self.accelerator.scaler:
-            self.accelerator.scaler.load_state_dict(state["scaler"])
-        self.epoch, self.seen, self.earlier = state["epoch"], state["seen"], state.get("earlier", 0.0)
-        # The totals of all processes so far are carried by the first one.
-        self.totals = state["totals"] * self.accelerator.is_main_process
-        self.history = History(state["rows"], state["best_epoch"])
-        self.best_score, self.best_weights = state["best_score"], state["best_weights"]
-
-    def _fixed_config(self) -> dict:
-        return self.config.to_json(leave_out=FREE_TO_CHANGE) | {
-            "train_size": len(self.train),
-            "valid_size": len(self.valid),
-        }
+    # Stopping, and going on to the same weights.
 
     def _must_stop(self) -> bool:
         """Whether any process was asked to stop: all must leave after the same step."""
@@ -438,18 +328,84 @@ class Trainer:
     def _stop(self) -> None:
         self._save_state()
         raise Stopped(
-            f"Stopped in epoch {self.epoch + 1} after {self.seen:,} of {len(self.train):,} faces. "
-            + self._how_to_go_on()
+            f"Stopped in epoch {self.progress.epoch + 1} after {self.progress.seen:,} of {len(self.train):,} faces. "
+            + self._how_to_resume()
         )
 
-    def _how_to_go_on(self) -> str:
+    def _how_to_resume(self) -> str:
         out = self.config.out
         return f"Add --resume to go on from {out}." if out else "Without --out nothing was kept."
+
+    def _all_totals(self) -> Tensor:
+        """Return ``totals`` summed over all processes, float64 (2,)."""
+        return torch.tensor(gather_object([self.progress.totals.tolist()]), dtype=torch.float64).sum(0)
+
+    def _save_state(self) -> None:
+        progress, totals = self.progress, self._all_totals()
+        if self.config.out and self.is_first:
+            earlier = progress.earlier + time.perf_counter() - self.began if progress.seen else 0.0
+            progress = replace(progress, totals=totals, earlier=earlier)
+            save_state(self.config.out, self._fixed_options(), self._parts(), progress)
+
+    def _begin(self) -> None:
+        """Restore the state to resume, or see to it that nothing is replaced unasked.
+
+        Raises:
+            DataInvalid: ``out`` holds a model already, or the state of other options.
+            DataMissing: there is no state to resume.
+        """
+        config = self.config
+        if not config.out:
+            return
+        if config.resume:
+            self.progress = restore_state(config.out, self._fixed_options(), self._parts())
+            self.progress.totals *= self.is_first  # the first process carries those of all
+            if (
+                self.is_first and self.progress.history.rows
+            ):  # the stop may have come before these were written
+                self.progress.history.save(config.out / HISTORY)
+        elif config.overwrite:
+            if self.is_first:  # or --resume would go on with the run that is replaced
+                (config.out / STATE).unlink(missing_ok=True)
+        elif found := trained_in(config.out):
+            raise DataInvalid(
+                f"{config.out} already holds {found}. Choose another --out, add --overwrite to "
+                "replace it, or --resume to go on with an unfinished run."
+            )
+
+    def _parts(self) -> dict[str, Any]:
+        """Return what has a state of its own."""
+        parts = {
+            "model": self.model,
+            "ema": self.ema,
+            "optimizer": self.optimizer,
+            "scheduler": self.scheduler,
+        }
+        parts["scaler"] = self.accelerator.scaler
+        return {name: part for name, part in parts.items() if part is not None}
+
+    def _fixed_options(self) -> dict:
+        """Return what must be the same when a run is resumed."""
+        sizes = {"train_size": len(self.train), "valid_size": len(self.valid)}
+        return self.config.to_json(leave_out=FREE_TO_CHANGE) | sizes
+
+    def finish(self, on_end: Callable[[History], None] | None) -> None:
+        """Call ``on_end``, then remove the state: nothing is left to resume."""
+        try:
+            with stop_signals(at_once=True):
+                if on_end:
+                    on_end(self.progress.history)
+                if self.config.out:
+                    (self.config.out / STATE).unlink(missing_ok=True)
+        except KeyboardInterrupt:
+            raise Stopped(
+                "Stopped after the last epoch, before what comes after it was done. " + self._how_to_resume()
+            ) from None
 
 
 @contextlib.contextmanager
 def _naming_lone_faces() -> Iterator[None]:
-    """Say what to change when batch normalisation gets one face, of which the network leaves one pixel."""
+    """Raise DataInvalid where batch normalisation gets one face, of which the network leaves one pixel."""
     try:
         yield
     except ValueError as error:
@@ -461,6 +417,18 @@ def _naming_lone_faces() -> Iterator[None]:
         ) from error
 
 
-def _mix(*numbers: int) -> int:
-    """One seed from several numbers, without the overlaps that adding them would have."""
+def _summary(row: dict[str, float]) -> str:
+    """Return the line that is printed after an epoch."""
+    ccc = ""
+    if "valid_ccc_valence" in row:
+        ccc = f"CCC {row['valid_ccc_valence']:.3f} {row['valid_ccc_arousal']:.3f}  "
+    return (
+        f"epoch {row['epoch']:3d}  train loss {row['train_loss']:.3f}  valid loss {row['valid_loss']:.3f}  "
+        f"accuracy {row['valid_accuracy']:.3f}  balanced {row['valid_balanced_accuracy']:.3f}  "
+        f"macro-F1 {row['valid_macro_f1']:.3f}  {ccc}{row['seconds']:.0f} s{'  best' if row['chosen'] else ''}"
+    )
+
+
+def _mixed_seed(*numbers: int) -> int:
+    """Return one seed from several numbers, without the overlaps that adding them would have."""
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)

@@ -1,30 +1,32 @@
-"""What a run starts from: the data and the network that a configuration asks for."""
+"""What a run starts from: the data and the network that a configuration asks for, and an allocator that is fast."""
+
+import ctypes
+import platform
+from dataclasses import replace
 
 import torch
-from torch.utils.data import Dataset
 
 from fer import checkpoint
-from fer.datasets.finding import cut_train, open_split
+from fer.datasets.face_dataset import FaceDataset
+from fer.datasets.ferplus import FERPlus
+from fer.datasets.finding import cut_train
+from fer.datasets.synthetic.dataset import WithSynthetic
 from fer.errors import DataInvalid
 from fer.evaluation.valence_arousal import true_valence_arousal
 from fer.model import ARCHITECTURES, FaceNetwork, build
-from fer.preprocess import Preprocess
 from fer.training.config import TrainConfig
 
 
-def training_splits(config: TrainConfig) -> tuple[Dataset, Dataset]:
+def training_splits(config: TrainConfig) -> tuple[FaceDataset, FaceDataset]:
     """Return training and validation data; what is reported (test, AffectNet's val) is neither.
 
     FER+ has both. Of AffectNet8 and the sample, which have no third split, a tenth
     of train chooses the epoch: see ``fer.datasets.finding.cut_train``.
     """
     if config.data == "ferplus":
-        train = open_split("ferplus", config.root, "train", labels=config.labels, limit=config.limit)
-        if config.synthetic:
-            from fer.datasets.synthetic import WithSynthetic
-
-            train = WithSynthetic(train, config.synthetic)
-        return train, open_split("ferplus", config.root, "valid", limit=config.limit)
+        faces = FERPlus(config.root, "train", labels=config.labels, limit=config.limit)
+        joined = WithSynthetic(faces, config.synthetic) if config.synthetic else faces
+        return joined, FERPlus(config.root, "valid", limit=config.limit)
     lenient = {"on_error": config.on_error} if config.data == "affectnet8" else {}
     train, valid = cut_train(config.data, config.root, limit=config.limit, **lenient)
     if config.targets != "expression":
@@ -41,28 +43,45 @@ def new_model(config: TrainConfig) -> FaceNetwork:
         DataInvalid: ``init`` is a model of another architecture.
         DataMissing: there is no model at ``init``.
     """
-    trained, card = checkpoint.load(config.init) if config.init else (None, None)
+    trained, card = checkpoint.load(config.init) if config.init else (None, {})
     torch.manual_seed(config.seed)
-    alike = trained and card["arch"] == config.model  # if not, the check below says so
-    usual = trained.preprocess if alike else ARCHITECTURES[config.model].preprocess
-    preprocess = Preprocess(**usual.to_dict() | ({"size": config.size} if config.size else {}))
-    pretrained = {"pretrained": True} if config.pretrained and not config.init else {}
-    model = build(config.model, preprocess=preprocess, **config.build_options(), **pretrained)
-    if trained:
-        if (card["arch"], _layers(trained)) != (config.model, _layers(model)):
-            raise DataInvalid(
-                f"--init {config.init} holds {card['arch']} with the options {_layers(trained)}; expected "
-                f"{config.model} with {_layers(model)}, as the other options say."
-            )
-        if trained.num_classes != model.num_classes:
-            raise DataInvalid(
-                f"--init {config.init} has {trained.num_classes} classes; expected {model.num_classes}."
-            )
-        model.load_state_dict(trained.state_dict())
-        model.started_from = card
+    alike = trained is not None and trained.arch == config.model  # if not, the check below says so
+    usual = trained.preprocess if trained and alike else ARCHITECTURES[config.model].preprocess
+    options = {"valence_arousal": True} if config.targets != "expression" else {}
+    if config.model == "resnet18":
+        options |= {"frozen": config.frozen, "pretrained": config.pretrained and not config.init}
+    model = build(config.model, preprocess=replace(usual, size=config.size or usual.size), **options)
+    if trained is None:
+        return model
+    if (trained.arch, _layers(trained)) != (model.arch, _layers(model)):
+        raise DataInvalid(
+            f"--init {config.init} holds {trained.arch} with the options {_layers(trained)}; expected {model.arch} "
+            f"with {_layers(model)}, as the other options say."
+        )
+    if trained.num_classes != model.num_classes:
+        raise DataInvalid(
+            f"--init {config.init} has {trained.num_classes} classes; expected {model.num_classes}."
+        )
+    model.load_state_dict(trained.state_dict())
+    model.started_from = card
     return model
 
 
 def _layers(model: FaceNetwork) -> dict:
     """Return the options that decide which weights there are; what is frozen may change from run to run."""
     return {name: value for name, value in model.options.items() if name != "frozen"}
+
+
+def keep_freed_memory() -> bool:
+    """Tell glibc's allocator to reuse large blocks, for the rest of the process; return whether it did.
+
+    Training on a CPU frees and asks for tens of megabytes at each layer. By
+    default each of them comes fresh from the kernel, page by page, which costs
+    a third of the time of a step. Other systems' allocators do not do that.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return False
+    mmap_max, trim_threshold, top_pad = -4, -1, -2  # malloc.h
+    values = {mmap_max: 0, trim_threshold: 2**31 - 1, top_pad: 64 << 20}
+    mallopt = ctypes.CDLL(None).mallopt
+    return all(mallopt(option, value) == 1 for option, value in values.items())

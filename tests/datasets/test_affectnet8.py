@@ -21,7 +21,7 @@ import torch
 from helpers import small_net
 from torch.utils.data import DataLoader
 
-from fer import evaluate, halve, train
+from fer import evaluate, train
 from fer.checkpoint import save, write_card
 from fer.datasets import PUBLISHED, AffectNet8
 from fer.datasets.affectnet8 import extracted, npy, tarball
@@ -31,6 +31,7 @@ from fer.errors import DataInvalid, DataMissing
 from fer.evaluation.recorded import drop_records
 from fer.labels import EMOTIONS
 from fer.training import TrainConfig, training_splits
+from fer.training.averaging import Halve
 
 IDS = (0, 1, 2, 10, 7, 13, 100, 366705)  # gaps, and an order that differs between numbers and names
 LABELS = dict(zip(IDS, range(8), strict=True))
@@ -332,7 +333,7 @@ def trained(root):
 
 
 def test_calibrated_anew_on_the_faces_that_chose_the_epoch(root, trained):
-    """fer.training.averaging and fer.halve take temperature and scores away; the same come back."""
+    """Averaging and halving take temperature and scores away; the same come back."""
     card, metrics = ((trained / name).read_text() for name in ("card.json", "metrics.json"))
     assert set(json.loads(metrics)) == {"affectnet8-train-held-out"}
     assert json.loads(metrics)["affectnet8-train-held-out"]["n"] == 8
@@ -350,7 +351,7 @@ def test_calibrated_anew_on_the_faces_that_chose_the_epoch(root, trained):
 
 
 def test_halving_names_the_faces_to_calibrate_on(trained, capsys):
-    halve.main(halve.HalveOptions(trained))
+    Halve(trained).run()
     assert "--split held-out --calibrate" in capsys.readouterr().out
 
 

@@ -34,7 +34,7 @@ from fer.predict import main as predict_main
 from fer.predictor import EmotionPredictor
 from fer.preprocess import Preprocess
 from fer.training import TrainConfig, fit, new_model
-from fer.training.optim import blend, mixers
+from fer.training.augment import Mix
 
 BOTH = "expression,valence-arousal"
 NAN = float("nan")
@@ -218,20 +218,17 @@ def test_training_with_both_is_seeded_and_finite(options):
 
 
 @pytest.mark.parametrize("kind", ["mixup", "cutmix"])
-def test_blending_treats_labels_and_scores_alike(kind):
-    (mixer,) = mixers(kind, None)
+def test_labels_and_annotations_are_mixed_alike(kind):
     labels = torch.arange(8)
-    pairs = torch.stack([labels / 8, -labels / 8], 1)
-    pairs[3, 0] = NAN
+    annotations = torch.stack([labels / 8, -labels / 8], 1)
+    annotations[3, 0] = NAN
     x = labels.float().view(8, 1, 1, 1).expand(8, 1, 16, 16)
     torch.manual_seed(1)
-    mixed, shares, blended = blend(mixer, x, labels, pairs, 8)
-    assert shares.shape == (8, 8) and torch.allclose(shares.sum(1), torch.ones(8))
-    assert torch.allclose(mixed.mean((1, 2, 3)), shares @ labels.float(), atol=1e-5)
-    assert torch.allclose(blended[:, 1], shares @ pairs[:, 1])
-    assert blended[:, 0].isnan().tolist() == [
-        k in (3, 4) for k in range(8)
-    ]  # the one that got part of it, too
+    mixed, targets, values = Mix(kind, 8, probability=1.0)(x, labels, annotations)
+    assert targets.shape == (8, 8) and torch.allclose(targets.sum(1), torch.ones(8))
+    assert torch.allclose(mixed.mean((1, 2, 3)), targets @ labels.float(), atol=1e-5)
+    assert torch.allclose(values[:, 1], targets @ annotations[:, 1])
+    assert values[:, 0].isnan().tolist() == [k in (3, 4) for k in range(8)]  # it and the face mixed with it
 
 
 def test_parts_of_one_face_are_refused():

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from fer.preprocess import Preprocess
-from fer.training.augment import STRENGTHS, Augment, _scale, _warp, to_grey
+from fer.training.augment import STRENGTHS, Augment, _scale, _warp, to_grey_uint8
 
 OFF = {"flip": 0.0}
 SIDE = 33  # odd, so that there is a pixel in the middle
@@ -82,7 +82,7 @@ def test_half_of_the_faces_are_flipped():
     assert 160 < flipped.sum() < 240
 
 
-def test_shift_moves_both_ways_up_to_its_share():
+def test_shift_moves_both_ways_up_to_its_amount():
     x, y = centres(Augment(**OFF, shift=0.2)(spot(0, 0, n=300)))
     for moved in (x, y):
         assert 0.19 * SIDE < moved.max() < 0.21 * SIDE
@@ -117,7 +117,7 @@ def test_shear_slants_by_height():
     assert 2.7 < top.abs().max() < 3.2
 
 
-def test_light_changes_brightness_and_contrast_within_its_share():
+def test_light_changes_brightness_and_contrast_within_its_amount():
     images = noise(300) // 4 + 96  # far from black and white, so that nothing is cut off
     changed = Augment(**OFF, light=0.2)(images).float()
     brightness = changed.mean((1, 2, 3)) / images.float().mean((1, 2, 3))
@@ -127,7 +127,7 @@ def test_light_changes_brightness_and_contrast_within_its_share():
         assert 0.78 < ratio.min() < 0.83
 
 
-def test_blur_takes_fine_detail_from_its_share_of_faces():
+def test_blur_takes_fine_detail_from_some_faces():
     images = noise(400)
     changed = Augment(**OFF, blur=0.5)(images)
     untouched = (changed == images).flatten(1).all(1)
@@ -185,6 +185,6 @@ def test_grey_faces_are_what_the_network_would_have_seen(last):
     """But for rounding: grey comes before the changes, whose input is uint8."""
     images = noise(8, 3).to(memory_format=torch.channels_last if last else torch.contiguous_format)
     expected = Preprocess(size=32, channels=1, scaling="raw")(images)
-    assert to_grey(images).dtype == torch.uint8
-    torch.testing.assert_close(to_grey(images).float(), expected, atol=0.51, rtol=0)
-    assert torch.equal(to_grey(images[:, :1]), images[:, :1])
+    assert to_grey_uint8(images).dtype == torch.uint8
+    torch.testing.assert_close(to_grey_uint8(images).float(), expected, atol=0.51, rtol=0)
+    assert torch.equal(to_grey_uint8(images[:, :1]), images[:, :1])

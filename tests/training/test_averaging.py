@@ -1,15 +1,17 @@
-"""The mean of fine-tuned networks is their mean, and nothing else is averaged."""
+"""The mean of fine-tuned networks is their mean, and nothing else is averaged; half precision is half the file."""
 
 import json
+import os
 
 import pytest
 import torch
-from helpers import Spots, small_net
+from helpers import small_net
+from training_support import run
 
 from fer.checkpoint import load, save, write_card
 from fer.errors import DataInvalid
-from fer.training import TrainConfig, fit
-from fer.training import averaging as soup
+from fer.model import build
+from fer.training.averaging import Halve, Soup, soup
 
 
 @pytest.fixture(scope="module")
@@ -17,13 +19,16 @@ def begun(tmp_path_factory):
     """A folder with a trained model, ``first``, and two that went on from it, ``a`` and ``b``."""
     folder = tmp_path_factory.mktemp("models")
     save(folder / "first", small_net(), {"weights_of": "nobody"})
-    _, origin = load(folder / "first")
     for seed, name in enumerate("ab"):
-        model = small_net()
-        model.started_from = origin
-        config = TrainConfig(epochs=1, batch_size=16, lr=0.01, seed=seed, out=folder / name)
-        fit(model, Spots(), Spots(16, "valid", seed=1), config)
+        go_on(folder / "first", folder / name, seed)
     return folder
+
+
+def go_on(start, out, seed):
+    """Fine-tune a model."""
+    model, card = load(start)
+    model.started_from = card
+    run(model, epochs=1, ema=0.9, seed=seed, out=out)
 
 
 def changed(folder, name, new, **changes):
@@ -35,8 +40,8 @@ def changed(folder, name, new, **changes):
 
 
 def test_weights_and_statistics_are_the_mean(begun, tmp_path):
-    soup.main(soup.SoupOptions((begun / "a", begun / "b"), out=tmp_path / "mean"))
-    mean, _ = load(tmp_path / "mean")
+    soup([begun / "a", begun / "b"], tmp_path)
+    mean, _ = load(tmp_path)
     a, b = (load(begun / name)[0].state_dict() for name in "ab")
     assert not torch.equal(a["head.1.weight"], b["head.1.weight"])
     assert not torch.equal(a["stem.0.1.running_mean"], b["stem.0.1.running_mean"])
@@ -50,82 +55,84 @@ def test_the_card_tells_where_it_came_from_and_claims_no_calibration(begun, tmp_
     for name, temperature in (("a", 0.5), ("b", 3.0)):
         card = load(begun / name)[1]
         write_card(begun / name, card | {"temperature": temperature, "prior_strength": 0.4})
-    soup.main(soup.SoupOptions((begun / "a", begun / "b"), out=tmp_path))
-    card, a, b = load(tmp_path)[1], load(begun / "a")[1], load(begun / "b")[1]
+    # A network that was trained with another sampling expects other class frequencies.
+    frequencies = [0.51] + [0.07] * 7
+    card = soup([begun / "a", changed(begun, "b", "resampled", class_shares=frequencies)], tmp_path)
+    assert load(tmp_path)[1].items() >= card.items()
+    a, b = load(begun / "a")[1], load(begun / "b")[1]
     assert [one["weights_sha256"] for one in card["averaged"]] == [a["weights_sha256"], b["weights_sha256"]]
     assert [one["config"]["seed"] for one in card["averaged"]] == [0, 1]
     assert card["started_from"] == json.loads((begun / "first" / "card.json").read_text())
     assert card["seconds"] == a["seconds"] + b["seconds"]
     assert card["temperature"] == 1.0
     assert "prior_strength" not in card
-    assert card["class_shares"] == pytest.approx([1 / 8] * 8)
-
-
-def test_class_shares_are_the_mean(begun, tmp_path):
-    """Networks that were trained with and without sampling expect other shares."""
-    shares = [0.51] + [0.07] * 7
-    soup.main(
-        soup.SoupOptions((begun / "a", changed(begun, "b", "shares", class_shares=shares)), out=tmp_path)
-    )
-    assert load(tmp_path)[1]["class_shares"] == pytest.approx([(0.125 + 0.51) / 2] + [(0.125 + 0.07) / 2] * 7)
+    assert card["class_shares"] == pytest.approx([(0.125 + 0.51) / 2] + [(0.125 + 0.07) / 2] * 7)
 
 
 def test_a_mean_may_be_averaged_with_what_began_at_it(begun, tmp_path):
     """A second round of fine-tuning, from the mean of the first."""
-    soup.main(soup.SoupOptions((begun / "a", begun / "b"), out=tmp_path / "mean"))
-    mean, card = load(tmp_path / "mean")
-    mean.started_from = card
-    config = TrainConfig(epochs=1, batch_size=16, lr=0.01, seed=2, out=tmp_path / "on")
-    fit(mean, Spots(), Spots(16, "valid", seed=1), config)
-    _, both = soup.soup([tmp_path / "mean", tmp_path / "on"])
-    assert both["started_from"] == card
+    soup([begun / "a", begun / "b"], tmp_path / "mean")
+    go_on(tmp_path / "mean", tmp_path / "on", seed=2)
+    both = soup([tmp_path / "mean", tmp_path / "on"], tmp_path / "both")
+    assert both["started_from"] == load(tmp_path / "mean")[1]
     assert both["averaged_with_the_start"]
     assert [one["config"]["seed"] for one in both["averaged"]] == [2]
     assert both["seconds"] == load(tmp_path / "on")[1]["seconds"]  # the mean's own are in its card
-    _, far = soup.soup([tmp_path / "on", begun / "a"])
+    far = soup([tmp_path / "on", begun / "a"], tmp_path / "far")
     assert far["started_from"]["weights_of"] == "nobody"
     assert not far["averaged_with_the_start"]
 
 
-def test_networks_that_began_elsewhere_are_not_averaged(begun):
-    other = changed(begun, "b", "elsewhere", started_from={"weights_sha256": "of another"})
-    with pytest.raises(DataInvalid, match="did not begin at the same"):
-        soup.soup([begun / "a", other])
+def test_other_models_are_not_averaged(begun, tmp_path):
+    elsewhere = changed(begun, "b", "elsewhere", started_from={"weights_sha256": "of another"})
     scratch = small_net()
     scratch.head[1].bias.data.add_(1)
     save(begun / "scratch", scratch, {})
-    with pytest.raises(DataInvalid, match="did not begin at the same"):
-        soup.soup([begun / "first", begun / "scratch"])
+    cropped = changed(begun, "b", "cropped", crop_margin=0.3)
+    for models, message in (
+        ([begun / "a", elsewhere], "did not begin at the same"),
+        ([begun / "first", begun / "scratch"], "did not begin at the same"),
+        ([begun / "a", cropped], r"cropped and .*a differ in crop_margin \(0\.3, 0\.0\)"),
+        ([begun / "a"], "Found 1 model"),
+        ([begun / "a", begun / "b", begun / "a"], "given twice"),
+    ):
+        with pytest.raises(DataInvalid, match=message):
+            soup(models, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
-def test_networks_that_see_other_pictures_are_not_averaged(begun):
-    with pytest.raises(DataInvalid, match=r"elsewhere_cut and .*a differ in crop_margin \(0\.3, 0\.0\)"):
-        soup.soup([begun / "a", changed(begun, "b", "elsewhere_cut", crop_margin=0.3)])
-
-
-def test_one_network_is_no_mean(begun):
-    with pytest.raises(DataInvalid, match="Found 1 model"):
-        soup.soup([begun / "a"])
-    with pytest.raises(DataInvalid, match="given twice"):
-        soup.soup([begun / "a", begun / "b", begun / "a"])
-
-
-def test_a_trained_model_is_not_replaced_unasked(begun, tmp_path):
-    both = (begun / "a", begun / "b")
-    soup.main(soup.SoupOptions(both, out=tmp_path))
-    with pytest.raises(DataInvalid, match="--overwrite"):
-        soup.main(soup.SoupOptions(both, out=tmp_path))
-    (tmp_path / "metrics.json").write_text("{}")
-    soup.main(soup.SoupOptions(both, out=tmp_path, overwrite=True))
-    assert not (tmp_path / "metrics.json").exists()  # of the weights that were replaced
-
-
-def test_what_another_run_left_is_not_mixed_in(begun, tmp_path):
-    """Its curves would be drawn as those of the mean, and --resume would train it on."""
+def test_a_trained_model_is_replaced_when_asked_only(begun, tmp_path):
+    """What another run left would be taken for the mean's own: its scores, its curves, its state."""
     both = (begun / "a", begun / "b")
     (tmp_path / "state.pt").write_bytes(b"of another run")
     with pytest.raises(DataInvalid, match="unfinished run"):
-        soup.main(soup.SoupOptions(both, out=tmp_path))
-    (tmp_path / "history.csv").write_text("epoch,lr\n")
-    soup.main(soup.SoupOptions(both, out=tmp_path, overwrite=True))
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["card.json", "model.safetensors"]
+        Soup(both, tmp_path).run()
+    for name in ("history.csv", "metrics.json"):
+        (tmp_path / name).write_text("{}")
+    Soup(both, tmp_path, overwrite=True).run()
+    assert sorted(os.listdir(tmp_path)) == ["card.json", "model.safetensors"]
+    with pytest.raises(DataInvalid, match=r"a trained model.*--overwrite"):
+        Soup(both, tmp_path).run()
+
+
+def test_half_precision_is_half_the_file_and_nearly_the_same_network(tmp_path):
+    model = build("emotion_net", widths=(32, 32, 32))
+    model.stem[0][1].running_var.fill_(1e-9)  # too small for float16
+    save(tmp_path / "model", model.eval(), {})
+    whole = (tmp_path / "model" / "model.safetensors").stat().st_size
+    (tmp_path / "model" / "metrics.json").write_text("{}")
+    Halve(tmp_path / "model").run()
+    assert sorted(os.listdir(tmp_path / "model")) == ["card.json", "model.safetensors"]
+    assert (tmp_path / "model" / "model.safetensors").stat().st_size < 0.6 * whole
+    again, _ = load(tmp_path / "model")
+    for name, value in model.state_dict().items():
+        found = again.state_dict()[name]
+        assert found.dtype == value.dtype
+        torch.testing.assert_close(found, value, rtol=1e-3, atol=1e-7 if value.ndim > 1 else 0.0)
+
+
+def test_an_unfinished_run_is_not_halved(tmp_path):
+    save(tmp_path, small_net(), {})
+    (tmp_path / "state.pt").touch()
+    with pytest.raises(DataInvalid, match="--resume"):
+        Halve(tmp_path).run()

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fer.training.batches import cut, epoch_order, share
+from fer.training.batches import cut, epoch_order, part_of
 
 
 @pytest.mark.parametrize("n", [1, 7, 8, 9, 63, 64, 65, 71, 72, 1000])
@@ -36,8 +36,8 @@ def test_an_epoch_holds_each_sample_once_in_an_order_of_its_own():
 
 def test_an_epoch_can_be_repeated():
     labels = np.arange(50) % 3
-    for evenness in (0.0, 0.5, 1.0):
-        first, again = (epoch_order(labels, 4, 2, evenness) for _ in range(2))
+    for exponent in (1.0, 0.5, 0.0):
+        first, again = (epoch_order(labels, 4, 2, exponent) for _ in range(2))
         assert np.array_equal(first, again)
 
 
@@ -47,24 +47,24 @@ def test_seeds_and_epochs_are_not_added():
     assert not np.array_equal(epoch_order(labels, 1, 0), epoch_order(labels, 0, 1))
 
 
-def test_balanced_sampling_draws_classes_alike():
+def test_balanced_sampling_makes_classes_alike():
     labels = np.repeat([0, 1, 5], [9000, 900, 100])
-    drawn = np.bincount(labels[epoch_order(labels, 0, 0, evenness=1.0)], minlength=6)
-    assert drawn.sum() == 10_000
-    assert drawn[[2, 3, 4]].sum() == 0
-    assert np.abs(drawn[[0, 1, 5]] - 3333).max() < 250
+    counts = np.bincount(labels[epoch_order(labels, 0, 0, exponent=0.0)], minlength=6)
+    assert counts.sum() == 10_000
+    assert counts[[2, 3, 4]].sum() == 0
+    assert np.abs(counts[[0, 1, 5]] - 3333).max() < 250
 
 
-def test_square_root_sampling_draws_by_the_root_of_the_frequency():
+def test_square_root_sampling_goes_by_the_root_of_the_frequency():
     labels = np.repeat([0, 1, 5], [8100, 900, 100])  # roots 90, 30, 10
-    drawn = np.bincount(labels[epoch_order(labels, 0, 0, evenness=0.5)], minlength=6)
-    assert np.abs(drawn[[0, 1, 5]] / drawn.sum() - np.array([90, 30, 10]) / 130).max() < 0.02
+    counts = np.bincount(labels[epoch_order(labels, 0, 0, exponent=0.5)], minlength=6)
+    assert np.abs(counts[[0, 1, 5]] / counts.sum() - np.array([90, 30, 10]) / 130).max() < 0.02
 
 
 @pytest.mark.parametrize("world", [1, 2, 3, 8, 9, 20])
 def test_processes_share_a_batch_without_overlap_or_loss(world):
     batch = np.arange(100, 109)
-    shares = [share(batch, rank, world) for rank in range(world)]
-    assert sorted(np.concatenate(shares[: len(batch)])) == list(batch)
-    assert max(map(len, shares)) - min(map(len, shares)) <= 1
-    assert all(list(left) == [100] for left in shares[len(batch) :])
+    parts = [part_of(batch, rank, world) for rank in range(world)]
+    assert sorted(np.concatenate(parts[: len(batch)])) == list(batch)
+    assert max(map(len, parts)) - min(map(len, parts)) <= 1
+    assert all(list(rest) == [100] for rest in parts[len(batch) :])

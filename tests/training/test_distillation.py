@@ -1,88 +1,75 @@
-"""Learning from trained networks: what is asked of them, how it is blended, what is kept of them."""
+"""Learning from trained networks: their probabilities, the targets made of them, and what the card keeps."""
 
-import numpy as np
 import pytest
 import torch
-from helpers import Spots, small_net
+from helpers import Spots, plain_network, small_net
+from training_support import run
 
 from fer import checkpoint
 from fer.errors import DataInvalid
-from fer.labels import EMOTIONS
-from fer.training import TrainConfig, distillation, fit
+from fer.training.distillation import soft_targets, teacher_probabilities
 
-ONCE = {"epochs": 1, "batch_size": 16, "augment": "none", "lr": 0.0, "ema": 0.0}
+ONCE = {"epochs": 1, "lr": 0.0}
 
 
 @pytest.fixture
 def teachers(tmp_path):
     """Two networks of different weights; the cards' temperature and prior must not matter."""
-    folders = []
-    for seed in (1, 2):
+    folders = [tmp_path / "teacher-1", tmp_path / "teacher-2"]
+    for seed, folder in enumerate(folders, 1):
         network = small_net()
         torch.manual_seed(seed)
-        torch.nn.init.normal_(network.head[-1].weight)
-        folders.append(tmp_path / f"teacher-{seed}")
-        shares = [1 / len(EMOTIONS)] * len(EMOTIONS)
-        checkpoint.save(
-            folders[-1], network, {"temperature": 0.1, "prior_strength": 1, "class_shares": shares}
-        )
+        torch.nn.init.normal_(network.head[-1].weight, std=10)
+        card = {"temperature": 0.1, "prior_strength": 1, "class_shares": [1 / 8] * 8}
+        checkpoint.save(folder, network, card)
     return folders
 
 
-def asked_by_hand(folder, images):
+def probabilities_by_hand(folder, images):
     network, _ = checkpoint.load(folder)
     x = network.preprocess(images)
     with torch.inference_mode():
         return ((network(x) + network(x.flip(-1))) / 2).softmax(1)
 
 
-def test_opinions_are_the_mean_over_teachers_and_mirror_images(teachers):
+def test_probabilities_are_the_mean_over_teachers_and_mirror_images(teachers):
     faces = Spots(20)
-    found = distillation.opinions(teachers, faces, 8, batch_size=7)
-    expected = sum(asked_by_hand(folder, faces.images) for folder in teachers) / 2
+    found = teacher_probabilities(teachers, faces, 8, batch_size=7)
+    expected = sum(probabilities_by_hand(folder, faces.images) for folder in teachers) / 2
     assert found.dtype == torch.float32
     torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
 
 
-@pytest.mark.parametrize("shares", [False, True])
-def test_labels_and_opinions_are_blended(shares):
+@pytest.mark.parametrize("soft", [False, True])
+def test_labels_and_probabilities_make_soft_targets(soft):
     labels = torch.tensor([0, 2])
-    opinions = torch.tensor([[0.0, 1.0, 0.0], [0.5, 0.5, 0.0]])
-    given = torch.eye(3)[labels] if shares else labels
+    probabilities = torch.tensor([[0.0, 1.0, 0.0], [0.5, 0.5, 0.0]])
+    given = torch.eye(3)[labels] if soft else labels
     expected = torch.tensor([[0.75, 0.25, 0.0], [0.125, 0.125, 0.75]])
-    torch.testing.assert_close(distillation.blend(given, opinions, 0.25), expected)
+    torch.testing.assert_close(soft_targets(given, probabilities, 0.25), expected)
 
 
 @pytest.mark.parametrize("weight", [0.0, 0.3, 1.0])
-def test_what_is_learned_is_the_blend(teachers, weight):
-    """With statistics of the batch and no step, the loss of the only batch can be taken by hand."""
-    faces, network = Spots(16), small_net(drop=0.0)
-    network.train()
+def test_each_face_learns_from_its_own_probabilities(teachers, weight):
+    """In whatever order faces come. Without steps and batch statistics the loss can be taken by hand."""
+    faces, network = Spots(32), plain_network()
+    for i, image in enumerate(faces.images):  # so that it matters whose probabilities a face gets
+        image[..., :: 1 + i % 4] = 255
     with torch.no_grad():
+        network.fc.weight *= 10
         logs = network(network.preprocess(faces.images)).log_softmax(1)
-    opinions = asked_by_hand(teachers[0], faces.images)
-    target = (1 - weight) * torch.eye(8)[torch.from_numpy(faces.labels)] + weight * opinions
-    config = TrainConfig(**ONCE, teachers=teachers[:1], teachers_weight=weight)
-    history = fit(small_net(drop=0.0), faces, Spots(8, "valid"), config)
-    assert history.rows[0]["train_loss"] == pytest.approx(-(target * logs).sum(1).mean().item(), rel=1e-4)
-
-
-def test_each_face_meets_its_own_opinion(teachers, monkeypatch):
-    """In whatever order faces are drawn."""
-    met = []
-    keep = distillation.blend
-    monkeypatch.setattr(distillation, "blend", lambda *a: met.append(a[1]) or keep(*a))
-    faces = Spots(32)
-    fit(small_net(), faces, Spots(8, "valid"), TrainConfig(**ONCE, teachers=teachers))
-    order = faces.seen[-32:]
-    expected = distillation.opinions(teachers, faces, 8)[order]
-    assert not np.array_equal(order, np.arange(32))
-    torch.testing.assert_close(torch.cat(met), expected)
+    probabilities = probabilities_by_hand(teachers[0], faces.images)
+    targets = (1 - weight) * torch.eye(8)[torch.from_numpy(faces.labels)] + weight * probabilities
+    history = run(network, faces, teachers=teachers[:1], teachers_weight=weight, **ONCE)
+    assert faces.seen[-32:] != list(range(32))
+    assert history.rows[0]["train_loss"] == pytest.approx(-(targets * logs).sum(1).mean().item(), rel=1e-4)
+    shifted = -(targets.roll(1, 0) * logs).sum(1).mean().item()
+    assert history.rows[0]["train_loss"] != pytest.approx(shifted, rel=1e-2)
 
 
 def test_the_card_names_the_teachers(teachers, tmp_path):
     out = tmp_path / "student"
-    fit(small_net(), Spots(16), Spots(8, "valid"), TrainConfig(**ONCE, teachers=map(str, teachers), out=out))
+    run(small_net(), teachers=map(str, teachers), out=out, **ONCE)
     card = checkpoint.read_card(out)
     assert card["config"]["teachers"] == [str(folder) for folder in teachers]
     assert card["teachers"] == {str(one): checkpoint.read_card(one)["weights_sha256"] for one in teachers}
@@ -90,5 +77,5 @@ def test_the_card_names_the_teachers(teachers, tmp_path):
 
 def test_a_teacher_of_other_classes_is_refused(tmp_path):
     checkpoint.save(tmp_path, small_net(num_classes=7), {})
-    with pytest.raises(DataInvalid, match="tells 7 emotions apart; expected 8"):
-        fit(small_net(), Spots(16), Spots(8, "valid"), TrainConfig(**ONCE, teachers=(tmp_path,)))
+    with pytest.raises(DataInvalid, match="has 7 classes; expected 8"):
+        run(small_net(), teachers=(tmp_path,))
