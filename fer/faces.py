@@ -86,9 +86,12 @@ class FaceDetector:
         limit = (self.max_side if max_side is None else max_side) or max(grey.shape)
         boxes = self._thorough(grey, limit) if self.thorough else self._fast(grey, limit)
         centres = boxes[:, :2] + boxes[:, 2:] / 2
-        # Not in the border that was added.
-        inside = (centres >= 0).all(1) & (centres < grey.shape[::-1]).all(1)
-        return largest_first(boxes[inside])
+        inside = (centres >= 0).all(1) & (centres < grey.shape[::-1]).all(
+            1
+        )  # not in the border that was added
+        boxes = np.rint(boxes[inside]).astype(np.int32)
+        # By area, then by place, so that the order is stable.
+        return boxes[np.lexsort((boxes[:, 0], boxes[:, 1], -boxes[:, 2] * boxes[:, 3]))]
 
     def _fast(self, grey: np.ndarray, limit: int) -> np.ndarray:
         """Faces that the default cascade finds, float (K, 4)."""
@@ -192,7 +195,9 @@ def _padded(
 ) -> tuple[np.ndarray, float, int]:
     """Return the prepared copy, ``side`` long, with a border around it; its scale; the border's width."""
     factor, pad = side / max(grey.shape), round(padding * side)
-    picture = prepare(resize(grey, factor))
+    size = max(1, round(grey.shape[1] * factor)), max(1, round(grey.shape[0] * factor))
+    way = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
+    picture = prepare(cv2.resize(grey, size, interpolation=way))
     return cv2.copyMakeBorder(picture, pad, pad, pad, pad, cv2.BORDER_REPLICATE), factor, pad
 
 
@@ -277,15 +282,3 @@ def check_frame(frame: np.ndarray) -> None:
         raise DataInvalid(
             f"Found a frame of {frame.dtype} {frame.shape}; expected uint8, BGR (H, W, 3) or grey (H, W)."
         )
-
-
-def resize(image: np.ndarray, factor: float) -> np.ndarray:
-    """Return a copy scaled by ``factor``, at least one pixel wide and high."""
-    size = max(1, round(image.shape[1] * factor)), max(1, round(image.shape[0] * factor))
-    return cv2.resize(image, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR)
-
-
-def largest_first(boxes: np.ndarray) -> np.ndarray:
-    """Round boxes (K, 4) to int32 and sort them by area, then by place, so that the order is stable."""
-    boxes = np.rint(boxes).astype(np.int32)
-    return boxes[np.lexsort((boxes[:, 0], boxes[:, 1], -boxes[:, 2] * boxes[:, 3]))]

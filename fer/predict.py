@@ -161,7 +161,7 @@ def main(options: PredictOptions) -> int:
             )
         return 0
     print(f"{options.csv}: {summary}; {listing.count()[1]:,} other files ignored")
-    return 0 if summary.pictures else 1
+    return 0 if summary["pictures"] else 1
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ class File:
 
     @property
     def is_video(self) -> bool:
-        """Whether the name says so."""
+        """Whether its ending is that of a video."""
         return self.path.suffix.lower() in VIDEOS
 
 
@@ -33,7 +33,7 @@ class Listing:
     """The photos and videos of files and folders: iterate for a ``File`` each, none twice.
 
     In the order given; within a folder its files come first, then its
-    subfolders, by name. One directory at a time is held in memory, and no file
+    subfolders, by name. One directory at a time is in memory, and no file
     is looked at: its name decides. Links to folders are followed, but not to
     one that holds the link. However a path is spelled, it is the same path.
 

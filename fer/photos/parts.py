@@ -24,7 +24,8 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain, groupby, islice
+from operator import itemgetter
 from pathlib import Path
 from typing import TextIO, cast
 
@@ -121,17 +122,15 @@ class Parts:
 
     def _join(self) -> None:
         """Say that this process is ready, and wait until the first one has begun the run with it."""
-        name, ready = unique(), self.folder / f"{self._process.rank}.ready"
+        name, ready, run = unique(), self.folder / f"{self._process.rank}.ready", self.folder / _RUN
 
         def begun() -> bool:
             if not ready.exists():  # the first process removes those of earlier runs, and perhaps this one
                 with replacing(ready) as temporary:
                     temporary.write_text(name)
-            if not (self.folder / _RUN).exists():
-                return False
-            run = json.loads((self.folder / _RUN).read_text())
-            self._run = run["run"]
-            return name in run["processes"]
+            known = json.loads(run.read_text()) if run.exists() else {"run": "", "processes": []}
+            self._run = str(known["run"])
+            return name in known["processes"]
 
         _wait(begun, f"Process 0 of {self._process.world} did not begin the run")
 
@@ -146,8 +145,6 @@ class Parts:
 
     def _prepare(self, options: dict) -> None:
         """Make the folder, or gather in it what was done before a stop."""
-        for file in self.folder.glob("[0-9j]*.done"):
-            file.unlink()
         parts = [part for part in self.folder.glob("*.csv") if part.stem.isdecimal()]
         if (self.folder / _OPTIONS).exists():
             earlier = [(part, None) for part in [self.folder / _DONE] if part.exists()]
@@ -157,8 +154,8 @@ class Parts:
             )
         else:
             _write_json(self.folder / _OPTIONS, options)
-        for part in parts:
-            part.unlink()
+        for file in [*parts, *self.folder.glob("*.done")]:
+            file.unlink()
 
     def todo(self) -> Iterator[File]:
         """Yield the files that are this process's to do, in order."""
@@ -178,11 +175,8 @@ class Parts:
     def _done(self) -> Iterator[tuple]:
         """Yield the keys of the files done before, in order."""
         with suppress(FileNotFoundError):
-            latest = None
-            for key, _ in self._rows(self.folder / _DONE):
-                if key != latest:
-                    yield key
-                latest = key
+            for key, _ in groupby(self._rows(self.folder / _DONE), itemgetter(0)):
+                yield key
 
     def open(self) -> TextIO:
         """Open this process's part, empty but for its header."""

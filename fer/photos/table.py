@@ -73,16 +73,8 @@ def write_pictures(
             )
 
 
-class Summary:
+class Summary(Counter[str]):
     """Counts pictures, faces, pictures without a face and unreadable files while rows pass through."""
-
-    def __init__(self) -> None:
-        self._count: Counter[str] = Counter()
-
-    @property
-    def pictures(self) -> int:
-        """How many photos and frames could be read."""
-        return self._count["pictures"]
 
     def counting(self, table: Iterable[list[str]]) -> Iterator[list[str]]:
         """Yield the rows."""
@@ -91,14 +83,13 @@ class Summary:
         for row in table:
             error, has_face = row[emotion] == "error", row[face] != ""
             new, latest = row[:face] != latest, row[:face]
-            self._count.update(
+            self.update(
                 pictures=new and not error, faces=has_face, errors=error, empty=not error and not has_face
             )
             yield row
 
     def __str__(self) -> str:
-        count = self._count
         return (
-            f"{count['pictures']:,} pictures, {count['faces']:,} faces; {count['empty']:,} pictures without a face; "
-            f"{count['errors']:,} files not readable"
+            f"{self['pictures']:,} pictures, {self['faces']:,} faces; {self['empty']:,} pictures without a face; "
+            f"{self['errors']:,} files not readable"
         )
