@@ -1,7 +1,7 @@
 # make demo      the webcam script on the built-in sample: a window, or files in outputs/ where there is no display
 # make test      all tests
 # make notebooks the notebooks, run in place
-# make lint      style, and the schema of the workflow in .github
+# make lint      style, directions of imports, types, and the schema of the workflow
 # make bench     the benchmarks, at a reduced size
 #
 # Each sets up .venv by itself when it is missing or older than the requirements.
@@ -30,6 +30,8 @@ notebooks: .venv/ready
 lint: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/mypy
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 
 bench: .venv/ready
