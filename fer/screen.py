@@ -16,11 +16,7 @@ from fer.live.options import LiveOptions
 
 
 def parse_region(text: str) -> tuple[int, int, int, int]:
-    """Return (left, top, width, height) from "L,T,W,H".
-
-    Raises:
-        ValueError: it is not four whole numbers, or the region has no area.
-    """
+    """Return (left, top, width, height) from "L,T,W,H"; ValueError, which tyro reports, where it is no such region."""
     try:
         left, top, width, height = (int(part) for part in text.split(","))
     except ValueError:

@@ -77,7 +77,7 @@ def film(count=20, emotion="happiness", step=4, **options):
     return [picture((emotion, 100 + step * i, 150), **options) for i in range(count)]
 
 
-def write_video(path, images, fps=25):
+def write_film(path, images, fps=25):
     """Write BGR images as an MJPEG .avi, which every OpenCV can write and read."""
     size = images[0].shape[1::-1]
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), fps, size)
@@ -93,6 +93,12 @@ def rows_of(path):
         return list(csv.DictReader(file))
 
 
+def environment(**more):
+    """The variables of a program that imports this module and has no display."""
+    environ = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY")}
+    return environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}", "PYTHONUNBUFFERED": "1"} | more
+
+
 class Program:
     """Python code that runs in a process of its own and can use this module.
 
@@ -103,17 +109,10 @@ class Program:
     """
 
     def __init__(self, code, folder, display=None, **environ):
-        kept = {
-            name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")
-        }
-        self.environ = (
-            kept | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}", "PYTHONUNBUFFERED": "1"} | environ
-        )
-        if display:
-            self.environ["DISPLAY"] = display
+        self.environ = environment(**environ) | ({"DISPLAY": display} if display else {})
         self._file = folder / "printed.txt"
+        command = [sys.executable, "-c", code]
         with self._file.open("w") as file:
-            command = [sys.executable, "-c", code]
             self.process = subprocess.Popen(command, env=self.environ, cwd=folder, stdout=file, stderr=file)
 
     @property

@@ -1,6 +1,5 @@
 """python -m fer.webcam, as a user types it."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,50 +7,24 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from live_support import ROOT, Program, film, picture, screenshot, write_video
+from live_support import Program, environment, film, picture, screenshot, write_film
 
 from fer import webcam
 from fer.labels import COLOURS, EMOTIONS
 
-MODULES = ("torch", "cv2", "av", "mss", "matplotlib", "sklearn", "fer.live.loop")
 
-
-def run(*arguments, cwd=None, code=None, **environ):
+def run(*arguments, cwd=None, code=None):
     """Run the script without a display; return (exit code, stdout, stderr)."""
-    env = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")}
-    command = [sys.executable, "-c", code] if code else [sys.executable, "-m", "fer.webcam"]
-    env |= {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}", **environ}
-    done = subprocess.run(
-        [*command, *arguments], cwd=cwd, env=env, capture_output=True, text=True, timeout=120, check=False
-    )
+    command = [sys.executable, *(["-c", code] if code else ["-m", "fer.webcam"]), *arguments]
+    options = {"cwd": cwd, "env": environment(), "timeout": 120}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, **options)
     return done.returncode, done.stdout, done.stderr
 
 
-@pytest.mark.parametrize("module", ["fer.webcam", "fer.screen"])
-def test_help_answers_before_anything_heavy_is_imported(module):
-    code = f"""
-import runpy, sys
-sys.argv = [{module!r}, "--help"]
-try:
-    runpy.run_module({module!r}, run_name="__main__")
-except SystemExit as end:
-    assert not end.code, end.code
-print([name for name in {MODULES} if name in sys.modules])
-"""
-    status, printed, _ = run(code=code)
-    assert status == 0
-    assert printed.rstrip().endswith("[]")
-    for option in ("--model", "--save", "--csv", "--timeline", "--no-window", "--max-frames"):
-        assert option in printed
-
-
 def test_the_demos_import_neither_scikit_learn_nor_matplotlib_nor_torch():
-    code = (
-        f"import sys, fer.live.app, fer.live.sources; print([n for n in {MODULES[:6]} if n in sys.modules])"
-    )
-    status, printed, errors = run(code=code)
-    assert status == 0, errors
-    assert set(eval(printed)) <= {"cv2", "av"}
+    heavy = ("torch", "matplotlib", "sklearn")
+    code = f"import sys, fer.live.app, fer.live.screens; print([n for n in {heavy} if n in sys.modules])"
+    assert run(code=code) == (0, "[]\n", "")
 
 
 @pytest.mark.parametrize(
@@ -76,10 +49,6 @@ def test_what_cannot_be_done_ends_with_1_and_a_message(tmp_path, arguments, word
     assert status == 1
     assert "Traceback" not in errors
     assert all(word in errors for word in words), errors
-
-
-def test_a_mistyped_option_ends_with_2():
-    assert run("--sorce", "0")[0] == 2
 
 
 def test_cameras_are_listed(tmp_path):
@@ -112,7 +81,7 @@ csv.writer = OnFullDisk
 
 
 def test_a_disk_that_fills_up_takes_neither_summary_nor_timeline(tmp_path):
-    write_video(tmp_path / "talk.avi", film(25, "surprise"))
+    write_film(tmp_path / "talk.avi", film(25, "surprise"))
     status, printed, errors = run(
         *("--source", "talk.avi", "--no-window", "--csv", "out.csv", "--timeline", "out.png", "--summary"),
         cwd=tmp_path,
@@ -126,7 +95,7 @@ def test_a_disk_that_fills_up_takes_neither_summary_nor_timeline(tmp_path):
 
 
 def test_a_video_goes_through_the_same_code_as_a_camera(tmp_path):
-    write_video(tmp_path / "talk.avi", film(25, "surprise"))
+    write_film(tmp_path / "talk.avi", film(25, "surprise"))
     status, printed, errors = run(
         *("--source", "talk.avi", "--no-window", "--save", "out.mp4", "--csv", "out.csv", "--summary"),
         cwd=tmp_path,
@@ -140,7 +109,7 @@ def test_a_video_goes_through_the_same_code_as_a_camera(tmp_path):
 
 
 def test_nothing_is_written_unless_asked(tmp_path):
-    write_video(tmp_path / "talk.avi", film(5))
+    write_film(tmp_path / "talk.avi", film(5))
     assert run("--source", "talk.avi", "--no-window", cwd=tmp_path, code=STUB)[0] == 0
     assert [path.name for path in tmp_path.iterdir()] == ["talk.avi"]
 

@@ -90,7 +90,6 @@ class Analyser:
     """Takes frames in the order of time and remembers the people in them.
 
     Args:
-        predictor: detects and classifies faces.
         threshold: below this probability a face is "uncertain".
         smoothing: seconds over which probabilities are averaged; 0 for none.
         detection_size: longer side of the picture that faces are searched in; can be changed at any time.

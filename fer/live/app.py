@@ -37,9 +37,7 @@ def show(
     """Play ``source`` with ``options``; return the player when it has ended.
 
     Args:
-        source: where frames come from.
-        options: of the script.
-        load: makes the predictor; by default ``EmotionPredictor`` with the options' model.
+        load: makes the predictor; by default ``load_predictor``.
         display: by default a window, or none with ``no_window``.
         mirror: whether left and right are swapped; None where that makes no sense.
 
@@ -86,9 +84,7 @@ def show(
 def check(options: LiveOptions, source: Source) -> None:
     """Refuse options that could not work, before anything is opened.
 
-    Raises:
-        DataInvalid: a value is out of its range, or an output cannot be written, is the source itself, or is
-            named twice.
+    A value may be out of its range; an output may not be writable, be the source itself, or be named twice.
     """
     outputs = {name: getattr(options, name) for name in ("save", "csv", "timeline") if getattr(options, name)}
     inputs = {path.resolve() for path in source.files()}
@@ -133,7 +129,7 @@ def draw_timeline(tally: Tally, path: Path) -> None:
     """Draw the probabilities of every face over time into a file."""
     from fer import plots
 
-    figure = plots.timeline(list(tally.curves()))[0].get_figure(root=True)
+    figure = plots.timeline(tally.curves())[0].get_figure(root=True)
     assert figure is not None, "timeline makes a figure for its axes"
     try:
         with replacing(path) as temporary:

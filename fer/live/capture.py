@@ -31,7 +31,7 @@ class Capture:
     """Frames of ``source``, one at a time, newest or in order.
 
     Args:
-        source: what to read; its iterator is opened and closed inside the thread.
+        source: its iterator is opened and closed inside the thread.
         drop: keep only the newest frame (True), or every frame, waiting for the reader (False).
         paced: hold the frames of a file back until their time has come.
         paused: whether the time of a paced file stands still; can be changed at any time.

@@ -16,10 +16,9 @@ class DependencyMissing(UserError, ImportError):
 
 
 def prepare(environ: dict[str, str] | os._Environ = os.environ, platform: str = sys.platform) -> None:
-    """Set what OpenCV reads once, when it is first imported; what the user has set stays.
+    """Check that the packages are installed, and set what OpenCV reads when it is first imported.
 
-    Raises:
-        DependencyMissing: a package of the demos is not installed.
+    What the user has set stays.
     """
     missing = [module for module in PACKAGES if importlib.util.find_spec(module) is None]
     if missing:

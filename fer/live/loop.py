@@ -66,13 +66,10 @@ class Player:
     """Plays one source until it ends, the user quits, or ``max_frames`` were shown.
 
     Args:
-        source: where frames come from.
         load: makes the analyser; called once, in the thread that uses it.
-        display: where they go; nowhere by default.
-        view: what is drawn.
         record: file to record to from the start.
         on_analysis: called with every analysis, in order.
-        max_frames: frames to show, counted from when the model is loaded; all by default.
+        max_frames: counted from when the model is loaded; all by default.
         folder: where snapshots and recordings go that a key asks for.
 
     Attributes:
@@ -114,11 +111,7 @@ class Player:
             self._start_recording(record)
 
     def run(self) -> None:
-        """Play. Whatever way it ends, devices are let go and files are closed.
-
-        Raises:
-            UserError: the source, the model or a file cannot be used.
-        """
+        """Play. Whatever way it ends, also with a UserError, devices are let go and files are closed."""
         try:
             self._say(overlay.NOTICE, NOTICE_S)
             self._worker = Worker(self._load, self._on_analysis)
@@ -153,11 +146,7 @@ class Player:
         self._resources.callback(self._capture.close)
 
     def _next_frame(self) -> Frame | None:
-        """Return the newest frame not shown yet, or None after a moment without one.
-
-        Raises:
-            DeviceError: a live source fell silent.
-        """
+        """Return the newest frame not shown yet, or None after a moment without one; raise if the source is silent."""
         capture, paused = self._capture, self.view.paused
         if not self.source.live and not self._worker.ready:
             self._splash("loading the model …")

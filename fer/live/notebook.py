@@ -15,9 +15,7 @@ from fer.live.sources import Camera, Source, open_source
 class Session:
     """A demo that runs beside the notebook, so that its buttons answer and other cells can be run.
 
-    Args:
-        source, options: as for ``fer.live.app.show``.
-        more: further arguments of it.
+    The arguments are those of ``fer.live.app.show``.
 
     Attributes:
         display: what is shown; its ``jpeg`` is the newest picture.
@@ -34,8 +32,7 @@ class Session:
     def wait(self, seconds: float | None = None) -> "Session":
         """Wait until the demo has ended, or for ``seconds`` or an interrupt of the kernel, and then stop it.
 
-        Raises:
-            UserError: what ended it early.
+        What ended it early is raised here.
         """
         try:
             self._thread.join(seconds)

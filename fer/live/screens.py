@@ -108,11 +108,7 @@ def list_monitors() -> list[Rectangle]:
 
 
 def select_region(monitor: int) -> Rectangle:
-    """Let the user select a region on a picture of the monitor; return it in the desktop's coordinates.
-
-    Raises:
-        DeviceError: no window can be opened, or nothing was selected.
-    """
+    """Let the user select a region on a picture of the monitor; return it in the desktop's coordinates."""
     problem = environment.display_problem()
     if problem:
         raise DeviceError(problem)

@@ -54,7 +54,6 @@ class Tracker:
 
         Args:
             boxes: (K, 4) x, y, width, height.
-            time_s: time of the frame.
             moved: where the boxes of ``self.tracks`` have moved to, (len(tracks), 4); by default they stay.
 
         Returns:

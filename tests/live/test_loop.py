@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from live_support import ColourPredictor, Live, Program, film, picture, rows_of, write_video
+from live_support import ColourPredictor, Live, Program, film, picture, rows_of, write_film
 
 from fer.errors import DataInvalid, DeviceError
 from fer.labels import COLOURS
@@ -50,7 +50,7 @@ def play(source, display=None, **options):
 
 
 def test_a_video_without_a_window_has_every_frame_in_its_records(tmp_path):
-    video = write_video(tmp_path / "in.avi", film(30), fps=10)
+    video = write_film(tmp_path / "in.avi", film(30), fps=10)
     saved, table = tmp_path / "out.mp4", tmp_path / "out.csv"
     player = play(VideoFile(video), save=saved, csv=table)
     rows = rows_of(table)
@@ -294,7 +294,7 @@ def test_options_that_cannot_work_are_refused_before_anything_opens(options):
 
 
 def test_a_file_is_not_replaced_by_what_is_made_of_it(tmp_path):
-    film_file = write_video(tmp_path / "talk.mp4", film(5))
+    film_file = write_film(tmp_path / "talk.mp4", film(5))
     (tmp_path / "photos").mkdir()
     photo = tmp_path / "photos" / "1.png"
     cv2.imwrite(str(photo), film(1)[0])

@@ -9,9 +9,9 @@ import zlib
 import cv2
 import numpy as np
 import pytest
-from live_support import film, picture, write_video
+from live_support import film, picture, write_film
 from PIL import Image
-from video_support import write_video as frames_of_video
+from video_support import write_video
 
 from fer.errors import DataInvalid, DataMissing, DeviceError
 from fer.live import screens, sources
@@ -54,7 +54,7 @@ def plug(monkeypatch):
 @pytest.mark.parametrize("suffix", [".h264", ".avi", ".mp4"])
 def test_a_video_gives_its_frames_with_times_also_where_the_file_has_none(tmp_path, suffix):
     """Bare H.264 has none at all, AVI only the order of storage, which is not that of showing."""
-    source = sources.VideoFile(frames_of_video(tmp_path / f"a{suffix}", frames=12, rate=25))
+    source = sources.VideoFile(write_video(tmp_path / f"a{suffix}", frames=12, rate=25))
     images, times = zip(*source, strict=True)
     assert times == pytest.approx([k / 25 for k in range(12)], abs=1e-3)
     assert abs(int(images[3][16, 8, 0]) - (240 - 16 * 3)) < 6
@@ -70,7 +70,7 @@ def test_a_file_without_pictures_is_refused(tmp_path, content):
 
 @pytest.mark.parametrize("damage", ["cut off", "overwritten"])
 def test_a_damaged_video_is_played_as_far_as_it_goes(tmp_path, capsys, damage):
-    data = write_video(tmp_path / "good.avi", film(40)).read_bytes()
+    data = write_film(tmp_path / "good.avi", film(40)).read_bytes()
     half = len(data) // 2
     (tmp_path / "bad.avi").write_bytes(data[:half] + (bytes(half) if damage == "overwritten" else b""))
     assert 0 < len(list(sources.VideoFile(tmp_path / "bad.avi"))) < 40
@@ -112,7 +112,7 @@ def test_a_folder_without_photos_that_can_be_read_is_refused(tmp_path, capsys):
 
 
 def test_a_url_is_played(tmp_path):
-    write_video(tmp_path / "talk.avi", film(12))
+    write_film(tmp_path / "talk.avi", film(12))
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=tmp_path)
     handler.log_message = lambda *_: None
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
