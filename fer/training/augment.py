@@ -55,7 +55,7 @@ class Augment:
         if self.light:
             x = self._relight(x)
         if self.noise:
-            x = x + torch.randn_like(x, dtype=torch.float32) * _draw(x, 0, self.noise)
+            x = x + torch.randn_like(x, dtype=torch.float32) * _uniform(x, 0, self.noise)
         if self.erase:
             x = self._erase(x)
         return x if x.dtype == torch.uint8 else x.round_().clamp_(0, 255).to(torch.uint8)
@@ -67,23 +67,20 @@ class Augment:
             mirrored = torch.rand(n, device=device) < self.flip
             return torch.where(mirrored.view(n, 1, 1, 1), images.flip(-1), images)
 
-        def draw(low: float, high: float) -> np.ndarray:
+        def sample(low: float, high: float) -> np.ndarray:
             return torch.empty(n).uniform_(low, high).numpy()
 
         # NumPy's sines: torch's wake its threads, which then wait for more work where OpenCV wants the cores.
-        turn, slant = (
-            draw(-math.radians(self.degrees), math.radians(self.degrees)),
-            draw(-self.shear, self.shear),
-        )
-        size = draw(*self.scale)
+        turn = sample(-math.radians(self.degrees), math.radians(self.degrees))
+        slant, size = sample(-self.shear, self.shear), sample(*self.scale)
         mirror = np.where(torch.rand(n).numpy() < self.flip, np.float32(-1), np.float32(1))
-        right, down = (2 * size * draw(-self.shift, self.shift) for _ in range(2))
-        # From a pixel of the new picture back to the old one, in units of half a side.
-        rows = (
+        right, down = (2 * size * sample(-self.shift, self.shift) for _ in range(2))
+        # From a pixel of the new image back to the old one, in units of half a side.
+        first, second = (
             [mirror * np.cos(turn), slant - np.sin(turn), right],
             [mirror * np.sin(turn), np.cos(turn), down],
         )
-        matrix = np.array(rows).transpose(2, 0, 1) / size[:, None, None]
+        matrix = np.array([first, second]).transpose(2, 0, 1) / size[:, None, None]
         if device.type == "cpu":
             return _warp(images, matrix)
         grid = F.affine_grid(torch.from_numpy(matrix).to(device), list(images.shape), align_corners=False)
@@ -102,7 +99,7 @@ class Augment:
         return x
 
     def _relight(self, x: Tensor) -> Tensor:
-        contrast, brightness = (_draw(x, 1 - self.light, 1 + self.light) for _ in range(2))
+        contrast, brightness = (_uniform(x, 1 - self.light, 1 + self.light) for _ in range(2))
         if x.dtype == torch.uint8 and x.device.type == "cpu":
             return _scale(x, contrast, brightness)
         mean = x.mean((1, 2, 3), keepdim=True, dtype=torch.float32)
@@ -111,15 +108,14 @@ class Augment:
     def _erase(self, x: Tensor) -> Tensor:
         x = x.float()
         n, _, height, width = x.shape
-        chosen = torch.rand(n, device=x.device) < self.erase
-        area = torch.empty(n, device=x.device).uniform_(0.02, 0.20)
-        aspect = torch.empty(n, device=x.device).uniform_(math.log(0.4), math.log(2.5)).exp()
+        device = x.device
+        chosen = torch.rand(n, device=device) < self.erase
+        area = torch.empty(n, device=device).uniform_(0.02, 0.20)
+        aspect = torch.empty(n, device=device).uniform_(math.log(0.4), math.log(2.5)).exp()
         h, w = (area * aspect).sqrt() * height, (area / aspect).sqrt() * width
-        top, left = (
-            torch.rand(n, device=x.device) * (height - h),
-            torch.rand(n, device=x.device) * (width - w),
-        )
-        rows, columns = torch.arange(height, device=x.device), torch.arange(width, device=x.device)
+        top = torch.rand(n, device=device) * (height - h)
+        left = torch.rand(n, device=device) * (width - w)
+        rows, columns = torch.arange(height, device=device), torch.arange(width, device=device)
         inside_rows = (rows >= top[:, None]) & (rows < (top + h)[:, None])
         inside_columns = (columns >= left[:, None]) & (columns < (left + w)[:, None])
         hole = chosen[:, None, None] & inside_rows[:, :, None] & inside_columns[:, None, :]
@@ -142,8 +138,8 @@ def to_grey_uint8(images: Tensor) -> Tensor:
     return _by_opencv(images, change, channels=1)
 
 
-def _draw(x: Tensor, low: float, high: float) -> Tensor:
-    """Return a number for each face, float32 (N, 1, 1, 1)."""
+def _uniform(x: Tensor, low: float, high: float) -> Tensor:
+    """Sample a number for each face, float32 (N, 1, 1, 1)."""
     return torch.empty(len(x), 1, 1, 1, device=x.device).uniform_(low, high)
 
 

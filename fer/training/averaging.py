@@ -22,7 +22,7 @@ from fer.errors import DataInvalid
 COMMON = ("arch", "emotions", "preprocess", "options", "crop_margin", "flip", "train_data")
 """Entries that must be alike in all cards."""
 OF_EACH = {"config", "train_size", "class_shares", "epoch", "seconds", "device", "date", "git", "versions"}
-OF_EACH |= {"weights_sha256", "teachers", "averaged"}
+LINKS = {"weights_sha256", "teachers", "averaged"}
 """Entries of each card that the new one keeps."""
 NEXT = "python -m fer.evaluate --model {model} --split {split} --calibrate --record, with --data and --root"
 
@@ -46,10 +46,8 @@ class Soup:
         if not self.overwrite and (found := trained_in(self.out)):
             raise DataInvalid(f"{self.out} already holds {found}. Choose another --out, or add --overwrite.")
         card = soup(self.models, self.out)
-        print(
-            f"{self.out}: the mean of {len(self.models)} models. Fit its temperature and prior: "
-            + NEXT.format(model=self.out, split=calibration_split(card))
-        )
+        how = NEXT.format(model=self.out, split=calibration_split(card))
+        print(f"{self.out}: the mean of {len(self.models)} models. Fit its temperature and prior: {how}")
 
 
 @dataclass(frozen=True)
@@ -75,10 +73,9 @@ class Halve:
         before = file.stat().st_size
         checkpoint.save(self.model, model, card, half=True)
         drop_records(self.model)
-        print(
-            f"{file}: {before / 1e6:.1f} MB -> {file.stat().st_size / 1e6:.1f} MB. Make its records again: "
-            + NEXT.format(model=self.model, split=calibration_split(card))
-        )
+        sizes = f"{before / 1e6:.1f} MB -> {file.stat().st_size / 1e6:.1f} MB"
+        how = NEXT.format(model=self.model, split=calibration_split(card))
+        print(f"{file}: {sizes}. Make its records again: {how}")
 
 
 def soup(folders: Sequence[Path], out: Path) -> dict:
@@ -130,17 +127,17 @@ def soup(folders: Sequence[Path], out: Path) -> dict:
         "train_size": max(card["train_size"] for card in cards),
         "class_shares": np.mean([card["class_shares"] for card in cards], 0).round(6).tolist(),
         "seconds": sum(card["seconds"] for card in trained),
-        "averaged": [{key: value for key, value in card.items() if key in OF_EACH} for card in trained],
+        "averaged": [
+            {key: value for key, value in card.items() if key in OF_EACH | LINKS} for card in trained
+        ],
         "averaged_with_the_start": len(trained) < len(cards),
         "started_from": lineages[0][nearest],
         **checkpoint.provenance(),
     }
-    states = [model.state_dict() for model, _ in loaded]
-    mean = {
-        name: torch.stack([state[name].double() for state in states]).mean(0).to(tensor.dtype)
-        for name, tensor in states[0].items()
-    }
-    model = loaded[0][0]
+    model, mean = loaded[0][0], {}
+    for name, tensor in model.state_dict().items():
+        values = [other.state_dict()[name].double() for other, _ in loaded]
+        mean[name] = torch.stack(values).mean(0).to(tensor.dtype)
     model.load_state_dict(mean)
     drop_records(out)
     for name in (STATE, HISTORY):
@@ -158,9 +155,9 @@ def _lineage(card: dict) -> dict[str, dict]:
 Command = Soup | Halve
 
 
-def main(options: Command) -> None:
+def main(command: Command) -> None:
     """Run one of the commands."""
-    options.run()
+    command.run()
 
 
 if __name__ == "__main__":

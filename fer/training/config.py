@@ -173,8 +173,8 @@ class TrainConfig:
         """
         if not train or not valid:
             raise DataInvalid(
-                f"Found {train} training and {valid} validation faces; expected some of both (of AffectNet8 and "
-                "the sample, a tenth of train chooses the epoch). Raise --limit, or give --root more faces."
+                f"Found {train} training and {valid} validation faces; expected some of both. Raise --limit, or give "
+                "--root more faces."
             )
         if min(self.batch_size, train) < processes:
             raise DataInvalid(

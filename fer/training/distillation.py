@@ -23,20 +23,14 @@ def teacher_probabilities(
     teachers: Sequence[Path],
     dataset: FaceDataset,
     classes: int,
-    batch_size: int = 128,
+    batch_size: int,
     part: tuple[int, int] = (0, 1),
 ) -> Tensor:
     """Return the mean of the teachers' probabilities for each face, float32 (N, classes).
 
-    A teacher sees each face once as it is and once mirrored. Its temperature
-    and prior are left out: they were fitted to majorities, not to votes.
-
-    Args:
-        teachers: folders of trained models, of any architecture.
-        dataset: the training faces, unchanged.
-        classes: number of classes of the new network.
-        batch_size: faces per forward pass.
-        part: (rank, world); each process asks for its part, and all get the whole.
+    A teacher sees each face as it is and mirrored. Its temperature and prior
+    are left out: they were fitted to majorities, not to votes. Each process
+    predicts its ``part``, (rank, world), and all get the whole.
 
     Raises:
         DataMissing, DataInvalid: as ``fer.checkpoint.load``, or a teacher of other classes.
@@ -46,8 +40,7 @@ def teacher_probabilities(
         teacher, _ = checkpoint.load(folder)
         if teacher.num_classes != classes:
             raise DataInvalid(
-                f"--teachers {folder} has {teacher.num_classes} classes; expected {classes}, as the network "
-                "that shall learn from it."
+                f"--teachers {folder} has {teacher.num_classes} classes; expected {classes}, as the new network."
             )
         mine = predict(teacher, dataset, batch_size, flip=True, progress=part[0] == 0, part=part)
         predictions = Predictions.merge(gather_object([mine]), dataset.keys)
@@ -56,13 +49,7 @@ def teacher_probabilities(
 
 
 def soft_targets(labels: Tensor, probabilities: Tensor, weight: float) -> Tensor:
-    """Return ``weight`` probabilities and the rest labels: float32 (N, C).
-
-    Args:
-        labels: int64 (N,), or soft targets (N, C).
-        probabilities: of the teachers, float32 (N, C).
-        weight: of the probabilities, 0 to 1.
-    """
+    """Return ``weight`` probabilities (N, C) and the rest labels, int64 (N,) or soft (N, C): float32 (N, C)."""
     if labels.ndim == 1:
         labels = F.one_hot(labels, probabilities.shape[1])
     return (1 - weight) * labels + weight * probabilities

@@ -3,7 +3,7 @@
 import contextlib
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -61,9 +61,8 @@ def fit(
             after it, so that ``config.resume`` calls it again where it was stopped.
 
     Raises:
-        DataInvalid: an option is out of its range, ``config.out`` holds a model
-            already or the state of another configuration, or the loss is no
-            number (the message names the batch).
+        DataInvalid: an option is out of its range, ``config.out`` holds a model already or
+            the state of other options, or the loss is no number.
         DataMissing: ``config.resume`` without a state.
         Stopped: SIGINT or SIGTERM came; the state is saved where ``config.out`` is set.
     """
@@ -99,14 +98,12 @@ class Trainer:
             )
         self.config, self.train, self.valid = config, train, valid
         self.model = model.to(self.accelerator.device).to(memory_format=torch.channels_last)
-        self.class_frequencies = np.bincount(train.labels, minlength=classes) / len(train)
+        self.class_counts = np.bincount(train.labels, minlength=classes)
         self.provenance = checkpoint.provenance()
-
         self.progress, self.began = Progress(), 0.0
-
         # What a step is made of.
         self.augment, self.mix = STRENGTHS[config.augment], Mix(config.mix, classes)
-        self.criterion = Loss(self.class_frequencies, len(train), config, self.accelerator.device)
+        self.criterion = Loss(self.class_counts, config, self.accelerator.device)
         self.optimizer = optim.optimizer(model, config)
         self.spans = list(cut(len(train), config.batch_size))
         self.scheduler = optim.schedule(self.optimizer, config, len(self.spans) * config.epochs)
@@ -114,9 +111,8 @@ class Trainer:
         self.annotations = valence_arousal.training_targets(model, train, config.targets)
         self.teacher_probabilities: Tensor | None = None
         if config.teachers:
-            part = self.rank, self.world
             self.teacher_probabilities = teacher_probabilities(
-                config.teachers, train, classes, config.batch_size, part
+                config.teachers, train, classes, config.batch_size, (self.rank, self.world)
             )
         # Only network and optimizer are prepared: batches are cut below, alike for any number of processes.
         # Last, because ``run`` undoes it, whatever happens there.
@@ -127,18 +123,19 @@ class Trainer:
         config = self.config
         try:
             self._begin()
+            history, patience = self.progress.history, config.patience or config.epochs
             with noticing_losses(self._how_to_resume()), stop_signals() as self.stop:
-                while self.progress.epoch < config.epochs and not self._out_of_patience():
+                while self.progress.epoch < min(config.epochs, history.best_epoch + patience):
                     self.epoch()
                     if self.is_first and config.out:
-                        self.progress.history.save(config.out / HISTORY)
+                        history.save(config.out / HISTORY)
                     if self.is_first and on_epoch:
-                        on_epoch(self.progress.history)
+                        on_epoch(history)
         finally:  # the caller gets the plain network back, without mixed precision, whatever happened
             plain = self.accelerator.unwrap_model(self.network, keep_fp32_wrapper=False).eval()
             vars(plain).pop("_is_accelerate_prepared", None)  # another fit must prepare it again
         self.model.load_state_dict(self.progress.best_weights)
-        return self.progress.history
+        return history
 
     def epoch(self) -> None:
         """Train on what is left of this epoch's faces, validate, keep the weights if they are the best, save."""
@@ -158,14 +155,19 @@ class Trainer:
             disable=not self.is_first,
         )
         self.network.train()
-        for number, ((begin, end), indices, (images, labels)) in enumerate(
-            zip(spans, mine, bar, strict=True), first
-        ):
+        batches = zip(spans, mine, bar, strict=True)
+        for number, ((begin, end), indices, (images, labels)) in enumerate(batches, first):
             self.step(number, end - begin, indices, images, labels)
             progress.seen = end
-            if self._must_stop():
+            if self.stop:
+                self.accelerator.set_trigger()
+            if (
+                self.accelerator.check_trigger()
+            ):  # any process was asked to stop: all leave after the same step
                 bar.close()
-                self._stop()
+                self._save_state()
+                seen = f"{progress.seen:,} of {len(self.train):,} faces"
+                raise Stopped(f"Stopped in epoch {progress.epoch + 1} after {seen}. {self._how_to_resume()}")
             if (number + 1) % config.save_steps == 0 and number + 1 < total:
                 self._save_state()
         seconds = time.perf_counter() - self.began
@@ -182,7 +184,7 @@ class Trainer:
         }
         progress.epoch, progress.seen, progress.earlier = progress.epoch + 1, 0, 0.0
         progress.totals.zero_()
-        self.progress.history.rows.append(row)
+        progress.history.rows.append(row)
         self._keep_if_best(row)
         if self.is_first:
             tqdm.write(_summary(row))
@@ -233,8 +235,16 @@ class Trainer:
         if side < x.shape[-1]:
             x = F.interpolate(x, (side, side), mode="bilinear", antialias=True)
         x, targets, annotations = self.mix(x, labels, annotations)
-        with self.accelerator.autocast(), _naming_lone_faces():
-            logits, predicted = self.network(x.contiguous(memory_format=torch.channels_last), both=True)
+        try:
+            with self.accelerator.autocast():
+                logits, predicted = self.network(x.contiguous(memory_format=torch.channels_last), both=True)
+        except ValueError as error:  # batch normalisation got one face, of which the network leaves one pixel
+            if "more than 1 value per channel" not in str(error):
+                raise
+            raise DataInvalid(
+                "Found a single small face to learn from at once; batch normalisation expects two or more, or larger "
+                "ones. Raise --batch-size or --size, or lower --accumulate or the number of processes."
+            ) from error
         logits = logits.float()
         top = labels if labels.ndim == 1 else labels.argmax(1)
         return self.criterion(logits, targets, predicted, annotations), int((logits.argmax(1) == top).sum())
@@ -249,53 +259,38 @@ class Trainer:
     def validate(self) -> dict[str, float]:
         """Score the averaged weights on the validation faces; return columns of history.csv."""
         scored = self._scored()
-        for (
-            buffer
-        ) in scored.buffers():  # batch statistics differ between processes: the first one's are saved
+        # Batch statistics differ between processes: the first one's are saved.
+        for buffer in scored.buffers():
             broadcast(buffer)
-        mine = predict(
-            scored,
-            self.valid,
-            self.config.batch_size,
-            workers=self.config.workers,
-            progress=self.is_first,
-            part=(self.rank, self.world),
-        )
+        options = {"workers": self.config.workers, "progress": self.is_first, "part": (self.rank, self.world)}
+        mine = predict(scored, self.valid, self.config.batch_size, **options)
         predictions = Predictions.merge(gather_object([mine]), self.valid.keys)
         scores = predictions.score(resamples=0)
-        columns = {
-            "valid_loss": scores.nll,
-            "valid_accuracy": scores.accuracy,
-            "valid_balanced_accuracy": scores.balanced_accuracy,
-            "valid_macro_f1": scores.macro_f1,
-        }
+        columns = {"loss": scores.nll, "accuracy": scores.accuracy}
+        columns |= {"balanced_accuracy": scores.balanced_accuracy, "macro_f1": scores.macro_f1}
         if (agreement := predictions.score_valence_arousal()) is not None:
-            columns["valid_ccc_valence"] = agreement.valence.ccc
-            columns["valid_ccc_arousal"] = agreement.arousal.ccc
-        return columns
+            columns |= {"ccc_valence": agreement.valence.ccc, "ccc_arousal": agreement.arousal.ccc}
+        return {f"valid_{name}": value for name, value in columns.items()}
 
     def _scored(self) -> FaceNetwork:
         return self.model if self.ema is None else cast(FaceNetwork, self.ema.module)
 
     def _keep_if_best(self, row: dict[str, float]) -> None:
-        value = row["valid_" + self.config.metric] * (-1 if self.config.metric == "loss" else 1)
-        if value <= self.progress.best_score and self.progress.best_weights:
+        progress, metric = self.progress, self.config.metric
+        score = row[f"valid_{metric}"] * (-1 if metric == "loss" else 1)
+        if score <= progress.best_score and progress.best_weights:
             return
-        self.progress.best_score, self.progress.history.best_epoch = value, self.progress.epoch
-        for other in self.progress.history.rows:
+        progress.best_score, progress.history.best_epoch = score, progress.epoch
+        for other in progress.history.rows:
             other["chosen"] = int(other is row)
-        self.progress.best_weights = {k: v.detach().clone() for k, v in self._scored().state_dict().items()}
+        progress.best_weights = {k: v.detach().clone() for k, v in self._scored().state_dict().items()}
         if self.config.out and self.is_first:
             drop_records(self.config.out)
             checkpoint.save(self.config.out, self._scored(), self._card())
 
-    def _out_of_patience(self) -> bool:
-        waited = self.progress.epoch - self.progress.history.best_epoch
-        return self.config.patience is not None and waited >= self.config.patience
-
     def _card(self) -> dict:
-        config, prior = self.config, learned_prior(self.class_frequencies, self.config.imbalance)
-        card = {
+        config, prior = self.config, learned_prior(self.class_counts, self.config.imbalance)
+        card: dict[str, Any] = {
             "crop_margin": config.crop_margin,
             "flip": config.flip,
             "temperature": 1.0,
@@ -319,19 +314,6 @@ class Trainer:
 
     # Stopping, and going on to the same weights.
 
-    def _must_stop(self) -> bool:
-        """Whether any process was asked to stop: all must leave after the same step."""
-        if self.stop:
-            self.accelerator.set_trigger()
-        return self.accelerator.check_trigger()
-
-    def _stop(self) -> None:
-        self._save_state()
-        raise Stopped(
-            f"Stopped in epoch {self.progress.epoch + 1} after {self.progress.seen:,} of {len(self.train):,} faces. "
-            + self._how_to_resume()
-        )
-
     def _how_to_resume(self) -> str:
         out = self.config.out
         return f"Add --resume to go on from {out}." if out else "Without --out nothing was kept."
@@ -348,39 +330,25 @@ class Trainer:
             save_state(self.config.out, self._fixed_options(), self._parts(), progress)
 
     def _begin(self) -> None:
-        """Restore the state to resume, or see to it that nothing is replaced unasked.
-
-        Raises:
-            DataInvalid: ``out`` holds a model already, or the state of other options.
-            DataMissing: there is no state to resume.
-        """
-        config = self.config
-        if not config.out:
-            return
-        if config.resume:
-            self.progress = restore_state(config.out, self._fixed_options(), self._parts())
+        """Restore the state to resume, or see to it that nothing is replaced unasked."""
+        config, out = self.config, self.config.out
+        if out and config.resume:
+            self.progress = restore_state(out, self._fixed_options(), self._parts())
             self.progress.totals *= self.is_first  # the first process carries those of all
-            if (
-                self.is_first and self.progress.history.rows
-            ):  # the stop may have come before these were written
-                self.progress.history.save(config.out / HISTORY)
-        elif config.overwrite:
+            if self.is_first and self.progress.history.rows:  # the stop may have come before it was written
+                self.progress.history.save(out / HISTORY)
+        elif out and config.overwrite:
             if self.is_first:  # or --resume would go on with the run that is replaced
-                (config.out / STATE).unlink(missing_ok=True)
-        elif found := trained_in(config.out):
+                (out / STATE).unlink(missing_ok=True)
+        elif out and (found := trained_in(out)):
             raise DataInvalid(
-                f"{config.out} already holds {found}. Choose another --out, add --overwrite to "
-                "replace it, or --resume to go on with an unfinished run."
+                f"{out} already holds {found}. Choose another --out, add --overwrite to replace it, or --resume "
+                "to go on with an unfinished run."
             )
 
     def _parts(self) -> dict[str, Any]:
         """Return what has a state of its own."""
-        parts = {
-            "model": self.model,
-            "ema": self.ema,
-            "optimizer": self.optimizer,
-            "scheduler": self.scheduler,
-        }
+        parts = {name: getattr(self, name) for name in ("model", "ema", "optimizer", "scheduler")}
         parts["scaler"] = self.accelerator.scaler
         return {name: part for name, part in parts.items() if part is not None}
 
@@ -403,30 +371,13 @@ class Trainer:
             ) from None
 
 
-@contextlib.contextmanager
-def _naming_lone_faces() -> Iterator[None]:
-    """Raise DataInvalid where batch normalisation gets one face, of which the network leaves one pixel."""
-    try:
-        yield
-    except ValueError as error:
-        if "more than 1 value per channel" not in str(error):
-            raise
-        raise DataInvalid(
-            "Found a single small face to learn from at once; batch normalisation expects two or more, or larger ones. "
-            "Raise --batch-size or --size, or lower --accumulate or the number of processes."
-        ) from error
-
-
 def _summary(row: dict[str, float]) -> str:
     """Return the line that is printed after an epoch."""
-    ccc = ""
-    if "valid_ccc_valence" in row:
-        ccc = f"CCC {row['valid_ccc_valence']:.3f} {row['valid_ccc_arousal']:.3f}  "
-    return (
-        f"epoch {row['epoch']:3d}  train loss {row['train_loss']:.3f}  valid loss {row['valid_loss']:.3f}  "
-        f"accuracy {row['valid_accuracy']:.3f}  balanced {row['valid_balanced_accuracy']:.3f}  "
-        f"macro-F1 {row['valid_macro_f1']:.3f}  {ccc}{row['seconds']:.0f} s{'  best' if row['chosen'] else ''}"
-    )
+    shown = {"train loss": "train_loss", "valid loss": "valid_loss", "accuracy": "valid_accuracy"}
+    shown |= {"balanced": "valid_balanced_accuracy", "macro-F1": "valid_macro_f1"}
+    shown |= {"CCC": "valid_ccc_valence", "": "valid_ccc_arousal"} if "valid_ccc_valence" in row else {}
+    values = "  ".join(f"{name} {row[column]:.3f}" for name, column in shown.items())
+    return f"epoch {row['epoch']:3d}  {values}  {row['seconds']:.0f} s{'  best' if row['chosen'] else ''}"
 
 
 def _mixed_seed(*numbers: int) -> int:

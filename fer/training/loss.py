@@ -14,16 +14,14 @@ class Loss:
     """Cross-entropy, with what ``imbalance`` does about rare classes, plus the loss of valence and arousal.
 
     Args:
-        class_frequencies: of the training faces, float64 (C,); sums to 1.
-        n: number of training faces.
+        counts: number of training faces of each class, int64 (C,).
         config: ``imbalance`` and ``label_smoothing``.
         device: of the logits.
     """
 
-    def __init__(
-        self, class_frequencies: np.ndarray, n: int, config: TrainConfig, device: torch.device
-    ) -> None:
-        priors = torch.tensor(class_frequencies, dtype=torch.float32).clamp(min=1 / n)
+    def __init__(self, counts: np.ndarray, config: TrainConfig, device: torch.device) -> None:
+        n = counts.sum()
+        priors = torch.tensor(counts / n, dtype=torch.float32).clamp(min=1 / n)
         self.log_prior = self.class_weights = None
         if config.imbalance == "logit_adjustment":  # Menon et al. 2021: learn what is left beside the prior
             self.log_prior = priors.log().to(device)
@@ -51,12 +49,12 @@ class Loss:
         return loss + len(logits) * ccc_loss(predicted.float(), annotated)
 
 
-def learned_prior(class_frequencies: np.ndarray, imbalance: str) -> np.ndarray:
+def learned_prior(counts: np.ndarray, imbalance: str) -> np.ndarray:
     """Return how often a network expects each class that was trained so, float64 (C,); sums to 1.
 
     Training on adjusted or resampled classes teaches that they are more alike than they are.
     """
     adjusted = imbalance in ("class_weights", "logit_adjustment")
     exponent = 0.0 if adjusted else SAMPLING.get(imbalance, 1.0)
-    prior = np.where(class_frequencies > 0, class_frequencies**exponent, 0)
+    prior = np.where(counts > 0, (counts / counts.sum()) ** exponent, 0)
     return prior / prior.sum()

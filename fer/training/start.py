@@ -1,4 +1,4 @@
-"""What a run starts from: the data and the network that a configuration asks for, and an allocator that is fast."""
+"""What a run starts from: data and network as a configuration asks for them, and a fast allocator."""
 
 import ctypes
 import platform
@@ -18,10 +18,9 @@ from fer.training.config import TrainConfig
 
 
 def training_splits(config: TrainConfig) -> tuple[FaceDataset, FaceDataset]:
-    """Return training and validation data; what is reported (test, AffectNet's val) is neither.
+    """Return training and validation data; the split that is reported (test, AffectNet's val) is neither.
 
-    FER+ has both. Of AffectNet8 and the sample, which have no third split, a tenth
-    of train chooses the epoch: see ``fer.datasets.finding.cut_train``.
+    AffectNet8 and the sample have no third split: a tenth of train chooses the epoch.
     """
     if config.data == "ferplus":
         faces = FERPlus(config.root, "train", labels=config.labels, limit=config.limit)
@@ -73,15 +72,11 @@ def _layers(model: FaceNetwork) -> dict:
 
 
 def keep_freed_memory() -> bool:
-    """Tell glibc's allocator to reuse large blocks, for the rest of the process; return whether it did.
+    """Let glibc reuse large blocks of memory, for the rest of the process; return whether it does.
 
-    Training on a CPU frees and asks for tens of megabytes at each layer. By
-    default each of them comes fresh from the kernel, page by page, which costs
-    a third of the time of a step. Other systems' allocators do not do that.
+    By default each layer's tens of megabytes come fresh from the kernel, page by
+    page: a third of the time of a step on a CPU. Other allocators do not do that.
     """
-    if platform.libc_ver()[0] != "glibc":
-        return False
-    mmap_max, trim_threshold, top_pad = -4, -1, -2  # malloc.h
-    values = {mmap_max: 0, trim_threshold: 2**31 - 1, top_pad: 64 << 20}
-    mallopt = ctypes.CDLL(None).mallopt
-    return all(mallopt(option, value) == 1 for option, value in values.items())
+    options = {-4: 0, -1: 2**31 - 1, -2: 64 << 20}  # M_MMAP_MAX, M_TRIM_THRESHOLD, M_TOP_PAD of malloc.h
+    glibc = platform.libc_ver()[0] == "glibc"
+    return glibc and all(ctypes.CDLL(None).mallopt(*option) == 1 for option in options.items())

@@ -25,35 +25,23 @@ class Stopped(UserError):
 
 @dataclass
 class Progress:
-    """How far a run is.
-
-    Attributes:
-        epoch: number of finished epochs.
-        seen: training faces of the current epoch that were learned from.
-        earlier: seconds that the current epoch took before it was stopped and resumed.
-        totals: sum of losses and number of correct predictions in the current epoch, float64 (2,).
-        best_score, best_weights: of the chosen epoch.
-        history: of the finished epochs.
-    """
+    """How far a run is."""
 
     epoch: int = 0
+    """Number of finished epochs; the next three are of the one after them."""
     seen: int = 0
+    """Faces that were learned from."""
     earlier: float = 0.0
+    """Seconds before it was stopped and resumed."""
     totals: Tensor = field(default_factory=lambda: torch.zeros(2, dtype=torch.float64))
+    """Sum of losses and number of correct predictions."""
     best_score: float = -math.inf
     best_weights: dict[str, Tensor] = field(default_factory=dict)
     history: History = field(default_factory=History)
 
 
 def save_state(out: Path, options: dict, parts: Mapping[str, Any], progress: Progress) -> None:
-    """Replace the state in ``out``.
-
-    Args:
-        out: folder of the model.
-        options: JSON-ready; a run is resumed with the same ones only.
-        parts: what has a ``state_dict`` of its own, by name.
-        progress: of all processes together.
-    """
+    """Replace the state in the folder ``out``: JSON-ready options, the state of each part, and the progress."""
     state = {name: part.state_dict() for name, part in parts.items()} | {"config": options}
     state |= {name: value for name, value in vars(progress).items() if name != "history"}
     state |= vars(progress.history)

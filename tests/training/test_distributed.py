@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import Spots, ended, launch, plain_network
+from helpers import ended, launch, plain_network
 from training_support import same
 from two_processes import PLAIN, data
 
@@ -164,7 +164,3 @@ def test_a_script_lets_torchs_threads_finish_and_leaves_the_others_unless_it_fai
     script.write_text(LEAVING, "utf-8")
     for *result, errors in ended(launch([sys.executable, str(script), str(code)], 2)):
         assert result == [code, printed], errors
-
-
-def test_size_of_the_tiny_world():
-    assert Spots(1)[0][0].shape == (1, 16, 16)

@@ -314,7 +314,7 @@ def test_a_tie_goes_to_the_earlier_epoch():
 
 def test_a_network_that_gives_no_numbers_is_not_chosen():
     model = plain_network()
-    with pytest.raises(DataInvalid, match="8 of 8 rows of probabilities are no numbers"):
+    with pytest.raises(DataInvalid, match="8 of 8 rows of probabilities"):
         run(model, valid=scripted(model, BAD, np.full((8, 8), np.nan)))
 
 
