@@ -53,24 +53,16 @@ def test_one_torchrun_a_machine_goes_on_where_there_is_a_state(cluster, resume):
     assert run.endswith(train if resume else train.replace(" --resume", ""))
 
 
-def test_out_of_time_it_saves_and_queues_again(cluster, wait_until):
+@pytest.mark.parametrize(("code", "queued"), [("1", ["scontrol requeue 70001"]), ("0", [])])
+def test_out_of_time_it_saves_and_queues_again_unless_it_has_finished(cluster, wait_until, code, queued):
+    """Then there is nothing left to resume: the job would only fail."""
     (cluster / "keep_going").touch()
+    (cluster / "code_when_stopped").write_text(code)
     job = submit(cluster)
     wait_until((cluster / "started").exists)
     job.send_signal(signal.SIGUSR1)
-    job.wait(60)
-    assert calls(cluster)[2:] == ["saved", "scontrol requeue 70001"]
-
-
-def test_out_of_time_but_finished_it_does_not_queue_again(cluster, wait_until):
-    """There is nothing left to resume: the job would only fail."""
-    (cluster / "keep_going").touch()
-    (cluster / "code_when_stopped").write_text("0")
-    job = submit(cluster)
-    wait_until((cluster / "started").exists)
-    job.send_signal(signal.SIGUSR1)
-    assert job.wait(60) == 0
-    assert not any("requeue" in call for call in calls(cluster))
+    assert job.wait(60) == int(code)
+    assert calls(cluster)[2:] == ["saved", *queued]
 
 
 def test_after_an_error_it_does_not_queue_again(cluster):

@@ -15,7 +15,7 @@ from fer.training.distributed import ProcessLost, leaving
 
 
 class Killed(Spots):
-    """Ends this process, without a chance to say so, after so many faces."""
+    """Ends this process, without a chance to say so, after 20 faces."""
 
     def __getitem__(self, i):
         if len(self.seen) == 20:

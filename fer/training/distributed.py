@@ -21,7 +21,7 @@ def processes() -> PartialState:
     """Meet the other processes; return this one's place among them.
 
     Without a GPU (Apple's cannot be shared), accelerate takes each process of
-    torchrun for the only one unless it is told to use the CPU.
+    torchrun for the only one unless it is asked to use the CPU.
     """
     gpu = torch.accelerator.current_accelerator(check_available=True)
     several = int(os.environ.get("WORLD_SIZE", "1")) > 1
@@ -63,5 +63,5 @@ def leaving() -> Iterator[None]:
         if dist.is_available() and dist.is_initialized():
             if code in (0, None, 130):  # otherwise the others may still wait for this process
                 dist.destroy_process_group()
-            # A network that was shared keeps the threads alive beyond this, and nothing tells when they are idle.
+            # A network that was shared keeps the threads alive beyond this, and they do not show when they are idle.
             time.sleep(0.2)

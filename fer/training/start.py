@@ -55,7 +55,7 @@ def new_model(config: TrainConfig) -> FaceNetwork:
     if (trained.arch, _layers(trained)) != (model.arch, _layers(model)):
         raise DataInvalid(
             f"--init {config.init} holds {trained.arch} with the options {_layers(trained)}; expected {model.arch} "
-            f"with {_layers(model)}, as the other options say."
+            f"with {_layers(model)}, as the other options ask for."
         )
     if trained.num_classes != model.num_classes:
         raise DataInvalid(
