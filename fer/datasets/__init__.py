@@ -8,7 +8,7 @@ __getattr__, __dir__ = exports(
         "AffectNet8": "affectnet8.dataset",
         "FERPlus": "ferplus",
         "SyntheticFaces": "synthetic.dataset",
-        "Packed": "packed.reader",
+        "Packed": "packed.dataset",
         "PUBLISHED": "affectnet8.index",
         "SPLITS": "finding",
         "data_of": "finding",

@@ -12,8 +12,8 @@ from fer.datasets.affectnet8.dataset import AffectNet8
 from fer.datasets.affectnet8.source import SPLITS as AFFECTNET8_SPLITS
 from fer.datasets.face_dataset import FaceDataset
 from fer.datasets.ferplus import FERPlus
-from fer.datasets.folders import PACK_PLAN, is_synthetic, pack_splits
-from fer.datasets.packed.reader import Packed, read_json
+from fer.datasets.folders import is_synthetic, pack_splits
+from fer.datasets.packed.dataset import Packed, read_manifest
 from fer.datasets.split_names import own_name
 from fer.datasets.splits import Subset, hold_out, representative
 from fer.datasets.synthetic.dataset import SyntheticFaces
@@ -153,8 +153,8 @@ def _pack(root: Path) -> _Found | None:
     folders = pack_splits(root)
     if not folders:
         return None
-    plan = read_json(folders[0] / PACK_PLAN)
-    data = "sample" if plan["name"] == "sample" else "affectnet8"
+    manifest = read_manifest(folders[0])
+    data = "sample" if manifest["name"] == "sample" else "affectnet8"
     packed = [folder.name for folder in folders]
 
     def open_(split: str, on_error: str = "", per_class: int = 0, seed: int = 0, **options: Any) -> Packed:
@@ -163,7 +163,7 @@ def _pack(root: Path) -> _Found | None:
         return Packed(root, "test" if as_test else split, **options)
 
     splits = tuple(dict.fromkeys((*SPLITS[data], *packed)))
-    return _Found(data, root, open_, splits, _TITLES[data] if data == "sample" else plan["title"])
+    return _Found(data, root, open_, splits, _TITLES[data] if data == "sample" else manifest["title"])
 
 
 def _existing_sample(root: Path) -> _Found | None:

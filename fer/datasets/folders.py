@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-PACK_PLAN = "plan.json"
+PACK = "pack.json"
 """In each split's folder of a pack: see ``fer.datasets.packed``."""
 SYNTHETIC_SETTINGS = "synthetic.json"
 """In the folder of the synthetic sample: ``synthetic_faces.tree.SETTINGS``."""
@@ -11,9 +11,7 @@ SYNTHETIC_SETTINGS = "synthetic.json"
 def pack_splits(root: str | Path) -> list[Path]:
     """Return the folders of the splits that a pack has, finished or not: ``root`` itself, or those in it."""
     root = Path(root)
-    return [
-        path.parent for path in (root / PACK_PLAN, *sorted(root.glob(f"*/{PACK_PLAN}"))) if path.is_file()
-    ]
+    return [path.parent for path in (root / PACK, *sorted(root.glob(f"*/{PACK}"))) if path.is_file()]
 
 
 def is_pack(root: str | Path) -> bool:

@@ -4,12 +4,9 @@
     python -m fer.train --data affectnet8 --root dataset/packed …
     python -m fer.datasets.packed check dataset/packed
 
-A stopped ``write`` goes on with the same command. Several processes, on one
-machine or on many that share the folder, write at the same time when each is
-given a part of its own: ``--part 1/4`` … ``--part 4/4``.
+A stopped ``write`` goes on with the same command.
 """
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -17,7 +14,6 @@ from typing import Literal
 from tyro.conf import Positional
 
 from fer import cli
-from fer.errors import DataInvalid
 
 
 @dataclass(frozen=True)
@@ -35,70 +31,39 @@ class Write:
     on_error: Literal["raise", "skip"] = "raise"
     """skip: leave out faces that cannot be used, and print how many; valence and arousal that cannot be read are
     then unknown."""
-    part: str = "1/1"
-    """K/N: every N-th shard from the K-th on, where N processes share the work."""
-    check: bool = False
-    """Compare existing shards with their check sums and write damaged ones again."""
-    limit: int | None = None
-    """Pack at most this many faces, every emotion among them."""
-
-    def run(self) -> int:
-        """Write this part and print what the pack holds."""
-        from fer.datasets.affectnet8.dataset import AffectNet8
-        from fer.datasets.folders import is_synthetic
-        from fer.datasets.packed.writer import pack
-        from fer.datasets.synthetic import SyntheticFaces
-
-        part, _, parts = self.part.partition("/")
-        if not (part.isdecimal() and parts.isdecimal()):
-            raise DataInvalid(f"--part {self.part}: expected K/N, for example 1/4.")
-        source: AffectNet8
-        if is_synthetic(self.source):
-            source = SyntheticFaces(self.source, self.split, limit=self.limit)
-        else:
-            source = AffectNet8(self.source, self.split, limit=self.limit, on_error=self.on_error)
-        began = time.perf_counter()
-        made = pack(source, self.out, self.size, (int(part), int(parts)), self.on_error, self.check)
-        seconds = time.perf_counter() - began
-        if made is None:
-            print(f"part {self.part} is packed in {seconds:.0f} s; other parts are not finished")
-            return 0
-        total, broken = sum(shard["bytes"] for shard in made.manifest["shards"]), len(source) - len(made)
-        left_out = f"; {broken:,} broken images left out" if broken else ""
-        print(f"{made}, {total / 1e9:.1f} GB, {seconds:.0f} s{left_out}")
-        return 0
 
 
 @dataclass(frozen=True)
 class Check:
-    """Read a whole pack and compare it with the check sums of its manifest (exit code 1 if a shard is damaged)."""
+    """Read all pixels of a pack and compare them with their check sums (exit code 1 if they are damaged)."""
 
     pack: Positional[Path]
     """The folder that write made."""
     split: str = "train"
     """train or val."""
 
-    def run(self) -> int:
-        """Print the damaged files; 1 if there are any."""
-        from fer.datasets.packed.reader import Packed, how_to_write
 
-        pack = Packed(self.pack, self.split)
-        damaged = pack.verify()
-        for name in damaged:
-            print(f"{pack.folder / name} is damaged")
-        print(f"{pack}: {len(damaged)} of {len(pack.manifest['shards'])} shards damaged")
-        if damaged:
-            print(how_to_write(pack.folder, " --check"))
-        return 1 if damaged else 0
+def main(options: Write | Check) -> None:
+    """Run one of the two, and print what the pack holds."""
+    from fer.datasets.affectnet8.dataset import AffectNet8
+    from fer.datasets.folders import is_synthetic
+    from fer.datasets.packed.dataset import Packed, pack
+    from fer.datasets.synthetic import SyntheticFaces
 
-
-Command = Write | Check
-
-
-def main(command: Command) -> int:
-    """Run one of the two."""
-    return command.run()
+    if isinstance(options, Check):
+        packed = Packed(options.pack, options.split)
+        packed.verify()
+        print(f"{packed}, undamaged")
+        return
+    source: AffectNet8
+    if is_synthetic(options.source):
+        source = SyntheticFaces(options.source, options.split)
+    else:
+        source = AffectNet8(options.source, options.split, on_error=options.on_error)
+    packed = pack(source, options.out, options.size, options.on_error)
+    broken = len(source) - len(packed)
+    print(f"{packed}; {broken:,} broken images left out" if broken else packed)
 
 
 if __name__ == "__main__":
-    cli.run(main, Command)
+    cli.run(main, Write | Check)

@@ -1,0 +1,230 @@
+"""The data set ``Packed``, and ``pack``, which writes one."""
+
+import io
+import json
+import math
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+from tqdm.auto import tqdm
+
+from fer.datasets.affectnet8.dataset import AffectNet8, Annotations
+from fer.datasets.collate import Batch, block, position, resized
+from fer.datasets.folders import PACK
+from fer.datasets.splits import representative, requested
+from fer.errors import DataInvalid, DataMissing
+from fer.files import check_same_options, replacing
+from fer.labels import EMOTIONS
+
+FORMAT = 2
+FACES, PIXELS = "faces.npz", "pixels.npy"
+BLOCK = 2048
+"""Faces that are written together, and share a check sum."""
+
+
+class Packed(Dataset):
+    """Faces of a pack, uint8 (3, size, size), with labels, keys, valence, arousal, name and title of what was packed.
+
+    Args:
+        root: the folder of the pack, or one split's folder in it.
+        split, transform, limit, classes: as for ``AffectNet8``, and with the same faces.
+
+    Raises:
+        DataMissing: the pack has no such split, or it is not finished.
+        DataInvalid: damaged, or made by another version; a wrong argument.
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        split: str = "train",
+        transform: Callable[[Tensor], Tensor] | None = None,
+        limit: int | None = None,
+        classes: int = 8,
+    ) -> None:
+        self.split, self.transform = requested(split, classes, limit), transform
+        root = Path(root)
+        self.folder = (root.parent if (root / PACK).is_file() else root) / self.split
+        if not (self.folder / PACK).is_file():
+            raise DataMissing(
+                f"{root} holds no pack of the {self.split} split. To make one: "
+                f"python -m fer.datasets.packed write DATASET {self.folder.parent} --split {self.split}"
+            )
+        manifest = read_manifest(self.folder)
+        self.name, self.title, self.size = (manifest[key] for key in ("name", "title", "size"))
+        self._sums, self._shape = manifest["pixels_sha256"], (manifest["faces"], 3, self.size, self.size)
+        if (written := BLOCK * len(self._sums)) < manifest["faces"]:
+            raise DataMissing(
+                f"The pack {self.folder} is not finished: {written:,} of {manifest['faces']:,} faces are written. "
+                "Run the command that began it again."
+            )
+        path = self.folder / FACES
+        table = path.read_bytes() if path.is_file() else b""
+        if sha256(table).hexdigest() != manifest["faces_sha256"]:
+            raise _damaged(path, "its check sum differs" if table else "it is missing")
+        with np.load(io.BytesIO(table), allow_pickle=False) as faces:
+            keys, labels, valence, arousal = (faces[k] for k in ("keys", "labels", "valence", "arousal"))
+        kept = np.setdiff1d(np.arange(len(self._pixels)), manifest["broken"])
+        kept = kept[labels[kept] < classes]
+        self._rows = rows = kept[representative(labels[kept], keys[kept].tolist(), limit)]
+        if not len(rows):
+            raise DataInvalid(f"{self.folder} holds no face of these classes.")
+        self.keys, self.labels = keys[rows].tolist(), labels[rows]
+        self.valence, self.arousal = valence[rows], arousal[rows]
+
+    @cached_property
+    def _pixels(self) -> np.ndarray:
+        try:
+            pixels = np.load(self.folder / PIXELS, mmap_mode="r", allow_pickle=False)
+            if pixels.dtype != np.uint8 or pixels.shape != self._shape or not pixels.flags.c_contiguous:
+                raise ValueError(f"{pixels.dtype} {pixels.shape}, expected uint8 {self._shape}")
+        except (FileNotFoundError, ValueError, EOFError) as error:
+            raise _damaged(self.folder / PIXELS, error) from error
+        return pixels.view(np.ndarray)  # indexing it takes a fifth of the time of np.memmap
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, i: int) -> tuple[Tensor, int]:
+        i = position(i)
+        image = torch.from_numpy(self._pixels[self._rows[i]].copy())
+        return image if self.transform is None else self.transform(image), int(self.labels[i])
+
+    def __getitems__(self, rows: Sequence[int]) -> list[tuple[Tensor, int]]:
+        """Return ``[self[i] for i in rows]``, each face copied once, into the memory of the batch."""
+        if self.transform is not None:
+            return [self[i] for i in rows]
+        images = block((len(rows), 3, self.size, self.size))
+        np.take(self._pixels, self._rows[rows], 0, images.numpy(), mode="clip")  # mode "raise" copies twice
+        return Batch(images, self.labels[rows])
+
+    def __getstate__(self) -> dict[str, object]:
+        return {k: v for k, v in vars(self).items() if k != "_pixels"}  # a map is pickled with all its pixels
+
+    def __repr__(self) -> str:
+        pixels = f"{self.size}x{self.size} pixels"
+        return f"Packed({str(self.folder.parent)!r}, split={self.split!r}): {len(self):,} faces of {pixels}"
+
+    def annotations(self, i: int) -> Annotations:
+        """Return what the pack holds of a face; landmarks are not kept."""
+        values = (float(of_all[i]) for of_all in (self.valence, self.arousal))
+        valence, arousal = (None if np.isnan(value) else value for value in values)
+        return Annotations(int(self.labels[i]), valence, arousal, None)
+
+    def verify(self) -> None:
+        """Compare all pixels with their check sums, in threads, with a progress bar.
+
+        Raises:
+            DataInvalid: they differ.
+        """
+        blocks = (self._pixels[first : first + BLOCK] for first in range(0, len(self._pixels), BLOCK))
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            sums = pool.map(lambda pixels: sha256(pixels.data).hexdigest(), blocks)
+            bar = tqdm(sums, f"checking {self.split}", len(self._sums), unit="block", disable=None)
+            if list(bar) != self._sums:
+                raise _damaged(self.folder / PIXELS, "its check sums differ")
+
+
+def pack(source: AffectNet8, out: str | Path, size: int = 224, on_error: str = "raise") -> Packed:
+    """Decode every face of a data set, or those that are missing of a stopped run.
+
+    Args:
+        source, out: what to pack, and the folder of the pack, in which each split has one.
+        size: side of the images in pixels; they are resized as ``Preprocess`` does.
+        on_error: ``"skip"`` leaves out images that cannot be decoded.
+
+    Raises:
+        DataInvalid: ``out`` holds a pack of something else; an image or an annotation cannot be read; a wrong argument.
+    """
+    if size < 1:
+        raise DataInvalid(f"size={size}; expected a side of 1 pixel or more.")
+    folder, table = Path(out) / source.split, io.BytesIO()
+    keys = np.array(source.keys)
+    np.savez(table, keys=keys, labels=source.labels, valence=source.valence, arousal=source.arousal)
+    plan = {"format": FORMAT, "emotions": list(EMOTIONS), "name": source.name, "title": source.title}
+    plan |= {"size": size, "faces": len(source), "faces_sha256": sha256(table.getvalue()).hexdigest()}
+    if (folder / PACK).is_file():
+        manifest = read_manifest(folder)
+        check_same_options(folder, manifest, plan, "folder")
+    elif names := sorted(path.name for path in folder.glob("[!.]*")):
+        raise DataInvalid(f"{folder} holds {names[0]}, but no pack. Choose another folder.")
+    else:
+        manifest = plan | {"pixels_sha256": [], "broken": []}
+        _write_manifest(folder, manifest)
+    if BLOCK * len(manifest["pixels_sha256"]) < len(source):
+        with replacing(folder / FACES) as temporary:
+            temporary.write_bytes(table.getvalue())
+        _write_pixels(source, folder, manifest, on_error)
+    return Packed(out, source.split)
+
+
+def _write_pixels(source: AffectNet8, folder: Path, manifest: dict, on_error: str) -> None:
+    """Write the missing blocks; the manifest has a block's check sum once its pixels are on the disk.
+
+    Nothing is truncated: a second process that packs at the same time writes the same bytes.
+    """
+    path, shape = folder / PIXELS, (3, manifest["size"], manifest["size"])
+    skipped = (DataInvalid,) if on_error == "skip" else ()
+
+    def decode(i: int, pixels: np.ndarray) -> bool:
+        with suppress(*skipped):
+            pixels[:] = resized(source.image(i), shape[1:]).numpy()
+            return True
+        return False
+
+    path.touch()
+    with path.open("r+b") as file, ThreadPoolExecutor(os.cpu_count()) as pool:
+        header = {"descr": "|u1", "fortran_order": False, "shape": (len(source), *shape)}
+        np.lib.format.write_array_header_1_0(file, header)
+        written = BLOCK * len(manifest["pixels_sha256"])
+        begin = file.tell() + written * math.prod(shape)
+        if file.seek(0, os.SEEK_END) < begin:
+            raise _damaged(path, "it is too short")
+        file.seek(begin)
+        for first in tqdm(range(written, len(source), BLOCK), f"packing {source.split}", disable=None):
+            part = range(first, min(first + BLOCK, len(source)))
+            pixels = np.zeros((len(part), *shape), np.uint8)
+            decoded = pool.map(decode, part, pixels)
+            manifest["broken"] += [i for i, done in zip(part, decoded, strict=True) if not done]
+            file.write(pixels.data)
+            file.flush()
+            os.fsync(file.fileno())
+            manifest["pixels_sha256"].append(sha256(pixels.data).hexdigest())
+            _write_manifest(folder, manifest)
+
+
+def read_manifest(folder: Path) -> dict:
+    """Return the contents of pack.json in the folder of a split.
+
+    Raises:
+        DataInvalid: damaged, or of another version.
+    """
+    try:
+        manifest = json.loads((folder / PACK).read_text("utf-8"))
+    except ValueError as error:
+        raise _damaged(folder / PACK, error) from error
+    found, expected = (manifest.get("format"), manifest.get("emotions")), (FORMAT, list(EMOTIONS))
+    if found != expected:
+        raise DataInvalid(
+            f"The pack {folder} has format and emotions {found}; expected {expected}. "
+            "Delete it and pack again."
+        )
+    return manifest
+
+
+def _write_manifest(folder: Path, manifest: dict) -> None:
+    with replacing(folder / PACK) as temporary:
+        temporary.write_text(json.dumps(manifest, indent=1) + "\n", "utf-8")
+
+
+def _damaged(path: Path, what: object) -> DataInvalid:
+    return DataInvalid(f"{path} is damaged: {what}. Delete {path.parent} and pack again.")
