@@ -14,11 +14,6 @@ def pack_splits(root: str | Path) -> list[Path]:
     return [path.parent for path in (root / PACK, *sorted(root.glob(f"*/{PACK}"))) if path.is_file()]
 
 
-def is_pack(root: str | Path) -> bool:
-    """Tell whether a folder is a pack, finished or not, or one split of it."""
-    return bool(pack_splits(root))
-
-
 def is_synthetic(root: str | Path) -> bool:
     """Tell whether a folder is the synthetic sample."""
     return (Path(root) / SYNTHETIC_SETTINGS).is_file()

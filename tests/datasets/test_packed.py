@@ -124,10 +124,9 @@ def test_a_transform_is_applied_in_batches_too(faces):
     assert torch.equal(images[2], faces[2][0]) and labels.tolist() == [0, 1, 2, 3]
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-def test_a_loader_gives_the_same_from_either(faces, workers):
+def test_workers_give_the_same_from_either(faces):
     part = splits.Subset(faces, np.arange(1, 11))
-    batches = list(DataLoader(part, 4, num_workers=workers, collate_fn=collate))
+    batches = list(DataLoader(part, 4, num_workers=2, collate_fn=collate))
     assert torch.equal(torch.cat([images for images, _ in batches]), torch.stack([i for i, _ in part]))
     assert torch.cat([labels for _, labels in batches]).tolist() == part.labels.tolist()
 
@@ -160,9 +159,7 @@ def test_limit_and_classes_choose_as_the_source_does(source, made, options):
     assert np.array_equal(found.valence, chosen.valence, equal_nan=True)
 
 
-def test_a_pack_is_not_changed_by_its_items_pickled_without_pixels_and_may_be_moved(
-    source, made, out, tmp_path
-):
+def test_a_pack_is_not_changed_by_its_items_and_may_be_pickled_and_moved(source, made, out, tmp_path):
     made[0][0].zero_()
     made.__getitems__([0]).images.zero_()
     assert same(made, source)
@@ -223,12 +220,7 @@ def test_another_size_folder_or_source_is_not_mixed_in(source, made, out):
     [
         ("pixels.npy", None, None, r"pixels\.npy is damaged: .*No such file"),
         ("pixels.npy", b"(11, 3,", b"(12, 3,", r"pixels\.npy is damaged: .*file size"),
-        (
-            "pixels.npy",
-            b"3, 24, 24)",
-            b"4, 24, 18)",
-            r"uint8 \(11, 4, 24, 18\), expected uint8 \(11, 3, 24, 24\)",
-        ),
+        ("pixels.npy", b"3, 24, 24", b"4, 24, 18", r"uint8 \(11, 4, 24, 18\), expected uint8 \(11, 3"),
         ("pixels.npy", b"False", b"True ", r"pixels\.npy is damaged"),
         ("faces.npz", None, None, r"faces\.npz is damaged: it is missing"),
         ("faces.npz", b"t\0\0\0r", b"t\0\0\0s", r"faces\.npz is damaged: its check sum"),

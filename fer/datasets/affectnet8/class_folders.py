@@ -19,7 +19,7 @@ import numpy as np
 
 from fer.datasets.affectnet8.index import OTHERS, Index, Problem
 from fer.datasets.affectnet8.source import Source, listing, subfolders
-from fer.datasets.folders import is_pack, is_synthetic
+from fer.datasets.folders import is_synthetic, pack_splits
 from fer.datasets.split_names import NAMES, of_folder
 from fer.faces import crop
 from fer.labels import EMOTIONS
@@ -51,7 +51,8 @@ class ClassFolders(Source):
         return {
             name: os.stat(path).st_mtime_ns
             for name, path in folders.items()
-            if class_of(name) is not None or not (name == "ferplus" or is_synthetic(path) or is_pack(path))
+            if class_of(name) is not None
+            or not (name == "ferplus" or is_synthetic(path) or pack_splits(path))
         }
 
     def scan(self) -> Index:
