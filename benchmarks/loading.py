@@ -64,7 +64,7 @@ BATCH = 128
 class Naive:
     """The item of a first attempt: a label by ``np.load``, an image in full, each time."""
 
-    def __init__(self, root: Path, ids: list[int], size: int) -> None:
+    def __init__(self, root: Path, ids: list[str], size: int) -> None:
         self.root, self.ids, self.size = root / "train_set", ids, size
 
     def __len__(self) -> int:
@@ -98,7 +98,7 @@ def main(options: LoadingOptions) -> None:
     record.save(
         options.out,
         faces=len(folder),
-        mean_jpeg_bytes=float(np.mean([len(folder.jpeg(i)) for i in range(min(1000, len(folder)))])),
+        mean_jpeg_bytes=float(np.mean([len(data) for data in jpegs(root)])),
         cases=rows,
     )
 
@@ -120,12 +120,12 @@ def measure(root: Path, folder: AffectNet8, size: int, options: LoadingOptions) 
         "tar": AffectNet8(root / "train_set.tar", transform=smaller),
         "pack": packed,
     }
-    cases = [("naive", Naive(root, folder.ids.tolist(), size), 0)]
+    cases = [("naive", Naive(root, [key.removeprefix("train/") for key in folder.keys], size), 0)]
     cases += [(*source, workers) for source, workers in itertools.product(sources.items(), options.workers)]
     rows = []
     for name, dataset, workers in cases:
         seconds = options.seconds / 4
-        limit = copy_limit(size, seconds) if name == "pack" else decode_limit(folder, seconds)
+        limit = copy_limit(size, seconds) if name == "pack" else decode_limit(root, seconds)
         collate_fn = default_collate if name == "naive" else collate
         row = {"source": name, "size": size, "workers": workers, "limit_per_s": limit}
         row |= rate(dataset, workers, options.seconds, collate_fn)
@@ -171,11 +171,16 @@ def _rounds(seconds: float) -> Iterator[bool]:
         done += 1
 
 
-def decode_limit(folder: AffectNet8, seconds: float) -> float:
+def jpegs(root: Path) -> list[bytes]:
+    """Return the files of up to a thousand images."""
+    return [path.read_bytes() for path in itertools.islice((root / "train_set/images").iterdir(), 1000)]
+
+
+def decode_limit(root: Path, seconds: float) -> float:
     """Return the images a second that one core decodes from memory."""
     from fer.datasets.affectnet8.dataset import decode
 
-    files = [folder.jpeg(i) for i in range(min(1000, len(folder)))]
+    files = jpegs(root)
     best = 0.0
     for _ in _rounds(seconds):
         began = time.perf_counter()

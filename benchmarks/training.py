@@ -70,7 +70,7 @@ PIXELS = 224
 class OneByOne:
     """Faces as most code reads them: an item is a float tensor (3, H, W) from a JPEG, and a label from a npy file."""
 
-    def __init__(self, root: Path, ids: np.ndarray, preprocess: Preprocess) -> None:
+    def __init__(self, root: Path, ids: list[str], preprocess: Preprocess) -> None:
         self.root, self.ids = root, ids
         self.preprocess = replace(preprocess, scaling="raw")
 
@@ -99,7 +99,8 @@ def main(options: TrainingOptions) -> None:
     packed = pack(train, Path("outputs") / f"{options.data}-{len(train)}-pack", PIXELS)
     configs = {name: TrainConfig(model=name, batch_size=options.batch_size) for name in options.models}
     # First, because what follows sets the allocator of this process for good.
-    loops = {name: naive(folder, train.ids, config, options) for name, config in configs.items()}
+    ids = [key.partition("/")[2] for key in train.keys]
+    loops = {name: naive(folder, ids, config, options) for name, config in configs.items()}
     keep_freed_memory()
     rows = []
     for name, config in configs.items():
@@ -196,7 +197,7 @@ def end_to_end(config: TrainConfig, train: Dataset, valid: Dataset, options: Tra
     return float(fit(new_model(epochs), train, valid, epochs).column("images_per_second")[1:].max())
 
 
-def naive(folder: Path, ids: np.ndarray, config: TrainConfig, options: TrainingOptions) -> float:
+def naive(folder: Path, ids: list[str], config: TrainConfig, options: TrainingOptions) -> float:
     """Images a second of the plain loop."""
     import torch
     from torch.utils.data import DataLoader

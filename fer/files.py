@@ -1,4 +1,4 @@
-"""Writing files so that a stopped program never leaves half of one."""
+"""Endings of photos and videos, and writing files so that a stopped program never leaves half of one."""
 
 import os
 import secrets
@@ -9,6 +9,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
 
 from fer.errors import DataInvalid
+
+UNREADABLE_PHOTOS = {".heic", ".heif", ".jxl", ".cr2", ".cr3", ".nef", ".arw", ".dng", ".raf", ".orf", ".rw2"}
+"""Endings of photos that Pillow does not read: reported as such, not passed over."""
+PHOTOS = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".webp", ".tif", ".tiff", ".gif"}
+PHOTOS |= {".jp2", ".avif", ".ppm", ".pgm", ".pbm"}
+VIDEOS = {".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp", ".mts"}
+VIDEOS |= {".m2ts", ".ogv"}
 
 
 def check_output(option: str, path: Path) -> None:

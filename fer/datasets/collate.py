@@ -21,12 +21,7 @@ from fer.interrupt import leave_to_the_main_process
 
 
 class Batch(list):
-    """Items ``(image, label)`` as any list of them, whose images are parts of one block.
-
-    Attributes:
-        images: uint8 (N, C, H, W).
-        labels: int64 (N,).
-    """
+    """Items ``(image, label)`` as any list of them, whose ``images`` are one block, uint8 (N, C, H, W)."""
 
     def __init__(self, images: Tensor, labels: np.ndarray) -> None:
         super().__init__(zip(images, labels.tolist(), strict=True))

@@ -13,14 +13,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from fer.datasets.collate import position
-from fer.datasets.split_names import own_name
-from fer.datasets.splits import check_limit, representative
+from fer.datasets.splits import check_limit, own_name, representative
 from fer.errors import DataInvalid, DataMissing
 from fer.labels import EMOTIONS
 
@@ -58,14 +57,11 @@ class FERPlus(Dataset):
             that holds it as ``ferplus``, or ``ferplus.zip`` read in place.
         split: ``"train"``, ``"valid"`` or ``"test"``.
         labels: ``"majority"``, ``"argmax"`` or ``"soft"``.
-        transform: applied to the image.
-        limit: at most this many faces, as for ``AffectNet8``: one of each class
-            first, then in proportion to the classes, chosen by a hash of the key.
+        transform, limit: as for ``AffectNet8``.
 
     Attributes:
         labels: int64 (N,), the top label of each face.
         vote_distribution: float32 (N, 8), votes for the eight emotions, divided by their sum.
-        votes: int64 (N, 10), as they were cast, in the order of ``VOTES``.
         keys: N unique names such as ``"test/fer0032221.png"``.
 
     Raises:
@@ -77,7 +73,7 @@ class FERPlus(Dataset):
 
     def __init__(
         self,
-        root: str | Path | zipfile.Path,
+        root: str | Path,
         split: str = "train",
         labels: str = "majority",
         transform: Callable[[Tensor], Tensor] | None = None,
@@ -91,7 +87,7 @@ class FERPlus(Dataset):
         check_limit(limit)
         self.split = split = own
         self.kind, self.transform = labels, transform
-        self.root = Path(root.root.filename or "") if isinstance(root, zipfile.Path) else Path(root)
+        self.root = Path(root)
         names, votes = _read_votes(locate(root).joinpath(FOLDERS[split]))
 
         counted = np.where(votes > 1, votes, 0)
@@ -104,7 +100,6 @@ class FERPlus(Dataset):
         rows = rows[representative(_LABELS[top[rows]], [keys[i] for i in rows], limit)]
 
         emotions = counted[rows][:, _COLUMNS]
-        self.votes = votes[rows]
         self.vote_distribution = (emotions / emotions.sum(1, keepdims=True)).astype(np.float32)
         self.labels = _LABELS[top[rows]]
         self._names, self.keys = [names[i] for i in rows], [keys[i] for i in rows]
@@ -115,8 +110,9 @@ class FERPlus(Dataset):
     def __getitem__(self, i: int) -> tuple[Tensor, int | Tensor]:
         i = position(i)
         image = self.images[i] if self.transform is None else self.transform(self.images[i])
-        soft = self.kind == "soft"
-        return image, torch.from_numpy(self.vote_distribution[i]) if soft else int(self.labels[i])
+        return image, torch.from_numpy(self.vote_distribution[i]) if self.kind == "soft" else int(
+            self.labels[i]
+        )
 
     @cached_property
     def images(self) -> Tensor:
@@ -129,8 +125,8 @@ class FERPlus(Dataset):
         return torch.from_numpy(pixels)
 
 
-def locate(root: str | Path | zipfile.Path) -> Path | zipfile.Path:
-    """Return the folder, real or inside a zip, that holds FER2013Train; what it returned may be given again.
+def locate(root: str | Path) -> Path | zipfile.Path:
+    """Return the folder, real or inside a zip, that holds FER2013Train.
 
     Raises:
         DataMissing: no such folder.
@@ -139,10 +135,14 @@ def locate(root: str | Path | zipfile.Path) -> Path | zipfile.Path:
     if isinstance(root, zipfile.Path):
         return root
     root = Path(root)
-    archive = root if root.suffix == ".zip" and root.is_file() else root / "ferplus.zip"
     places: list[Path | zipfile.Path] = [root, root / "ferplus"]
+    archive = root if root.suffix == ".zip" else root / "ferplus.zip"
     if archive.is_file():
-        places += _inside_zip(archive)
+        try:
+            opened = zipfile.ZipFile(archive)
+        except zipfile.BadZipFile as error:
+            raise DataInvalid(f"{archive} is not a complete zip file ({error}). Copy it again.") from error
+        places += [zipfile.Path(opened), zipfile.Path(opened, "ferplus/")]
     for place in places:
         if place.joinpath(FOLDERS["train"], "label.csv").is_file():
             return place
@@ -150,14 +150,6 @@ def locate(root: str | Path | zipfile.Path) -> Path | zipfile.Path:
         f"No FER+ found in {root}: expected {FOLDERS['train']}/label.csv there, in {root / 'ferplus'}, "
         f"or in ferplus.zip. dataset/README.md says how to get it."
     )
-
-
-def _inside_zip(path: Path) -> list[zipfile.Path]:
-    try:
-        archive = zipfile.ZipFile(path)
-    except zipfile.BadZipFile as error:
-        raise DataInvalid(f"{path} is not a complete zip file ({error}). Copy it again.") from error
-    return [zipfile.Path(archive), zipfile.Path(archive, "ferplus/")]
 
 
 def _read_votes(folder: Path | zipfile.Path) -> tuple[list[str], np.ndarray]:
@@ -190,10 +182,8 @@ def _decode(folder: Path | zipfile.Path, name: str) -> np.ndarray:
         image = np.asarray(Image.open(io.BytesIO(file.read_bytes())).convert("L"))
     except (FileNotFoundError, KeyError) as error:
         raise DataMissing(f"{file} is listed in label.csv but missing. Copy FER+ again.") from error
-    except UnidentifiedImageError as error:  # its text is an address in memory
-        raise DataInvalid(f"{file} is no image, or damaged. Copy FER+ again.") from error
     except (OSError, SyntaxError, ValueError, zipfile.BadZipFile, zlib.error) as error:  # Pillow's, and zip's
-        raise DataInvalid(f"{file} cannot be read ({error}). Copy FER+ again.") from error
+        raise DataInvalid(f"{file} is no image, or damaged. Copy FER+ again.") from error
     if image.shape != (SIDE, SIDE):
         raise DataInvalid(f"{file} measures {image.shape[::-1]}; expected {SIDE}x{SIDE} pixels.")
     return image

@@ -14,8 +14,7 @@ from fer.datasets.face_dataset import FaceDataset
 from fer.datasets.ferplus import FERPlus
 from fer.datasets.folders import is_synthetic, pack_splits
 from fer.datasets.packed.dataset import Packed, read_manifest
-from fer.datasets.split_names import own_name
-from fer.datasets.splits import Subset, hold_out, representative
+from fer.datasets.splits import Subset, hold_out, own_name, representative
 from fer.datasets.synthetic.dataset import SyntheticFaces
 from fer.errors import DataInvalid, DataMissing
 
@@ -41,7 +40,7 @@ _OWN = {
 
 @dataclass(frozen=True)
 class _Found:
-    """A data set in its place: ``open(split, **options)`` opens it without another look."""
+    """A data set in its place, and what opens one of its splits."""
 
     data: str
     place: Path
@@ -55,9 +54,7 @@ def find(root: str | Path = "dataset", split: str = "train", **options: Any) -> 
 
     AffectNet8 stands for every release of AffectNet: see ``fer.datasets.affectnet8.releases``.
     A pack (``fer.datasets.packed``) is opened as the data set that it was made from.
-
-    One printed line names the data set. A copy of AffectNet8 that lacks the
-    split is an error: training and validation data must not come from different sets.
+    One printed line names the data set.
 
     Args:
         root: a folder, or anything that the data sets take as their root.
@@ -66,12 +63,14 @@ def find(root: str | Path = "dataset", split: str = "train", **options: Any) -> 
             ``classes`` of AffectNet8) are used if it is the one found.
 
     Raises:
-        DataMissing, DataInvalid: as the data set found, and for a split that it does not have.
+        DataMissing, DataInvalid: as the data set found, and for a split that it does not have: training and
+            validation data must not come from different sets.
     """
     root = Path(root)
-    looks = (_pack, _existing_sample, _affectnet8, _ferplus)
-    existing = next(filter(None, (look(root) for look in looks)), None)
-    found = existing or _new_sample(root)
+    existing = (
+        _pack(root) or (_sample(root) if is_synthetic(root) else None) or _affectnet8(root) or _ferplus(root)
+    )
+    found = existing or _sample(root)
     dataset = _open(found, split, {k: v for k, v in options.items() if _OWN.get(k, found.data) == found.data})
     instead = "" if existing else f" (neither AffectNet8 nor FER+ in {root})"
     print(f"Using {found.title}, {dataset.split}: {len(dataset):,} faces from {found.place}{instead}")
@@ -99,10 +98,8 @@ def open_split(data: str, root: str | Path, split: str, **options: Any) -> Opene
         found = _Found(data, root, partial(FERPlus, root), ferplus.SPLITS, _TITLES[data])
     elif pack := _pack(root):
         found = pack
-    elif data == "sample":
-        found = _existing_sample(root) or _new_sample(root)
     else:
-        found = _release(releases.find(root))
+        found = _sample(root) if data == "sample" else _release(releases.find(root))
     if found.data != data:
         raise DataInvalid(f"{root} is a pack of {_TITLES[found.data]}: open it with --data {found.data}.")
     return _open(found, split, options)
@@ -118,9 +115,7 @@ def cut_train(data: str, root: str | Path, **options: Any) -> tuple[Subset, Subs
 
     AffectNet8 and the sample have no third split: a tenth of their train split,
     stratified and seeded, chooses the epoch, the temperature and the prior, and
-    their val split stays untouched for the report.
-
-    Args and Raises: as ``open_split``.
+    their val split stays untouched for the report. Args and errors: as ``open_split``.
     """
     train = open_split(data, root, "train", **options)
     kept, held_out = hold_out(train)
@@ -166,15 +161,8 @@ def _pack(root: Path) -> _Found | None:
     return _Found(data, root, open_, splits, _TITLES[data] if data == "sample" else manifest["title"])
 
 
-def _existing_sample(root: Path) -> _Found | None:
-    return _sample(root) if is_synthetic(root) else None
-
-
-def _new_sample(root: Path) -> _Found:
-    return _sample(root if root.name == "synthetic" else root / "synthetic")
-
-
-def _sample(folder: Path) -> _Found:
+def _sample(root: Path) -> _Found:
+    folder = root if is_synthetic(root) or root.name == "synthetic" else root / "synthetic"
     return _Found("sample", folder, partial(SyntheticFaces, folder), SPLITS["sample"], _TITLES["sample"])
 
 
@@ -184,12 +172,14 @@ def _affectnet8(root: Path) -> _Found | None:
 
 
 def _release(release: releases.Release) -> _Found:
-    return _Found("affectnet8", release.root, partial(AffectNet8, release), release.splits, release.title)
+    return _Found(
+        "affectnet8", release.root, partial(AffectNet8, release.root), release.splits, release.title
+    )
 
 
 def _ferplus(root: Path) -> _Found | None:
     try:
-        place = ferplus.locate(root)
+        ferplus.locate(root)
     except DataMissing:
         return None
-    return _Found("ferplus", root, partial(FERPlus, place), ferplus.SPLITS, _TITLES["ferplus"])
+    return _Found("ferplus", root, partial(FERPlus, root), ferplus.SPLITS, _TITLES["ferplus"])

@@ -46,12 +46,9 @@ def leaks(a: FaceDataset, b: FaceDataset, threshold: int = 6) -> Leaks:
     """Compare the images of two data sets, or of one with itself, by their contents.
 
     Args:
-        a, b: data sets of uint8 images, i.e. opened without ``transform``. When
-            they are the same object, pairs within it are returned, each once.
+        a, b: data sets of uint8 images, i.e. opened without ``transform``. When they are
+            the same object, pairs within it are returned, each once.
         threshold: near copies differ in at most this many of 64 bits; -1 for equal pixels only.
-
-    Raises:
-        DataInvalid: images that are not uint8.
     """
     within = a is b
     digests_a, hashes_a = _hashes(a)

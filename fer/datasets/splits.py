@@ -1,4 +1,4 @@
-"""Cut a data set into parts that stay the same: by class, by seed, by the name of each sample.
+"""What splits are called, and how to cut a data set into parts that stay the same: by class, by seed, by key.
 
     train, valid, test = (Subset(ds, part) for part in split_indices(ds))
     print(leaks(train, test))  # fer.datasets.leaks
@@ -9,23 +9,44 @@ move to the training part because of it.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import cast
 
 import numpy as np
 from torch.utils import data
 
 from fer.datasets.face_dataset import FaceDataset
-from fer.datasets.split_names import canonical
 from fer.errors import DataInvalid
+
+NAMES = {
+    "train": ("train", "training", "train_set"),
+    "val": ("val", "valid", "validation", "val_set", "validation_set"),
+    "test": ("test", "testing"),
+}
+"""Each split, and the names that mean it, in lower case."""
+
+
+def canonical(name: str) -> str:
+    """Return ``"train"``, ``"val"`` or ``"test"`` for any of their names, in any case; another name as it is."""
+    return next((split for split, names in NAMES.items() if name.lower() in names), name)
+
+
+def own_name(split: str, own: Iterable[str]) -> str | None:
+    """Return which of a data set's own names means ``split`` (FER+ has ``"valid"``), or None."""
+    return next((name for name in own if canonical(name) == canonical(split)), None)
+
+
+def of_folder(name: str) -> str:
+    """Return the one split that a folder or tar of this name holds: under an unknown name train, or val.
+
+    The same faces must never answer as both.
+    """
+    split = canonical(name)
+    return split if split in NAMES else "val" if "val" in name.lower() else "train"
 
 
 def requested(split: str, classes: int, limit: int | None) -> str:
-    """Check the arguments of AffectNet's loaders; return the canonical name of the split.
-
-    Raises:
-        DataInvalid: other classes than 7 or 8, or a limit below 1.
-    """
+    """Check the arguments of AffectNet's loaders; return the canonical name of the split."""
     if classes not in (7, 8):
         raise DataInvalid(f"classes={classes!r}; expected 8, or 7 to leave out contempt.")
     check_limit(limit)
@@ -40,11 +61,6 @@ def check_limit(limit: int | None) -> None:
 
 class Subset(data.Subset):
     """The samples of a data set at ``indices``, with their labels and keys; items are those of the data set.
-
-    Attributes:
-        labels: int64 (n,).
-        keys: n names.
-        name, split: the data set's.
 
     Raises:
         DataInvalid: a mask, or other indices that are no integers.
@@ -74,11 +90,6 @@ def split_indices(
     Each class is cut by itself, so each part has its fraction of every class,
     give or take one sample. The default is the protocol of the student project.
 
-    Args:
-        samples: of them, ``labels`` and ``keys`` are used.
-        fractions: of each part; together 1.
-        seed: another one gives other parts.
-
     Returns:
         For each fraction the indices of its samples, int64, ascending.
 
@@ -104,9 +115,6 @@ def hold_out(samples: FaceDataset, fraction: float = 0.1, seed: int = 0) -> tupl
 
     As ``split_indices`` does, but one sample is held out of each class that has two
     or more: a tenth of four faces would be none.
-
-    Returns:
-        Indices of the two parts, int64, ascending.
     """
     kept, held_out = split_indices(samples, (1 - fraction, fraction), seed)
     classes = _shuffled_classes(samples.labels, samples.keys, seed)

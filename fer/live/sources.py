@@ -18,8 +18,9 @@ import cv2
 import numpy as np
 
 from fer.errors import DataInvalid, DataMissing, DeviceError
+from fer.files import PHOTOS, UNREADABLE_PHOTOS
 from fer.live.environment import CAMERA_ADVICE, advice
-from fer.photos.reading import PHOTOS, UNREADABLE_PHOTOS, read_image, read_video
+from fer.photos.reading import read_image, read_video
 
 Frames = Generator[tuple[np.ndarray, float | None], None, None]
 Rectangle = tuple[int, int, int, int]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fer.errors import DataMissing
-from fer.photos.reading import PHOTOS, UNREADABLE_PHOTOS, VIDEOS
+from fer.files import PHOTOS, UNREADABLE_PHOTOS, VIDEOS
 
 KNOWN = PHOTOS | UNREADABLE_PHOTOS | VIDEOS
 

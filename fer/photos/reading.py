@@ -11,13 +11,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from fer.errors import DataInvalid
-
-UNREADABLE_PHOTOS = {".heic", ".heif", ".jxl", ".cr2", ".cr3", ".nef", ".arw", ".dng", ".raf", ".orf", ".rw2"}
-"""Endings of photos that Pillow does not read: reported as such, not passed over."""
-PHOTOS = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".webp", ".tif", ".tiff", ".gif"}
-PHOTOS |= {".jp2", ".avif", ".ppm", ".pgm", ".pbm"}
-VIDEOS = {".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp", ".mts"}
-VIDEOS |= {".m2ts", ".ogv"}
+from fer.files import UNREADABLE_PHOTOS
 
 UNTIMED = {"avi", "h264", "hevc", "m4v", "mpegvideo"}
 """FFmpeg's names of the formats whose frames have no times of their own, only a rate."""

@@ -106,21 +106,12 @@ def test_a_copy_without_splits_is_all_train(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("names", "words"),
-    [
-        ([str(i) for i in range(1, 8)], "none of neutral.*not clear.*RAF-DB"),
-        ([str(i) for i in range(7)], "none of contempt.*not clear.*FER2013"),
-        (
-            ("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise"),
-            r"train holds class folders \(angry, disgust, .*, surprise\), but none of contempt.*empty.*classes=7",
-        ),
-        (("angry", "bored", "fear", "happy", "neutral"), "none of sadness, surprise, disgust, contempt"),
-        (("a", "b", "happy", "sad"), "Looked for"),
-    ],
+    "names", [[str(i) for i in range(1, 8)], [str(i) for i in range(7)], ("angry", "sad")]
 )
-def test_fewer_classes_are_another_data_set(tmp_path, names, words):
+def test_fewer_classes_are_another_data_set(tmp_path, names):
+    """Numbers from 1 to 7 are RAF-DB, and 0 to 6 FER2013, in other orders."""
     write_folders(tmp_path, names, per_class=1)
-    with pytest.raises(DataMissing, match=f"train split was not found.*{words}"):
+    with pytest.raises(DataMissing, match=r"train split was not found.*must be all eight"):
         open_split("affectnet8", tmp_path, "train")
 
 
@@ -131,24 +122,21 @@ def test_an_empty_folder_says_that_a_class_has_no_faces(tmp_path):
     assert sorted(AffectNet8(tmp_path, classes=7).labels) == [*range(7)]
 
 
-def test_what_is_no_class_and_no_image_is_reported(tmp_path, capsys):
+def test_what_is_no_class_is_reported(tmp_path, capsys):
     write_folders(tmp_path, EMOTIONS, per_class=1)
     write_image(tmp_path / "train/bored/1.png", 0)
-    (tmp_path / "train/fear/notes.txt").write_text("?")
-    (tmp_path / "train/fear/Thumbs.db").write_text("")
-    (tmp_path / "train/fear/._face0.png").write_text("")
+    for name in ("notes.txt", "Thumbs.db", "._face0.png"):
+        (tmp_path / "train/fear" / name).write_text("?")
     for name, n in {"none": 2, "Non-Face": 1}.items():
         for k in range(n):
             write_image(tmp_path / f"train/{name}/{k}.jpg", 0)
-    with pytest.raises(DataInvalid, match=r"1 folder that names no class, 1 file that is no image"):
+    with pytest.raises(DataInvalid, match="1 folder of photos that names no class"):
         open_split("affectnet8", tmp_path, "train")
     for _ in range(2):  # from the folders, then from the index
         faces = AffectNet8(tmp_path, on_error="skip")
         printed = capsys.readouterr().out
-        assert len(faces) == 8 and faces.excluded == {"none": 2, "non-face": 1}
-        assert (
-            "left out 3 faces, no emotions: 2 none, 1 non-face" in printed and "left out 2 faces" in printed
-        )
+        assert len(faces) == 8
+        assert "left out 3 faces that show no emotion" in printed and "left out 1 faces" in printed
 
 
 @pytest.mark.parametrize(
@@ -217,9 +205,6 @@ def test_other_sets_beside_class_folders_are_not_taken_for_classes(tmp_path, cap
     write_tree(root / "synthetic", per_class=1)
     (root / "ferplus").mkdir()
     (root / "notes").mkdir()
-    with pytest.raises(DataInvalid, match="1 folder that names no class"):
-        AffectNet8(root)
-    (root / "notes").rmdir()
     assert len(AffectNet8(root)) == 16
     assert len(pack(AffectNet8(root), root / "packed", 16)) == 16
 
@@ -307,10 +292,7 @@ def test_2017_faces_are_cut_out_of_their_photos(of_2017, capsys):
     assert faces.labels.tolist() == list(range(8)) and labels_fit(faces)
     assert faces[3][0].shape == (3, 224, 224)
     assert faces.keys[3] == "train/2/face3.png"
-    assert faces.excluded == {"none": 1, "uncertain": 1, "non-face": 1}
-    assert (
-        "AffectNet of 2017 train: left out 3 faces, no emotions: 1 none, 1 uncertain, 1 non-face" in printed
-    )
+    assert "AffectNet of 2017 train: left out 3 faces that show no emotion" in printed
     note = faces.annotations(3)
     assert (note.expression, note.valence, note.arousal) == (3, 0.5, -0.25)
     assert note.landmarks.shape == (68, 2)
@@ -341,7 +323,6 @@ def test_2017_without_a_score_or_landmarks(of_2017):
 def test_2017_faults_are_counted_by_kind(of_2017, capsys):
     rows = [
         row("1/face0.png", 0),
-        row("1/face0.png", 1),
         row("1/gone.png", 1),
         row("1/face2.png", "2", box=("NULL",) * 4),
         row("1/face4.png", "happy"),
@@ -352,17 +333,15 @@ def test_2017_faults_are_counted_by_kind(of_2017, capsys):
     with pytest.raises(DataInvalid) as caught:
         open_split("affectnet8", of_2017, "train")
     for words in (
-        "1 image listed twice",
         "1 annotation without its image",
         "1 row without a face box",
-        "2 label outside 0-7",
-        "1 row without all columns",
-        "found 'happy'",
+        "3 label outside 0-7",
+        "found happy",
     ):
         assert words in str(caught.value)
     faces = AffectNet8(of_2017, on_error="skip")
-    assert len(faces) == 1 and len(faces.problems) == 6
-    assert "left out 6 faces" in capsys.readouterr().out
+    assert len(faces) == 1 and len(faces.problems) == 5
+    assert "left out 5 faces" in capsys.readouterr().out
 
 
 def test_2017_boxes_at_the_border_and_outside(of_2017):
@@ -377,7 +356,7 @@ def test_2017_boxes_at_the_border_and_outside(of_2017):
     with pytest.raises(DataInvalid, match=r"face4\.png.*500.*outside the photo of 100x80.*verify\(\)"):
         faces[1]
     assert [problem.file for problem in faces.verify()] == ["1/face4.png"]
-    assert AffectNet8(of_2017, "val", on_error="skip").ids.tolist() == ["1/face2.png"]
+    assert AffectNet8(of_2017, "val", on_error="skip").keys == ["val/1/face2.png"]
 
 
 def test_2017_is_indexed_anew_when_table_or_photos_change(of_2017):
@@ -412,12 +391,9 @@ def test_2017_boxes_that_no_photo_has_are_none(of_2017, number):
     assert len(open_split("affectnet8", of_2017, "train", on_error="skip")) == whole - 1
 
 
-@pytest.mark.parametrize(
-    "change", [lambda text: text.encode("utf-16"), lambda text: text.replace("\n", "\r").encode()]
-)
-def test_2017_tables_in_other_forms_are_no_tables(of_2017, change):
+def test_2017_tables_in_other_encodings_are_no_tables(of_2017):
     table = of_2017 / "training.csv"
-    table.write_bytes(change(table.read_text()))
+    table.write_text(table.read_text(), "utf-16")
     with pytest.raises(DataMissing, match="without its train split"):
         open_split("affectnet8", of_2017, "train")
 
@@ -460,10 +436,9 @@ def plus(tmp_path):
 def test_plus_is_opened_by_its_human_labels(plus, capsys):
     faces = open_split("affectnet8", plus, "train")
     assert faces.name == "affectnet-plus" and labels_fit(faces)
-    assert faces.ids.tolist() == [10 * label for label in range(8)]
+    assert faces.keys == [f"train/{10 * label}" for label in range(8)]
     assert faces.labels.tolist() == list(range(8))
-    assert faces.excluded == {"none": 2, "non-face": 1}
-    assert "AffectNet+ train: left out 3 faces, no emotions: 2 none, 1 non-face" in capsys.readouterr().out
+    assert "AffectNet+ train: left out 3 faces that show no emotion" in capsys.readouterr().out
     note = faces.annotations(2)
     assert (note.expression, note.valence, note.arousal) == (2, 0.25, -0.5)
     assert note.landmarks.shape == (68, 2) and note.landmarks[1].tolist() == [2, 3]

@@ -151,7 +151,7 @@ def test_a_listed_image_that_is_missing(root):
 def test_a_damaged_image(root, keep):
     file = root / "FER2013Test" / "fer2.png"
     file.write_bytes(file.read_bytes()[:keep])
-    with pytest.raises(DataInvalid, match=r"fer2\.png (cannot be read|is no image)") as caught:
+    with pytest.raises(DataInvalid, match=r"fer2\.png is no image") as caught:
         FERPlus(root, "test")[0]
     assert "BytesIO" not in str(caught.value)
 
@@ -212,7 +212,7 @@ def test_a_damaged_image_inside_the_zip(root):
     place = data.index(b"FER2013Test/fer1.png") + len(b"FER2013Test/fer1.png")
     data[place + 10 : place + len(image)] = bytes(len(image) - 10)
     path.write_bytes(data)
-    with pytest.raises(DataInvalid, match=r"fer1\.png cannot be read"):
+    with pytest.raises(DataInvalid, match=r"fer1\.png is no image"):
         FERPlus(path, "test")[0]
 
 

@@ -100,7 +100,7 @@ def test_images_of_another_size_are_resized_to_that_of_the_others(tmp_path, othe
     write_faces(tmp_path, 3)
     cv2.imwrite(str(tmp_path / f"train_set/images/{other}.jpg"), np.full((30, 20, 3), (9, 60, 200), np.uint8))
     faces = AffectNet8(tmp_path)
-    i = faces.ids.tolist().index(other)
+    i = faces.keys.index(f"train/{other}")
     images, _ = collate(faces.__getitems__([0, 1, 2]))
     assert images.shape == (3, 3, 24, 24)
     assert all(torch.equal(image, faces[k][0]) for k, image in enumerate(images))

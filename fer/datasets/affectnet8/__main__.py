@@ -5,6 +5,7 @@ python -m fer.datasets.affectnet8 verify dataset --split train
 python -m fer.datasets.affectnet8 index dataset
 """
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -25,6 +26,28 @@ class Extract:
     check: bool = False
     """Compare the files that exist with the archive's, byte by byte, and write those anew that differ."""
 
+    def run(self) -> int:
+        """Unpack, then compare the number of files with the published one."""
+        from fer.datasets.affectnet8.index import PUBLISHED
+        from fer.datasets.affectnet8.tarball import extract
+
+        found: Counter[tuple[str, ...]] = Counter()
+        written = kept = 0
+        for member, new in extract(self.tar, self.folder, self.check):
+            written, kept = written + new, kept + (not new)
+            found[tuple(member.name.split("/")[-3:-1])] += 1
+        known = " by name and size (--check compares contents)" if kept and not self.check else ""
+        print(f"{self.tar}: {written:,} files written to {self.folder}, {kept:,} were there already{known}")
+        splits = [split for split in PUBLISHED if any(f"{split}_set" in folder for folder in found)]
+        for split in splits:
+            for kind, files in (("images", 1), ("annotations", 4)):
+                number, expected = found[f"{split}_set", kind], files * sum(PUBLISHED[split])
+                remark = "as published" if number == expected else f"warning: {expected:,} were published"
+                print(f"{split} {kind}: {number:,} ({remark})")
+        if not splits:
+            print("warning: none of them is an image or annotation of train_set/ or val_set/")
+        return 0
+
 
 @dataclass(frozen=True)
 class Verify:
@@ -38,6 +61,19 @@ class Verify:
     split: str = "train"
     """train or val."""
 
+    def run(self) -> int:
+        """List broken images; 1 if there are any."""
+        from fer.datasets.affectnet8.dataset import AffectNet8
+        from fer.datasets.affectnet8.index import BROKEN
+
+        faces = AffectNet8(self.root, self.split, on_error="skip")
+        broken = faces.verify()
+        for problem in broken:
+            print(problem)
+        known = sum(problem.kind == BROKEN for problem in faces.problems)
+        print(f"{faces}: {len(broken):,} broken" + (f", beside {known:,} known before" if known else ""))
+        return 1 if broken or known else 0
+
 
 @dataclass(frozen=True)
 class Count:
@@ -48,70 +84,27 @@ class Count:
     split: str = "train"
     """train or val."""
 
+    def run(self) -> int:
+        """Print found and published counts."""
+        from fer.datasets.affectnet8.dataset import AffectNet8
+        from fer.datasets.affectnet8.index import PUBLISHED
+        from fer.labels import EMOTIONS
+
+        faces = AffectNet8(self.root, self.split, on_error="skip")
+        known = faces.name == "affectnet8"  # of other releases the numbers differ
+        print(f"{'':10}{'found':>9}" + f"{'published':>11}" * known)
+        for k, emotion in enumerate(EMOTIONS):
+            published = f"{PUBLISHED[faces.split][k]:>11,}" if known else ""
+            print(f"{emotion:10}{(faces.labels == k).sum():>9,}{published}")
+        return 0
+
 
 Command = Extract | Verify | Annotated[Count, subcommand("index")]
 
 
-def main(options: Extract | Verify | Count) -> int:
+def main(command: Extract | Verify | Count) -> int:
     """Run one of the commands; return the exit code."""
-    if isinstance(options, Extract):
-        return _extract(options)
-    return _verify(options) if isinstance(options, Verify) else _count(options)
-
-
-def _extract(options: Extract) -> int:
-    """Unpack, then compare the number of files with the published one."""
-    from fer.datasets.affectnet8.index import PUBLISHED
-    from fer.datasets.affectnet8.tarball import extract
-
-    found = {(split, kind): 0 for split in PUBLISHED for kind in ("images", "annotations")}
-    written = kept = 0
-    for member, new in extract(options.tar, options.folder, options.check):
-        written, kept = written + new, kept + (not new)
-        *_, folder, kind, _ = ("", "", *member.name.split("/"))
-        if (place := (folder.removesuffix("_set"), kind)) in found:
-            found[place] += 1
-    known = " by name and size (--check compares contents)" if kept and not options.check else ""
-    print(f"{options.tar}: {written:,} files written to {options.folder}, {kept:,} were there already{known}")
-    for (split, kind), number in found.items():
-        expected = sum(PUBLISHED[split]) * (1 if kind == "images" else 4)
-        remark = "as published" if number == expected else f"warning: {expected:,} were published"
-        if any(found[split, any_kind] for any_kind in ("images", "annotations")):
-            print(f"{split} {kind}: {number:,} ({remark})")
-    if not any(found.values()):
-        print("warning: none of them is an image or annotation of train_set/ or val_set/")
-    return 0
-
-
-def _verify(options: Verify) -> int:
-    """List broken images; 1 if there are any."""
-    from fer.datasets.affectnet8.dataset import AffectNet8
-    from fer.datasets.affectnet8.index import BROKEN
-
-    faces = AffectNet8(options.root, options.split, on_error="skip")
-    broken = faces.verify()
-    for problem in broken:
-        print(problem)
-    known = sum(problem.kind == BROKEN for problem in faces.problems)
-    print(f"{faces}: {len(broken):,} broken" + (f", beside {known:,} known before" if known else ""))
-    return 1 if broken or known else 0
-
-
-def _count(options: Count) -> int:
-    """Print found and published counts."""
-    import numpy as np
-
-    from fer.datasets.affectnet8.dataset import AffectNet8
-    from fer.datasets.affectnet8.index import PUBLISHED
-    from fer.labels import EMOTIONS
-
-    faces = AffectNet8(options.root, options.split, on_error="skip")
-    counts = np.bincount(faces.labels, minlength=len(EMOTIONS))
-    known = faces.name == "affectnet8"  # of other releases the numbers differ
-    print(f"{'':10}{'found':>9}" + f"{'published':>11}" * known)
-    for k, emotion in enumerate(EMOTIONS):
-        print(f"{emotion:10}{counts[k]:>9,}" + (f"{PUBLISHED[faces.split][k]:>11,}" if known else ""))
-    return 0
+    return command.run()
 
 
 if __name__ == "__main__":

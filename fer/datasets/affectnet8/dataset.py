@@ -1,45 +1,37 @@
 """The data set ``AffectNet8``, and the annotations of a face."""
 
-import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from itertools import chain
 from pathlib import Path
-from typing import TypeVar
 
 import cv2
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
-from tqdm.auto import tqdm
 
 from fer.datasets.affectnet8.index import (
     BROKEN,
     NO_IMAGE,
     NO_LABEL,
     PUBLISHED,
-    BrokenMark,
     Index,
     Problem,
     count_by_kind,
-    count_others,
 )
-from fer.datasets.affectnet8.releases import Release, find
-from fer.datasets.affectnet8.source import BrokenImage
+from fer.datasets.affectnet8.releases import find
+from fer.datasets.affectnet8.source import BrokenImage, in_threads
 from fer.datasets.collate import Batch, block, position, resized
 from fer.datasets.splits import representative, requested
 from fer.errors import DataInvalid, DataMissing
+from fer.labels import EMOTIONS
 from fer.threads import for_each
 
 # The stored pixels, without turning them as EXIF may ask: landmarks refer to these.
 _DECODE = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-_SAMPLED = 9  # images from which the size of all follows
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,8 +40,7 @@ class Annotations:
 
     Attributes:
         expression: index into ``EMOTIONS``.
-        valence: unpleasant -1 to pleasant 1; None where absent (also written as -2).
-        arousal: calm -1 to excited 1; None where absent (also written as -2).
+        valence, arousal: unpleasant -1 to pleasant 1, calm -1 to excited 1; None where absent (also written as -2).
         landmarks: float32 (68, 2), x and y in pixels of the image, in the order of iBUG 68; None where absent.
     """
 
@@ -67,20 +58,17 @@ class AffectNet8(Dataset):
     one size, so that they fit into one batch: 224x224 as released; the few of
     another size that a copy may hold are resized. Files pair by id, never by
     place in a listing: ``images/42.jpg`` goes with ``annotations/42_exp.npy``.
-    The same id occurs in both splits, so a face is named by both: ``"train/42"``.
 
     The first opening lists the files and reads the labels into an index file
     beside them, which is made anew when files were added or removed, or watched
     ones changed. Valence and arousal, and what ``verify`` finds, are added to it.
 
     Other releases open the same way (see ``releases``); ``name`` and ``title``
-    tell them apart. Faces with their codes 8 to 10, which are no emotions, are
-    left out, and counted in a printed line.
+    tell them apart. Faces with their codes 8 to 10, which are no emotions, are left out.
 
     Args:
-        root: the folder that holds ``train_set/`` and ``val_set/``, one of these, ``extracted_train_tar/`` or the
-            folder that holds it, a folder with ``images/`` and ``annotations/``, ``train_set.tar``, or the folder
-            that holds it; another release; or a ``Release`` that was found.
+        root: a folder with ``images/`` and ``annotations/``, ``train_set.tar``, or a folder that holds one of them as
+            ``dataset/README.md`` shows; or another release.
         split: ``"train"`` or ``"val"`` (``"valid"`` is the same); class folders may have ``"test"``.
         transform: applied to the image, e.g. ``Preprocess()``.
         limit: keep up to ``limit`` faces: one of each class first, then in proportion to the classes, chosen by a
@@ -93,10 +81,8 @@ class AffectNet8(Dataset):
     Attributes:
         labels: int64 (N,), known without opening an image.
         valence, arousal: float32 (N,), -1 to 1; NaN where absent. Read when first used.
-        ids: int64 (N,), the numbers in the file names; text where they are no plain numbers, or a file has a folder.
-        keys: N names such as ``"train/42"``, unique over both splits.
+        keys: N names such as ``"train/42"``: the same id occurs in both splits.
         problems: what was wrong with the faces that were left out.
-        excluded: the number of further faces left out, by the label that is no emotion.
 
     Raises:
         DataMissing: there is no such split under ``root``, or faces lack their label or image.
@@ -106,7 +92,7 @@ class AffectNet8(Dataset):
 
     def __init__(
         self,
-        root: str | Path | Release,
+        root: str | Path,
         split: str = "train",
         transform: Callable[[Tensor], Tensor] | None = None,
         limit: int | None = None,
@@ -115,30 +101,25 @@ class AffectNet8(Dataset):
     ) -> None:
         if on_error not in ("raise", "skip"):
             raise DataInvalid(f"on_error={on_error!r}; expected 'raise' or 'skip'.")
-        release = root if isinstance(root, Release) else find(root)
-        self._source = release.source(requested(split, classes, limit))
+        self._source = find(root).source(requested(split, classes, limit))
         self.name, self.title, self.split = self._source.name, self._source.title, self._source.split
         self.transform, self._on_error = transform, on_error
         index, seconds = self._source.open_index()
         if seconds and type(self) is AffectNet8:  # not the sample in the same layout
             published = f" of {sum(PUBLISHED[self.split]):,}" if self.name == "affectnet8" else ""
             print(f"{self.title} {self.split}: {len(index):,}{published} faces indexed in {seconds:.1f} s")
-        self.excluded = count_others(index.labels)
-        if self.excluded:
-            kinds = ", ".join(f"{n:,} {name}" for name, n in self.excluded.items())
-            total = sum(self.excluded.values())
-            print(f"{self.title} {self.split}: left out {total:,} faces, no emotions: {kinds}")
+        if others := int((index.labels >= len(EMOTIONS)).sum()):
+            print(
+                f"{self.title} {self.split}: left out {others:,} faces that show no emotion (codes 8 to 10)"
+            )
 
-        marks = index.broken.items()
-        broken = {id_: mark.reason for id_, mark in marks if mark.stamp == self._source.image_stamp(id_)}
-        self.problems = [*index.problems, *self._broken_images(broken)]
+        # An image that has changed since is forgiven.
+        marks = {id_: mark for id_, mark in index.broken.items() if mark[1] == self._source.image_stamp(id_)}
+        self.problems = [*index.problems, *self._broken(marks)]
         if self.problems:
             self._report(len(index))
-        kept = index.labels < classes
-        if broken:
-            kept &= ~np.isin(index.ids.astype(np.str_), list(broken))
-        self._index = index if kept.all() else index.take(kept)
-        if limit is not None and limit < len(self._index):
+        self._index = index.take((index.labels < classes) & ~np.isin(index.ids, np.array([*marks], np.str_)))
+        if limit is not None:
             self._index = self._index.take(representative(self._index.labels, self.keys, limit))
             del self.keys  # of the larger set
         if not len(self._index):
@@ -146,12 +127,7 @@ class AffectNet8(Dataset):
                 f"{self._source.path} has no usable face: {count_by_kind(self.problems) or 'it is empty'}. "
                 "dataset/README.md shows what is expected."
             )
-
-        self.ids = self._index.ids
-
-    @cached_property
-    def labels(self) -> np.ndarray:  # noqa: D102
-        return self._index.labels.astype(np.int64)
+        self.labels = self._index.labels.astype(np.int64)
 
     @cached_property
     def keys(self) -> list[str]:  # noqa: D102
@@ -175,12 +151,17 @@ class AffectNet8(Dataset):
         stored = self._index.valence_arousal
         if len(stored) and not np.isinf(stored).any():
             return stored
+        values = np.full((len(self), 2), np.nan, np.float32)
         faults: list[str] = []
 
-        def read(rows: range) -> list[tuple[float, float]]:
-            return [(self._known(i, "val", faults), self._known(i, "aro", faults)) for i in rows]
+        def read(i: int) -> None:
+            for column, kind in enumerate(("val", "aro")):
+                try:
+                    values[i, column] = self._number(i, kind)
+                except DataInvalid as error:
+                    faults.append(str(error))
 
-        values = np.array([*chain(*self._in_threads(read, "reading valence, arousal", 8))], np.float32)
+        in_threads(read, len(self), "reading valence, arousal")
         if faults and self._on_error != "skip":
             raise DataInvalid(
                 f"{len(faults):,} values of valence or arousal cannot be read, the first one: {min(faults)} "
@@ -189,27 +170,8 @@ class AffectNet8(Dataset):
         if faults:
             print(f"{self.title} {self.split}: {len(faults):,} values of valence or arousal cannot be read")
         else:
-            add = partial(_with_valence_arousal, part=self._index, values=values)
-            self._source.amend_index(add, "valence and arousal are read at every start")
+            self._source.amend_index(partial(_with_valence_arousal, part=self._index, values=values))
         return values
-
-    def _known(self, i: int, kind: str, faults: list[str]) -> float:
-        """Return one value, NaN where it is absent; where it cannot be read, add the reason to ``faults``."""
-        try:
-            value = self.annotation(i, kind)
-        except DataInvalid as error:
-            faults.append(str(error))
-            return np.nan
-        return np.nan if value is None else value
-
-    def _in_threads(self, work: Callable[[range], T], label: str, workers: int | None) -> Iterator[T]:
-        """Yield what ``work`` returns for each part of the faces, in order, with a progress bar."""
-        parts = [range(start, min(start + 256, len(self))) for start in range(0, len(self), 256)]
-        bar = tqdm(total=len(self), desc=label, unit="face", delay=1, leave=False, disable=None)
-        with ThreadPoolExecutor(workers or os.cpu_count()) as pool, bar:
-            for part, result in zip(parts, pool.map(work, parts), strict=True):
-                yield result
-                bar.update(len(part))
 
     def __len__(self) -> int:
         return len(self._index)
@@ -219,7 +181,7 @@ class AffectNet8(Dataset):
         image = resized(self.image(i), self._size)
         if self.transform is not None:
             image = self.transform(image)
-        return image, int(self._index.labels[i])
+        return image, int(self.labels[i])
 
     def __getitems__(self, rows: Sequence[int]) -> list[tuple[Tensor, int]]:
         """Return ``[self[i] for i in rows]``, decoded in threads into the memory of the batch."""
@@ -241,11 +203,10 @@ class AffectNet8(Dataset):
     @cached_property
     def _size(self) -> tuple[int, int]:
         """The most frequent height and width among a few images, spread over the set."""
-        sizes: Counter[tuple[int, int]] = Counter()
-        for i in np.linspace(0, len(self) - 1, min(len(self), _SAMPLED)).astype(int):
-            with suppress(BrokenImage, DataMissing):  # an item that is read raises the error
-                height, width = self._face(i).shape[:2]
-                sizes[height, width] += 1
+        sizes: Counter = Counter()
+        for i in np.linspace(0, len(self) - 1, min(len(self), 9)).astype(int):
+            with suppress(DataInvalid, DataMissing):  # an item that is read raises the error
+                sizes[self._pixels(i).shape[:2]] += 1
         if not sizes:
             self._pixels(0)  # raises the error
         return sizes.most_common(1)[0][0]
@@ -261,36 +222,21 @@ class AffectNet8(Dataset):
         """
         return _planes(self._pixels(i))
 
-    def jpeg(self, i: int) -> bytes:
-        """Return an image's file as it is stored.
-
-        Raises:
-            DataInvalid: it cannot be read.
-        """
-        with self._named(i):
-            return self._source.image(self._index, i)
-
     def _pixels(self, i: int) -> np.ndarray:
-        with self._named(i):
+        try:
             return self._face(i)
+        except BrokenImage as error:
+            raise DataInvalid(
+                f"{self._source.where(self._source.image_file(self._index.ids[i]))} is broken: {error}. "
+                'verify() lists all broken images; opened again with on_error="skip" (--on-error skip), the set '
+                "leaves them out."
+            ) from error
 
     def _face(self, i: int) -> np.ndarray:
         data = self._source.image(self._index, i)
         if (pixels := decode(data)) is None:
             raise BrokenImage(f"{len(data):,} bytes, not a complete image" if data else "an empty file")
         return self._source.face(pixels, self._index, i)
-
-    @contextmanager
-    def _named(self, i: int) -> Iterator[None]:
-        """Add to an error with an image which one it is, and the way out."""
-        try:
-            yield
-        except BrokenImage as error:
-            raise DataInvalid(
-                f"{self._source.where(self._source.image_file(self.ids[i]))} is broken: {error}. "
-                'verify() lists all broken images; opened again with on_error="skip" (--on-error skip), the set '
-                "leaves them out."
-            ) from error
 
     def annotations(self, i: int) -> Annotations:
         """Return all annotations of a face; valence, arousal and landmarks are read now.
@@ -300,14 +246,13 @@ class AffectNet8(Dataset):
         """
         landmarks = self._values(i, "lnd", 136)
         return Annotations(
-            expression=int(self._index.labels[i]),
-            valence=self.annotation(i, "val"),
-            arousal=self.annotation(i, "aro"),
+            expression=int(self.labels[i]),
+            valence=self._number(i, "val"),
+            arousal=self._number(i, "aro"),
             landmarks=None if landmarks is None else landmarks.astype(np.float32).reshape(68, 2),
         )
 
-    def annotation(self, i: int, kind: str) -> float | None:
-        """Return valence (``"val"``) or arousal (``"aro"``), read now; None where absent or beyond -1 to 1."""
+    def _number(self, i: int, kind: str) -> float | None:
         values = self._values(i, kind, 1)
         # The release of 2017 writes -2 for an absent value.
         return float(values[0]) if values is not None and abs(values[0]) <= 1 else None
@@ -318,55 +263,46 @@ class AffectNet8(Dataset):
             if values is not None and values.size != expected:
                 raise ValueError(f"{values.size} values, expected {expected}")
         except ValueError as error:
-            path = self._source.where(self._source.annotation_file(self.ids[i], kind))
+            path = self._source.where(self._source.annotation_file(self._index.ids[i], kind))
             raise DataInvalid(
                 f"{path} cannot be read: {error}. Restore it from the archive; without the file the value is None."
             ) from error
         return values
 
-    def verify(self, workers: int | None = None) -> list[Problem]:
+    def verify(self) -> list[Problem]:
         """Decode every image, in threads, with a progress bar; return those without a face that can be used.
 
-        They are noted in the index, so that the set, opened again, counts them
-        among its problems and ``on_error="skip"`` leaves them out. An image
-        that is replaced is taken back by itself.
+        They are noted in the index: opened again, the set counts them among its problems, until the file is replaced.
         """
-        reasons: dict[str, str] = {}
-        for found in self._in_threads(self._reasons, f"verifying {self.split}", workers):
-            reasons.update(found)
-        if reasons:
-            marks = {id_: BrokenMark(why, self._source.image_stamp(id_)) for id_, why in reasons.items()}
-            self._source.amend_index(
-                lambda index: replace(index, broken={**index.broken, **marks}),
-                "broken images are not remembered",
-            )
-        return self._broken_images(reasons)
+        reasons: dict[int, str] = {}
 
-    def _broken_images(self, reasons: Mapping[str, str]) -> list[Problem]:
-        return [Problem(BROKEN, self._source.image_file(id_), reason) for id_, reason in reasons.items()]
-
-    def _reasons(self, part: range) -> dict[str, str]:
-        """Return why images are broken, by id, for those that are."""
-        reasons = {}
-        for i in part:
+        def read(i: int) -> None:
             try:
                 self._face(i)
             except BrokenImage as error:
-                reasons[str(self.ids[i])] = str(error)
-        return reasons
+                reasons[i] = str(error)
+
+        in_threads(read, len(self), f"verifying {self.split}")
+        ids = {i: str(self._index.ids[i]) for i in sorted(reasons)}
+        marks = {id_: (reasons[i], self._source.image_stamp(id_)) for i, id_ in ids.items()}
+        if marks:
+            self._source.amend_index(lambda index: replace(index, broken={**index.broken, **marks}))
+        return self._broken(marks)
+
+    def _broken(self, marks: Mapping[str, tuple]) -> list[Problem]:
+        return [Problem(BROKEN, self._source.image_file(id_), reason) for id_, (reason, _) in marks.items()]
 
     def _report(self, usable: int) -> None:
         """Raise, or print how many faces are left out."""
-        counts = count_by_kind(self.problems)
+        n, counts = len(self.problems), count_by_kind(self.problems)
         if self._on_error == "skip":
-            print(f"{self.title} {self.split}: left out {len(self.problems):,} faces: {counts}")
+            print(f"{self.title} {self.split}: left out {n:,} faces: {counts}")
             return
-        first = "\n".join(f"  {problem}" for problem in self.problems[:5])
-        more = f"\n  and {len(self.problems) - 5:,} more" if len(self.problems) > 5 else ""
+        first = "".join(f"  {problem}\n" for problem in self.problems[:5])
+        more = f"  and {n - 5:,} more\n" if n > 5 else ""
         missing = {problem.kind for problem in self.problems} <= {NO_IMAGE, NO_LABEL}
         raise (DataMissing if missing else DataInvalid)(
-            f"{self._source.path}: {len(self.problems):,} faces cannot be used, beside {usable:,} that can: "
-            f"{counts}.\n{first}{more}\n"
+            f"{self._source.path}: {n:,} faces cannot be used, beside {usable:,} that can: {counts}.\n{first}{more}"
             'Restore the files (dataset/README.md), or leave these faces out with on_error="skip" '
             "(of fer.train, fer.evaluate and fer.datasets.packed: --on-error skip)."
         )
@@ -376,17 +312,15 @@ def _with_valence_arousal(index: Index, part: Index, values: np.ndarray) -> Inde
     """Return ``index`` with the values of those of its faces that ``part`` has."""
     if index.stamp != part.stamp:  # other files by now
         return index
-    both = np.full((len(index), 2), np.inf, np.float32)
-    if len(index.valence_arousal):
-        both[:] = index.valence_arousal
+    unread = np.full((len(index), 2), np.inf, np.float32)
+    both = index.valence_arousal if len(index.valence_arousal) else unread
     both[np.isin(index.ids, part.ids)] = values
     return replace(index, valence_arousal=both)
 
 
 def _planes(pixels: np.ndarray) -> Tensor:
     """Return BGR uint8 (H, W, 3) as RGB (3, H, W)."""
-    # One copy turns BGR, interleaved, into RGB, plane after plane: a batch is then stacked three
-    # times faster than from permuted views.
+    # One copy, plane after plane: a batch is then stacked three times faster than from permuted views.
     planes = np.empty((3, *pixels.shape[:2]), np.uint8)
     cv2.split(pixels, [*planes[::-1]])
     return torch.from_numpy(planes)

@@ -7,8 +7,9 @@ in one file beside the images, to which valence, arousal and broken images are a
 import hashlib
 import io
 import json
+import math
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -21,7 +22,7 @@ from fer.errors import DataInvalid
 from fer.files import replacing
 from fer.labels import EMOTIONS
 
-FORMAT = 3
+FORMAT = 4
 PUBLISHED = {
     "train": (74874, 134415, 25459, 14090, 6378, 3803, 24882, 3750),
     "val": (500, 500, 500, 500, 500, 500, 500, 499),
@@ -32,7 +33,6 @@ OTHERS = ("none", "uncertain", "non-face")
 """The codes 8 to 10 of the releases with eleven codes: not emotions."""
 
 ANNOTATIONS = ("exp", "val", "aro", "lnd")
-COLUMNS = ("image", *ANNOTATIONS)
 
 NO_LABEL = "image without its label file"
 NO_IMAGE = "annotation without its image"
@@ -42,7 +42,7 @@ BROKEN = "broken image"
 
 
 class Problem(NamedTuple):
-    """A face that cannot be used: the kind of fault, what was found, and the file below the split's folder."""
+    """A face that cannot be used: the kind of fault, the file below the split's folder, and what was found."""
 
     kind: str
     file: str = ""
@@ -52,26 +52,19 @@ class Problem(NamedTuple):
         return f"{self.file}: {self.kind}" + f" ({self.detail})" * bool(self.detail)
 
 
-class BrokenMark(NamedTuple):
-    """Why an image is broken, and the stamp of its file then: a file that has changed since is forgiven."""
-
-    reason: str
-    stamp: list[int] | None
-
-
 @dataclass(frozen=True)
 class Index:
     """The faces of one split, ordered by id.
 
     Attributes:
-        ids: int64 (N,); text where a file's name is no plain number.
+        ids: text (N,).
         labels: int8 (N,), indices into ``EMOTIONS``; those after them stand for ``OTHERS``.
-        places: for a tar, int64 (N, 5, 2): where the bytes of each of ``COLUMNS`` start (-1: absent), and how many
-            they are; for a table, int64 (N, 1, 2): the same of the row.
-        boxes: for a table, int32 (N, 4): left, top, width and height of the face in its photo.
+        places: of a tar, int64 (N, 5, 2): where the bytes of the image and of each of ``ANNOTATIONS`` start (-1:
+            absent), and how many they are; of a table, int64 (N, 1, 2): the same of the row.
+        boxes: of a table, int32 (N, 4): left, top, width and height of the face in its photo.
         valence_arousal: float32 (N, 2); NaN where absent, infinite where not read yet.
         problems: what was found on the faces that are left out.
-        broken: broken images by id.
+        broken: by id, why an image is broken, and the stamp of its file then.
         stamp: values that differ when the files have changed.
     """
 
@@ -81,7 +74,7 @@ class Index:
     boxes: np.ndarray = field(default_factory=lambda: np.empty(0))
     valence_arousal: np.ndarray = field(default_factory=lambda: np.empty(0))
     problems: tuple[Problem, ...] = field(default=(), repr=False)
-    broken: Mapping[str, BrokenMark] = field(default_factory=dict, repr=False)
+    broken: Mapping[str, tuple[str, list[int] | None]] = field(default_factory=dict, repr=False)
     stamp: Mapping[str, object] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
@@ -118,10 +111,7 @@ def read(path: Path) -> Index | None:
     """
     data = memoryview(path.read_bytes())
     if hashlib.sha256(data[32:]).digest() != data[:32]:
-        raise DataInvalid(
-            f"{path} is damaged: its check sum is not that of its contents. "
-            "Delete it; it is built anew at the next start (some seconds for the full set)."
-        )
+        raise DataInvalid(f"{path} is damaged: its check sum is wrong. Delete it; it is built anew.")
     with np.load(io.BytesIO(data[32:]), allow_pickle=False) as arrays:
         about = json.loads(arrays["about"].tobytes())
         if about["format"] != FORMAT or about["emotions"] != list(EMOTIONS):
@@ -130,69 +120,60 @@ def read(path: Path) -> Index | None:
     return Index(
         **stored,
         problems=tuple(Problem(*row) for row in about["problems"]),
-        broken={id_: BrokenMark(*mark) for id_, mark in about["broken"].items()},
+        broken={id_: tuple(mark) for id_, mark in about["broken"].items()},
         stamp=about["stamp"],
     )
 
 
 @lru_cache(maxsize=4096)  # all faces of a class have the same bytes
 def label(data: bytes) -> int | Problem:
-    """Return the class index that the bytes of an ``_exp.npy`` hold, or what is wrong with them."""
+    """Return the class index that the bytes of an ``_exp.npy`` hold (3, 3.0, ``'3'``), or what is wrong with them."""
     try:
-        value = npy.whole_number(data)
-    except npy.NpyError as error:
+        values = npy.numbers(data).tolist()
+    except ValueError as error:
         return Problem(UNREADABLE, detail=str(error))
-    return value if 0 <= value < len(EMOTIONS) else Problem(OUTSIDE, detail=f"found {value}")
+    if len(values) != 1 or not values[0].is_integer():
+        return Problem(UNREADABLE, detail=f"found {values[:9]}, expected one whole number")
+    return code(int(values[0]), len(EMOTIONS))
 
 
-def code(value: object) -> int | Problem:
-    """Return an expression as the releases with eleven codes write it: 0 to 10, as a number or text."""
+def code(value: object, codes: int = len(EMOTIONS) + len(OTHERS)) -> int | Problem:
+    """Return an expression, a number or text below ``codes``, as an int."""
     try:
         number = float(str(value))
     except ValueError:
-        return Problem(OUTSIDE, detail=f"found {str(value)[:40]!r}")
-    return (
-        int(number)
-        if number in range(len(EMOTIONS) + len(OTHERS))
-        else Problem(OUTSIDE, detail=f"found {value}")
-    )
+        number = -1
+    return int(number) if number in range(codes) else Problem(OUTSIDE, detail=f"found {str(value)[:40]}")
 
 
 def pair(
     images: Set[str],
+    annotated: Set[str],
     labels: Mapping[str, int | Problem],
-    strays: Mapping[str, str],
     label_file: Callable[[str], str],
 ) -> Index:
     """Pair images and labels by id.
 
     Args:
         images: ids that have an image.
+        annotated: ids that have an annotation of any kind.
         labels: what the label file holds, of those that have one.
-        strays: ids that have an annotation of any kind but no image, and the file of one.
         label_file: from an id to the file that should hold its label.
     """
-    problems = {id_: Problem(NO_IMAGE, file) for id_, file in strays.items()}
-    problems |= {id_: Problem(NO_LABEL, f"images/{id_}.jpg") for id_ in images - labels.keys()}
+    problems = {id_: Problem(NO_IMAGE, f"images/{id_}.jpg") for id_ in annotated - images}
     usable: dict[str, int] = {}
-    for id_, found in labels.items():
+    for id_ in images:
+        found = labels.get(id_, Problem(NO_LABEL, f"images/{id_}.jpg"))
         if isinstance(found, Problem):
-            problems[id_] = found._replace(file=label_file(id_))
+            problems[id_] = found if found.file else found._replace(file=label_file(id_))
         else:
             usable[id_] = found
-    plain = _are_plain_numbers(usable)
-    ids = sorted(usable, key=int if plain else _by_number)
+    ids = sorted(usable, key=_by_number)
     return Index(
-        np.array(list(map(int, ids)), np.int64) if plain else np.array(ids, np.str_),
+        np.array(ids, np.str_),
         np.array([usable[id_] for id_ in ids], np.int8),
         problems=tuple(problems[id_] for id_ in sorted(problems, key=_by_number)),
     )
-
-
-def count_others(labels: np.ndarray) -> dict[str, int]:
-    """Return how many faces have each code that is no emotion, by name, without those that have none."""
-    counts = np.bincount(labels, minlength=len(EMOTIONS) + len(OTHERS))[len(EMOTIONS) :]
-    return {name: int(n) for name, n in zip(OTHERS, counts, strict=True) if n}
 
 
 def count_by_kind(problems: Iterable[Problem]) -> str:
@@ -200,14 +181,5 @@ def count_by_kind(problems: Iterable[Problem]) -> str:
     return ", ".join(f"{n:,} {kind}" for kind, n in Counter(p.kind for p in problems).most_common())
 
 
-def _are_plain_numbers(ids: Collection[str]) -> bool:
-    """Whether int64 can hold all these ids and give them back as they were written."""
-    try:
-        numbers = list(map(int, ids))
-    except ValueError:
-        return False
-    return list(map(str, numbers)) == list(ids) and all(0 <= number < 10**18 for number in numbers)
-
-
-def _by_number(id_: str) -> tuple[int, int, str]:
-    return (0, int(id_), id_) if id_.isascii() and id_.isdecimal() else (1, 0, id_)
+def _by_number(id_: str) -> tuple[float, str]:
+    return (int(id_) if id_.isdecimal() else math.inf, id_)

@@ -31,15 +31,12 @@ COLUMNS = (
     *("subDirectory_filePath", "face_x", "face_y", "face_width", "face_height"),
     *("facial_landmarks", "expression", "valence", "arousal"),
 )
-BOX = COLUMNS[1:5]
 
-SHORT_ROW = "row without all columns"
 NO_BOX = "row without a face box"
-TWICE = "image listed twice"
 _KINDS = {"val": "valence", "aro": "arousal", "lnd": "facial_landmarks"}
-_FARTHEST = 100_000
-"""Pixels; a box with larger numbers is none."""
-_ABOVE = ("", "Manually_Annotated", "affectnet", "AffectNet")
+_ABOVE = [
+    f"{above}{inner}" for above in ("", "affectnet/", "AffectNet/") for inner in ("", "Manually_Annotated")
+]
 
 
 class Table(Source):
@@ -61,48 +58,40 @@ class Table(Source):
         """Read the table and list the photos, with a progress bar."""
         folders = subfolders(self.path)
         photos = {f"{folder}/{name}" for folder in folders for name in listing(self.path / folder)}
-        ids: dict[str, None] = {}
-        labels, places, boxes, problems = [], [], [], []
-        for line, start, size, cells in self._rows():
-            row = dict(zip(self.columns, cells, strict=False))
-            label, box = code(row.get("expression")), _box(row)
-            id_ = row.get(COLUMNS[0], "")
-            if len(cells) < len(self.columns):
-                problems.append(Problem(SHORT_ROW, f"line {line}", f"{len(cells)} of {len(self.columns)}"))
-            elif isinstance(label, Problem):
+        faces: dict[str, tuple] = {}
+        problems: list[Problem] = []
+        for start, size, row in self._rows():
+            label, box, id_ = code(row.get("expression")), _box(row), row.get(COLUMNS[0], "")
+            if isinstance(label, Problem):
                 problems.append(label._replace(file=id_))
-            elif id_ in ids:
-                problems.append(Problem(TWICE, id_, f"again in line {line}"))
             elif label < len(EMOTIONS) and id_ not in photos:
                 problems.append(Problem(NO_IMAGE, id_))
             elif label < len(EMOTIONS) and box is None:
                 problems.append(Problem(NO_BOX, id_))
             else:
-                ids[id_] = None
-                labels.append(label)
-                places.append((start, size))
-                boxes.append(box or (0, 0, 0, 0))
+                faces[id_] = label, (start, size), box or (0, 0, 0, 0)
+        labels, places, boxes = zip(*faces.values(), strict=True) if faces else ((), (), ())
         return Index(
-            np.array(list(ids), np.str_),
+            np.array(list(faces), np.str_),
             np.array(labels, np.int8),
             places=np.array(places, np.int64).reshape(-1, 1, 2),
             boxes=np.array(boxes, np.int32).reshape(-1, 4),
             problems=tuple(problems),
         )
 
-    def _rows(self) -> Iterator[tuple[int, int, int, list[str]]]:
-        """Yield line number, first byte, number of bytes and cells of each row."""
+    def _rows(self) -> Iterator[tuple[int, int, dict[str, str]]]:
+        """Yield first byte, number of bytes and cells, by column, of each row."""
         start, total = 0, self.table.stat().st_size
         bar = tqdm(total=total, desc="reading table", unit="B", unit_scale=True, delay=1, leave=False)
         with self.table.open("rb") as file, bar:
-            for number, line in enumerate(file, 1):
+            for line in file:
                 cells = _cells(line)
                 if cells and cells != self.columns:
-                    yield number, start, len(line), cells
+                    yield start, len(line), dict(zip(self.columns, cells, strict=False))
                 start += len(line)
                 bar.update(len(line))
 
-    def annotation_file(self, id_: str | int, kind: str) -> str:
+    def annotation_file(self, id_: str, kind: str) -> str:
         """Return the table."""
         return str(self.table.absolute())
 
@@ -142,8 +131,7 @@ def find(root: Path) -> dict[str, Source]:
     """Return the splits whose table, and ``Manually_Annotated_Images``, is in ``root`` or a folder of the release."""
     bases = [root / above for above in _ABOVE]
     bases += [root.absolute().parent] if root.name == IMAGES else []
-    images = [base / name for base in bases for name in (IMAGES, f"Manually_Annotated/{IMAGES}")]
-    folder = next((path for path in images if path.is_dir()), None)
+    folder = next((base / IMAGES for base in bases if (base / IMAGES).is_dir()), None)
     if folder is None:
         return {}
     places = [base / name for base in bases for name in ("", "Manually_Annotated_file_lists")]
@@ -165,17 +153,13 @@ def _columns(table: Path) -> list[str] | None:
 
 
 def _cells(line: bytes) -> list[str]:
-    text = line.decode("utf-8-sig", "replace").strip("\r\n")
-    try:
-        return next(csv.reader([text]), [])
-    except csv.Error:  # line ends of old Macs, or UTF-16
-        return []
+    return next(csv.reader(line.decode("utf-8-sig", "replace").splitlines()), [])
 
 
 def _box(row: Mapping[str, str]) -> tuple[int, ...] | None:
     """Return left, top, width and height, or None where a row has none."""
     try:
-        box = tuple(round(float(row[name])) for name in BOX)
+        box = tuple(round(float(row[name])) for name in COLUMNS[1:5])
     except (KeyError, ValueError, OverflowError):  # inf
         return None
-    return box if min(box[2:]) > 0 and max(map(abs, box)) < _FARTHEST else None
+    return box if min(box[2:]) > 0 and max(map(abs, box)) < 100_000 else None

@@ -8,7 +8,7 @@ from fer.datasets.affectnet8 import class_folders, release_2017
 from fer.datasets.affectnet8.extracted import Folder, JsonFolder, has_json
 from fer.datasets.affectnet8.source import SPLITS, Source, describe
 from fer.datasets.affectnet8.tarball import Tar
-from fer.datasets.split_names import of_folder
+from fer.datasets.splits import of_folder
 from fer.errors import DataInvalid, DataMissing
 
 _PLUS_FOLDERS = {"train": ("train_set",), "val": ("validation_set", "val_set")}
@@ -80,39 +80,39 @@ def _affectnet8(root: Path) -> dict[str, Source]:
 
 def _places(root: Path, split: str) -> tuple[list[Path], list[Path]]:
     """Return the folders, and the tars, that may hold a split of AffectNet8."""
-    name = root.absolute().name  # of "." too
     sisters = {form for s in SPLITS for form in (f"{s}_set", f"extracted_{s}_tar", f"{s}_set.tar")}
-    # Given one split's folder or tar, the other one is looked for beside it.
-    bases = [root, *([root.absolute().parent] if name in sisters else [])]
-    itself = [root] if of_folder(name) == split else []
     own = f"{split}_set"
+    itself, bases = _around(root, split, sisters)
     folders = [base / form for base in bases for form in (own, f"extracted_{split}_tar/{own}")]
     tars = [path for path in itself if ".tar" in path.name]  # a .tar.gz too: reading it says what to do
     return itself + folders, tars + [base / f"{own}.tar" for base in bases]
 
 
 def _affectnet_plus(root: Path) -> dict[str, Source]:
-    own = root.absolute().name
-    both = {name for names in _PLUS_FOLDERS.values() for name in names}
-    bases = [root / above for above in _ABOVE_PLUS] + ([root.absolute().parent] if own in both else [])
     found: dict[str, Source] = {}
     for split, names in _PLUS_FOLDERS.items():
-        folders = [root] if of_folder(own) == split else []
-        folders += [base / name for base in bases for name in names]
+        itself, (_, *beside) = _around(root, split, {*sum(_PLUS_FOLDERS.values(), ())})
+        bases = [root / above for above in _ABOVE_PLUS] + beside
+        folders = itself + [base / name for base in bases for name in names]
         if folder := next(filter(has_json, folders), None):
             found[split] = JsonFolder(folder, split)
     return found
 
 
+def _around(root: Path, split: str, sisters: set[str]) -> tuple[list[Path], list[Path]]:
+    """Return ``root`` if its name is that of the split, and where to look for the split's folder.
+
+    Given one split's folder or tar, a name in ``sisters``, the other one is looked for beside it.
+    """
+    name, parent = root.absolute().name, root.absolute().parent  # of "." too
+    return [root] if of_folder(name) == split else [], [root, parent] if name in sisters else [root]
+
+
 def _not_found(root: Path, split: str) -> DataMissing:
-    if lacking := class_folders.lacking(root):
-        return DataMissing(f"AffectNet's {split} split was not found at {root}: {lacking}")
     folders, tars = _places(root, split)
     places = ", ".join(str(place) for place in (*(folder / "images" for folder in folders), *tars))
     return DataMissing(
-        f"AffectNet8's {split} split was not found at {root} ({describe(root)}). Looked for {places}; "
-        "for AffectNet+, AffectNet's tables of 2017 and class folders, too. "
-        "A folder or tar of another name is taken for train, or for val where its name says val. "
-        "dataset/README.md says how to get AffectNet8 and where to put it; "
-        '--data sample (fer.datasets.find("dataset") in Python) works without it, on synthetic faces.'
+        f"AffectNet8's {split} split was not found at {root} ({describe(root)}). Looked for {places}, and for other "
+        "releases: class folders must be all eight, an empty one will do. A folder or tar of another name is train, "
+        "or val where its name says val. See dataset/README.md; --data sample works without (in Python find)."
     )

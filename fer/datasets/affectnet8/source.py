@@ -9,10 +9,12 @@ import os
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from tqdm.auto import tqdm
 
 from fer.datasets.affectnet8.index import Index, read, write
 from fer.errors import DataInvalid, DataMissing
@@ -20,7 +22,6 @@ from fer.errors import DataInvalid, DataMissing
 SPLITS = ("train", "val")
 
 _TICK = 20_000_000  # ns; file systems' clocks move in steps of up to 10 ms
-_BINARY = getattr(os, "O_BINARY", 0)  # Windows
 _UNREADABLE = {errno.EACCES, errno.EPERM, errno.EISDIR, errno.EIO, errno.ELOOP}
 """What is wrong with one file; other errors, such as too many open files, concern the next file, too."""
 
@@ -50,13 +51,13 @@ class Source(ABC):
     def times(self) -> dict[str, int]:
         """Return times, in ns, and sizes that change when files are added or removed."""
 
-    def stamp(self, index: Index) -> dict[str, object]:
-        """Return what differs when the files of an index have changed."""
-        return {"times": self.times()}
-
     @abstractmethod
     def scan(self) -> Index:
         """Look at all files, with a progress bar."""
+
+    def watched(self, index: Index) -> list[str]:
+        """Return files, below ``path``, that are looked at when the index is opened."""
+        return []
 
     def open_index(self) -> tuple[Index, float]:
         """Return the index and the seconds it took to build: 0 when it was read from its file.
@@ -64,39 +65,41 @@ class Source(ABC):
         Raises:
             DataInvalid: the file of the index is damaged.
         """
-        stored = self._stored()
-        if stored is not None and stored.stamp == self.stamp(stored):
+        before, stored = self.times(), self._stored()
+        if stored is not None and stored.stamp == self._stamp(before, stored):
             return stored, 0.0
         began = time.perf_counter()
-        before = self.times()  # taken first: a change during the scan makes the index stale
         _settle(before.values())
-        index = self.scan()
-        stamp = {**self.stamp(index), "times": before}
-        index = replace(index, stamp=stamp, broken=stored.broken if stored else {})
-        self._store(index, "the index is rebuilt at every start")
+        index = self.scan()  # a change meanwhile makes the index stale, for the times were taken before
+        broken = stored.broken if stored else {}
+        index = replace(index, stamp=self._stamp(before, index), broken=broken)
+        self._store(index)
         return index, time.perf_counter() - began
 
-    def amend_index(self, change: Callable[[Index], Index], lost: str) -> None:
-        """Add to the index's file what was learned since; where it cannot be written, print ``lost``."""
-        if (stored := self._stored()) is None:
-            print(f"note: {self.index_path} is missing: {lost}.")
-        else:
-            self._store(change(stored), lost)
+    def _stamp(self, times: dict[str, int], index: Index) -> dict[str, object]:
+        return {"times": times, "watched": [stamp(self.where(file)) for file in self.watched(index)]}
+
+    def amend_index(self, change: Callable[[Index], Index]) -> None:
+        """Add to the index's file what was learned since."""
+        if stored := self._stored():
+            self._store(change(stored))
 
     def _stored(self) -> Index | None:
         return read(self.index_path) if self.index_path.is_file() else None
 
-    def _store(self, index: Index, lost: str) -> None:
+    def _store(self, index: Index) -> None:
         try:
             write(self.index_path, index)
         except OSError as error:
-            print(f"note: {self.index_path} cannot be written ({error.strerror}): {lost}.")
+            print(
+                f"note: {self.index_path} cannot be written ({error.strerror}): it is found anew at every start."
+            )
 
-    def image_file(self, id_: str | int) -> str:
+    def image_file(self, id_: str) -> str:
         """Return the name of an image, below ``path``."""
         return self.image_pattern.format(id_)
 
-    def annotation_file(self, id_: str | int, kind: str) -> str:
+    def annotation_file(self, id_: str, kind: str) -> str:
         """Return the name of the file that holds one kind of annotation."""
         return self.annotation_pattern.format(id_, kind)
 
@@ -105,11 +108,8 @@ class Source(ABC):
         return os.path.join(self.path, file)
 
     def image_stamp(self, id_: str) -> list[int] | None:
-        """Return values that change when an image does or can be read again; None where it is gone."""
-        path = os.path.join(self.path, self.image_file(id_))
-        if not os.access(path, os.R_OK):
-            return [] if os.path.lexists(path) else None
-        return size_and_time(path)
+        """Return values that change when an image may have; None where it is gone."""
+        return stamp(self.where(self.image_file(id_)))
 
     def image(self, index: Index, i: int) -> bytes:
         """Return the bytes of one image.
@@ -125,7 +125,7 @@ class Source(ABC):
             if os.path.islink(path):
                 raise BrokenImage(f"a link to {os.readlink(path)}, which is not there") from error
             raise DataMissing(
-                f"{error.filename} was there when the index was made and is gone. "
+                f"{path} was there when the index was made and is gone. "
                 "Open the data set again: a folder that has changed is indexed anew."
             ) from error
         except OSError as error:
@@ -148,6 +148,19 @@ class Source(ABC):
             ValueError: they cannot be read.
         """
         return None
+
+
+def in_threads(work: Callable[[int], None], n: int, label: str) -> None:
+    """Call ``work(0)`` to ``work(n - 1)`` in threads, with a progress bar."""
+
+    def part(start: int) -> None:  # a task for each file would cost more than reading it
+        for i in range(start, min(start + 256, n)):
+            work(i)
+
+    bar = tqdm(total=n, desc=label, unit="face", delay=1, leave=False, disable=None)
+    with ThreadPoolExecutor() as pool, bar:
+        for _ in pool.map(part, range(0, n, 256)):
+            bar.update(256)
 
 
 def describe(folder: Path) -> str:
@@ -175,28 +188,19 @@ def listing(folder: str | Path) -> Iterator[str]:
 
 def subfolders(folder: Path) -> list[str]:
     """Return the names of the folders in a folder, sorted, without hidden ones; none where there is no folder."""
-    if not folder.is_dir():
-        return []
-    with os.scandir(folder) as entries:
-        return sorted(entry.name for entry in entries if entry.name[0] != "." and entry.is_dir())
+    return sorted(path.name for path in folder.glob("[!.]*/"))
 
 
-def size_and_time(path: str | Path) -> list[int] | None:
-    """Return values that change when a file does; None where there is none."""
+def stamp(path: str | Path) -> list[int] | None:
+    """Return size and times of a file, which change when it does or may be read again; None where there is none."""
     try:
         found = os.stat(path)
-    except FileNotFoundError:
+    except OSError:
         return None
-    return [found.st_size, found.st_mtime_ns]
+    return [found.st_size, found.st_mtime_ns, found.st_ctime_ns]
 
 
-def contents(path: str, at_once: int = 1 << 17) -> bytes:
-    """Return a file's bytes, in half the time that ``open`` takes for a small one."""
-    file = os.open(path, os.O_RDONLY | _BINARY)
-    try:
-        parts = [os.read(file, at_once)]
-        while len(parts[-1]) == at_once:
-            parts.append(os.read(file, at_once))
-        return parts[0] if len(parts) == 1 else b"".join(parts)
-    finally:
-        os.close(file)
+def contents(path: str) -> bytes:
+    """Return a file's bytes; for a small one it is faster than ``Path.read_bytes``."""
+    with open(path, "rb", buffering=0) as file:
+        return file.read()

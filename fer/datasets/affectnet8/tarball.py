@@ -9,7 +9,7 @@ import io
 import os
 import threading
 import zlib
-from array import array
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,14 +19,13 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from fer.datasets.affectnet8 import npy
-from fer.datasets.affectnet8.index import COLUMNS, Index, Problem, label, pair
-from fer.datasets.affectnet8.source import Source, size_and_time
+from fer.datasets.affectnet8.index import ANNOTATIONS, Index, Problem, label, pair
+from fer.datasets.affectnet8.source import Source, stamp
 from fer.errors import DataInvalid, DataMissing
 
 BLOCK = 512
 _END = bytes(BLOCK)
-_COLUMN_OF = {f"{kind}.npy": column for column, kind in enumerate(COLUMNS) if column}
-_REFUSED = {b"1": "a hard link", b"2": "a symbolic link", b"3": "a device", b"4": "a device", b"6": "a pipe"}
+_COLUMN_OF = {f"{kind}.npy": column for column, kind in enumerate(ANNOTATIONS, 1)}  # column 0: images
 
 
 class Member(NamedTuple):
@@ -47,7 +46,7 @@ def walk(file: BinaryIO) -> Iterator[Member]:
             neither file nor folder or whose name leaves the folder.
     """
     total = file.seek(0, io.SEEK_END)
-    place, name, size = 0, None, None  # name and size: from an extension header, for the next member
+    place, name = 0, ""  # name: from an extension header, for the next member
     while True:
         file.seek(place)
         block = file.read(BLOCK)
@@ -57,24 +56,29 @@ def walk(file: BinaryIO) -> Iterator[Member]:
             return
         if not _intact(block):
             raise _damaged(file, block, place)
-        kind = block[156:157]
-        length = _integer(block[124:136]) if size is None or kind in b"xgLK" else size
-        start = place + BLOCK
-        if length < 0:
-            raise _damaged(file, block, place)
+        try:
+            length = int(b"0" + block[124:136].strip(b" \0"), 8)
+        except ValueError:
+            raise _damaged(file, block, place) from None
+        kind, start = block[156:157], place + BLOCK
         if start + length > total:
             raise _truncated(file, name or _name(block), total)
         place = start + -(-length // BLOCK) * BLOCK
-        if kind in (b"x", b"L"):
-            file.seek(start)
-            name, size = _extension(kind, file.read(length), name, size)
-            continue
-        if kind in (b"g", b"K"):  # remarks on the archive, and the target of a link
-            continue
-        path = _checked(name or _name(block), kind, file)
-        name = size = None
-        if kind != b"5" and not path.endswith("/") and not path.rpartition("/")[2].startswith("."):
-            yield Member(path, start, length)
+        if kind in b"xLgK":
+            if kind in b"xL":  # the others: remarks on the archive, and the target of a link
+                file.seek(start)
+                name = _long_name(kind, file.read(length)) or name
+        else:
+            path, name = _checked(name or _name(block), kind, file), ""
+            if kind != b"5" and not path.endswith("/") and not path.rpartition("/")[2].startswith("."):
+                yield Member(path, start, length)
+
+
+class _Handle(threading.local):
+    """An open tar for each thread; a pickled one is closed."""
+
+    def __reduce__(self) -> tuple:
+        return _Handle, ()
 
 
 class Tar(Source):
@@ -82,13 +86,7 @@ class Tar(Source):
 
     def __init__(self, path: Path, split: str) -> None:
         super().__init__(path, split, path.with_name(f"{path.name}.index"))
-        self._here = threading.local()
-
-    def __getstate__(self) -> dict[str, object]:
-        return {name: value for name, value in vars(self).items() if name != "_here"}
-
-    def __setstate__(self, state: dict[str, object]) -> None:
-        vars(self).update(state, _here=threading.local())
+        self._here = _Handle()
 
     def times(self) -> dict[str, int]:
         """Return the tar's size and time."""
@@ -101,38 +99,31 @@ class Tar(Source):
         Raises:
             DataInvalid: as ``walk``, or the tar has no images of this split.
         """
-        n, total = len(COLUMNS), self.path.stat().st_size
-        rows: dict[str, int] = {}
-        flat = array("q")  # offset and size of n files for each id; compact, for there are a million files
+        columns = 1 + len(ANNOTATIONS)
+        places: dict[str, list[int]] = defaultdict(lambda: [-1] * 2 * columns)  # offset and size of each file
         labels: dict[str, int | Problem] = {}
+        total = self.path.stat().st_size
         bar = tqdm(
             total=total, desc="reading tar", unit="B", unit_scale=True, delay=1, leave=False, disable=None
         )
         with self.path.open("rb", buffering=1 << 16) as file, bar:
             for column, id_, member in self._faces(file):
-                if (row := rows.setdefault(id_, len(rows))) * 2 * n == len(flat):
-                    flat.extend([-1] * 2 * n)
-                place = 2 * (row * n + column)  # of two members of one name the later one counts
-                flat[place], flat[place + 1] = member.offset, member.size
-                if COLUMNS[column] == "exp":
+                # Of two members of one name the later one counts.
+                places[id_][2 * column : 2 * column + 2] = member.offset, member.size
+                if column == 1:
                     file.seek(member.offset)
                     labels[id_] = label(file.read(min(member.size, 4096)))
                 if member.offset - bar.n > 1 << 24:
                     bar.update(member.offset - bar.n)
-        places = np.array(flat, np.int64).reshape(-1, n, 2)
-        images = {id_ for id_, row in rows.items() if flat[row * 2 * n] >= 0}
+        images = {id_ for id_, place in places.items() if place[0] >= 0}
         if not images:
             raise DataInvalid(
                 f"{self.path} holds no {self.split}_set/images/<id>.jpg: is it AffectNet8's {self.split}_set.tar?"
             )
-        strays = {
-            id_: self.annotation_file(id_, COLUMNS[(places[row, :, 0] >= 0).argmax()])
-            for id_, row in rows.items()
-            if id_ not in images
-        }
-        labels = {id_: value for id_, value in labels.items() if id_ in images}
-        index = pair(images, labels, strays, lambda id_: self.annotation_file(id_, "exp"))
-        return replace(index, places=places[[rows[id_] for id_ in map(str, index.ids.tolist())]])
+        annotated = {id_ for id_, place in places.items() if max(place[2:]) >= 0}
+        index = pair(images, annotated, labels, lambda id_: self.annotation_file(id_, "exp"))
+        rows = np.array([places[id_] for id_ in index.ids.tolist()], np.int64)
+        return replace(index, places=rows.reshape(-1, columns, 2))
 
     def _faces(self, file: BinaryIO) -> Iterator[tuple[int, str, Member]]:
         """Yield column, id and member of each file of this split."""
@@ -155,7 +146,7 @@ class Tar(Source):
 
     def values(self, index: Index, i: int, kind: str) -> np.ndarray | None:
         """Return the numbers in the member of one annotation, or None where there is no member."""
-        offset, size = index.places[i, COLUMNS.index(kind)].tolist()
+        offset, size = index.places[i, _COLUMN_OF[f"{kind}.npy"]].tolist()
         return None if offset < 0 else npy.numbers(self._read(offset, size))
 
     def _read(self, offset: int, size: int) -> bytes:
@@ -170,8 +161,8 @@ class Tar(Source):
         return f"{self.path}:{self.split}_set/{file}"
 
     def image_stamp(self, id_: str) -> list[int] | None:
-        """Return values that change when an image may have: the tar's own."""
-        return size_and_time(self.path)
+        """Return the tar's own stamp."""
+        return stamp(self.path)
 
 
 def extract(tar: str | Path, folder: str | Path, check: bool = False) -> Iterator[tuple[Member, bool]]:
@@ -192,7 +183,6 @@ def extract(tar: str | Path, folder: str | Path, check: bool = False) -> Iterato
             f"{tar} is not a file; expected train_set.tar or val_set.tar. See dataset/README.md."
         )
     part = folder / f".extracting.{tar.name}"  # the same name in the next run, which thus clears it away
-    made: set[str] = set()  # folders that exist
     seen: set[str] = set()  # tar -r appends members that were there before
     total = tar.stat().st_size
     bar = tqdm(total=total, desc=f"extracting {tar.name}", unit="B", unit_scale=True, disable=None)
@@ -200,25 +190,30 @@ def extract(tar: str | Path, folder: str | Path, check: bool = False) -> Iterato
         with tar.open("rb") as file, bar:
             for member in walk(file):
                 bar.update(member.offset - bar.n)
-                yield member, _place(file, member, folder, part, made, check or member.name in seen)
+                yield member, _place(file, member, folder, part, check or member.name in seen)
                 seen.add(member.name)
-            bar.update(bar.total - bar.n)
+            bar.update(total - bar.n)
     finally:
         part.unlink(missing_ok=True)
 
 
-def _place(file: BinaryIO, member: Member, folder: Path, part: Path, made: set[str], check: bool) -> bool:
+def _place(file: BinaryIO, member: Member, folder: Path, part: Path, check: bool) -> bool:
     """Write one member unless it exists; return whether it was written."""
     path = os.path.join(folder, member.name)
-    parent = os.path.dirname(path)
     try:
-        if parent not in made:
-            os.makedirs(parent, exist_ok=True)
-            made.add(parent)
-        there = size_and_time(path)
-        if there and there[0] == member.size and not (check and _differs(file, member, path)):
+        existing = stamp(path)
+        if existing and existing[0] == member.size and not (check and _differs(file, member, path)):
             return False
-        _copy(file, member, part)
+        if existing is None:
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+        file.seek(member.offset)
+        with part.open("wb") as out:
+            for start in range(0, member.size, 1 << 20):
+                size = min(member.size - start, 1 << 20)
+                data = file.read(size)
+                if len(data) < size:  # the tar became shorter while it was read
+                    raise _truncated(file, member.name, member.offset)
+                out.write(data)
         os.replace(part, path)
     except OSError as error:
         raise DataInvalid(
@@ -226,17 +221,6 @@ def _place(file: BinaryIO, member: Member, folder: Path, part: Path, made: set[s
             "the same command again: it goes on where it stopped."
         ) from error
     return True
-
-
-def _copy(file: BinaryIO, member: Member, part: Path) -> None:
-    file.seek(member.offset)
-    with part.open("wb") as out:
-        for start in range(0, member.size, 1 << 20):
-            size = min(member.size - start, 1 << 20)
-            data = file.read(size)
-            if len(data) < size:  # the tar became shorter while it was read
-                raise _truncated(file, member.name, member.offset)
-            out.write(data)
 
 
 def _differs(file: BinaryIO, member: Member, path: str) -> bool:
@@ -259,16 +243,6 @@ def _intact(block: bytes) -> bool:
     return (adler & 0xFFFF) == (expected + 1) % 65521
 
 
-def _integer(field: bytes) -> int:
-    """Read a size: octal digits, or big-endian binary after a byte of 128 (GNU, beyond 8 GiB); -1: neither."""
-    if field[0] & 0x80:
-        return int.from_bytes(field[1:], "big")
-    try:
-        return int(field.strip(b" \0") or b"0", 8)
-    except ValueError:
-        return -1
-
-
 def _name(block: bytes) -> str:
     name = block[:100].split(b"\0", 1)[0]
     if block[257:263] == b"ustar\0" and block[345]:
@@ -276,29 +250,26 @@ def _name(block: bytes) -> str:
     return os.fsdecode(name)
 
 
-def _extension(kind: bytes, data: bytes, name: str | None, size: int | None) -> tuple[str | None, int | None]:
-    """Read the next member's name and size out of a GNU long name or a pax header ("length key=value\\n")."""
+def _long_name(kind: bytes, data: bytes) -> str:
+    """Read the next member's name out of a GNU long name or a pax header ("length key=value\\n"), if it is there."""
     if kind == b"L":
-        return os.fsdecode(data.split(b"\0", 1)[0]), size
+        return os.fsdecode(data.split(b"\0", 1)[0])
     while data:
         length = data.partition(b" ")[0]
         if not length.isdigit() or not 0 < int(length) <= len(data):
-            break  # padding, or a record that makes no sense: what was read so far holds
+            break  # padding, or a record that makes no sense
         key, _, value = data[len(length) + 1 : int(length)].rstrip(b"\n").partition(b"=")
         if key == b"path":
-            name = os.fsdecode(value)
-        elif key == b"size" and value.isdigit():
-            size = int(value)
+            return os.fsdecode(value)
         data = data[int(length) :]
-    return name, size
+    return ""
 
 
 def _checked(name: str, kind: bytes, file: BinaryIO) -> str:
     """Return the name without ``./``, or raise if the member could end up outside the folder."""
     if kind not in (b"0", b"\0", b"7", b"5"):
-        what = _REFUSED.get(kind, f"a member of type {kind!r}")
         raise DataInvalid(
-            f"{file.name} holds {name!r}, {what}; AffectNet8 has plain files only. "
+            f"{file.name} holds {name!r}, a link or device (type {kind!r}); AffectNet8 has plain files only. "
             "Nothing of it was followed: get the archive from its source again."
         )
     parts = name.split("/")

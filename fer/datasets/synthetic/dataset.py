@@ -26,14 +26,11 @@ NEUTRAL_BELOW, CLEAR_ABOVE = 0.2, 0.7
 class SyntheticFaces(AffectNet8):
     """Faces rendered from facial action units (EMFACS prototypes).
 
-    An item is ``(image, label)`` as in AffectNet8: a uint8 RGB tensor
-    (3, 224, 224) and an int indexing ``fer.labels.EMOTIONS``; ``annotations(i)``
-    has valence, arousal and the 68 landmarks that the image was rendered from.
-    What a network learns from it says nothing about real faces.
+    An item is that of AffectNet8; ``annotations(i)`` has valence, arousal and
+    the 68 landmarks that the image was rendered from. What a network learns from it says nothing about real faces.
 
     The images are rendered now (in about 15 s) if ``root`` does not hold them,
-    and again, with a message, if it holds those of other settings or of an
-    older version.
+    and again, with a message, if it holds those of other settings or of an older version.
 
     Args:
         root: folder of the sample.
@@ -42,8 +39,7 @@ class SyntheticFaces(AffectNet8):
             validation; None takes what ``root`` holds, or renders 100.
         seed: the same seed gives the same images, bit for bit; None takes
             what ``root`` holds, or renders with 0.
-        transform: applied to the image.
-        limit: as for ``AffectNet8``.
+        transform, limit: as for ``AffectNet8``.
 
     Raises:
         DataInvalid: ``root`` holds something else.
@@ -83,8 +79,6 @@ class WithSynthetic(Dataset):
         people: how many are rendered, each with all eight emotions, in a fifth of a second.
 
     Attributes:
-        labels: int64 (N,).
-        keys: N unique names; synthetic faces are called ``"synthetic/PERSON-EMOTION"``.
         synthetic: the images of the synthetic faces, uint8 (8 people, 1, 48, 48).
     """
 
