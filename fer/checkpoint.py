@@ -9,12 +9,10 @@ import hashlib
 import importlib.metadata
 import json
 import math
-import pickle
 import platform
-import re
-import struct
 import subprocess
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 
 import safetensors.torch
@@ -29,6 +27,7 @@ from fer.model import FaceNetwork, architecture, build, count_parameters
 from fer.preprocess import Preprocess
 
 WEIGHTS, CARD = "model.safetensors", "card.json"
+AGAIN = "Take the model from its source again."
 
 STUDENT = Preprocess(size=224, channels=3, scaling="raw")
 """How the student project of 2022 fed its network; assumed for a bare baseline state_dict."""
@@ -41,15 +40,15 @@ def save(folder: str | Path, model: FaceNetwork, card: Mapping, half: bool = Fal
         folder: made when missing.
         model: a network of ``fer.model``.
         card: anything JSON-ready; how to build the network and the hash of the weights are added.
-        half: write convolutions and linear layers, nearly the whole file, as float16.
+        half: write convolutions and linear layers, nearly all of the file, as float16.
 
     Raises:
-        DataInvalid: the network has more outputs than there are emotions.
+        DataInvalid: the network has more classes than there are emotions.
     """
-    folder = Path(folder)
-    if model.num_classes > len(EMOTIONS):
+    folder, classes = Path(folder), model.num_classes
+    if classes > len(EMOTIONS):
         raise DataInvalid(
-            f"The network has {model.num_classes} outputs; expected at most {len(EMOTIONS)}, one an emotion."
+            f"The network has {classes} outputs; expected at most {len(EMOTIONS)}, one an emotion."
         )
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     if half:  # not statistics and biases: they are few, and some are too small for float16
@@ -61,8 +60,8 @@ def save(folder: str | Path, model: FaceNetwork, card: Mapping, half: bool = Fal
     added = {
         "arch": model.arch,
         "options": model.options,
-        "emotions": list(EMOTIONS[: model.num_classes]),
-        "preprocess": model.preprocess.to_dict(),
+        "emotions": list(EMOTIONS[:classes]),
+        "preprocess": asdict(model.preprocess),
         "parameters": count_parameters(model),
         "weights_sha256": digest,
     }
@@ -80,21 +79,18 @@ def load(path: str | Path, arch: str | None = None) -> tuple[FaceNetwork, dict]:
 
     Args:
         path: a model's folder, or a bare state_dict (``.pt``, ``.pth``, ``.safetensors``).
-        arch: needed for a bare state_dict: which network it belongs to. A bare
-            ``"baseline"`` is taken for the student project's: raw 0-255 RGB pixels.
+        arch: of a bare state_dict. A ``"baseline"`` is taken for the student project's: raw 0-255 RGB pixels.
 
     Raises:
         DataMissing: a file is missing.
-        DataInvalid: the classes have another order, a weight is missing, left
-            over or of another shape, or a file is damaged or needs unpickling.
+        DataInvalid: the classes have another order, the weights do not fit, or a file is damaged or needs unpickling.
     """
     path = Path(path)
     card = read_card(path) if path.is_dir() else _card_of_bare_weights(path, arch)
     weights = _read_weights(path / WEIGHTS if path.is_dir() else path)
     if "weights_sha256" in card and card["weights_sha256"] != _sha256(path / WEIGHTS):
         raise DataInvalid(
-            f"{path / WEIGHTS} is not the file that {CARD} describes (its sha256 differs). "
-            "Take both from the same place."
+            f"{path / WEIGHTS} is not that of {CARD} (its sha256 differs). Take both from the same place."
         )
     try:
         model = build(
@@ -102,15 +98,13 @@ def load(path: str | Path, arch: str | None = None) -> tuple[FaceNetwork, dict]:
         )
     except (TypeError, ValueError, RuntimeError) as error:  # the network or Preprocess does not know it
         raise DataInvalid(
-            f"{path / CARD} does not describe a network of this code ({error}). Take the model from its "
-            "source again, or use the code it was trained with."
+            f"{path / CARD} does not describe a network of this code ({error}). {AGAIN}"
         ) from error
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:
         raise DataInvalid(
-            f"{path} does not fit {card['arch']}: {' '.join(str(error).split())[:400]} "
-            "Load it as the architecture it was trained as."
+            f"{path} does not fit {card['arch']}: {' '.join(str(error).split())[:400]} Load it as trained."
         ) from error
     return model.eval(), card
 
@@ -122,19 +116,15 @@ def _card_of_bare_weights(path: Path, arch: str | None) -> dict:
         )
     if arch is None:
         raise DataInvalid(
-            f"{path} is a file, not a model's folder. If it holds bare weights, say of which network, e.g. "
+            f"{path} is a file, not a model's folder. If it is a state_dict, give the network: "
             '--arch baseline in fer.evaluate, or load(..., arch="baseline").'
         )
-    preprocess = (STUDENT if arch == "baseline" else architecture(arch).preprocess).to_dict()
-    return {"arch": arch, "emotions": list(EMOTIONS), "preprocess": preprocess, "source": path.name}
+    preprocess = STUDENT if arch == "baseline" else architecture(arch).preprocess
+    return {"arch": arch, "emotions": list(EMOTIONS), "preprocess": asdict(preprocess), "source": path.name}
 
 
 def read_card(folder: str | Path) -> dict:
-    """Return a model's card after checking that its outputs are named as here, and its numbers are in range.
-
-    Raises:
-        DataMissing, DataInvalid: as ``load``.
-    """
+    """Return a model's card, its outputs named as here and its numbers in range; errors as ``load``."""
     file = Path(folder) / CARD
     if not file.is_file():
         raise DataMissing(f"{file} is missing: expected a model's folder with {WEIGHTS} and {CARD}.")
@@ -143,9 +133,9 @@ def read_card(folder: str | Path) -> dict:
         found = list(card["emotions"])
         missing = {"arch", "preprocess"} - set(card)
     except (ValueError, KeyError, TypeError) as error:
-        raise DataInvalid(f"{file} is damaged ({error!r}). Take the model from its source again.") from error
+        raise DataInvalid(f"{file} is damaged ({error!r}). {AGAIN}") from error
     if missing:
-        raise DataInvalid(f"{file} lacks {sorted(missing)}. Take the model from its source again.")
+        raise DataInvalid(f"{file} lacks {sorted(missing)}. {AGAIN}")
     if found != list(EMOTIONS[: len(found)]):
         raise DataInvalid(
             f"{file} names its outputs {found}; this code expects {list(EMOTIONS)}. "
@@ -154,9 +144,7 @@ def read_card(folder: str | Path) -> dict:
     for key, (valid, expected) in _RANGES.items():
         value = card.get(key)
         if value is not None and not valid(value, len(found)):
-            raise DataInvalid(
-                f"{file} is damaged: {key} is {value!r}; expected {expected}. Take the model from its source again."
-            )
+            raise DataInvalid(f"{file} is damaged: {key} is {value!r}; expected {expected}. {AGAIN}")
     return card
 
 
@@ -166,7 +154,7 @@ def _is_number(value: object, classes: int = 0) -> bool:
 
 def _are_frequencies(values: object, classes: int) -> bool:
     return isinstance(values, list) and (
-        not values or (len(values) == classes and all(_is_number(v) and 0 <= v <= 1 for v in values))
+        len(values) in (0, classes) and all(_is_number(value) and 0 <= value <= 1 for value in values)
     )
 
 
@@ -194,27 +182,15 @@ def provenance() -> dict:
 
 
 def read_plain(path: Path) -> object:
-    """Return what ``torch.save`` wrote, if it is tensors and plain values; nothing else is unpickled.
-
-    Raises:
-        DataInvalid: the file holds other objects, or is damaged.
-    """
+    """Return the tensors and plain values that ``torch.save`` wrote; DataInvalid for all else, never unpickled."""
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except _UNREADABLE as error:
-        # Nothing else of torch's message, not even as the cause: it advises to let the pickle run.
-        other = re.search(r"Unsupported global: GLOBAL (\S+)", str(error))
+    except Exception:  # noqa: BLE001  nine kinds, depending on which byte is wrong
+        # Without torch's message, not even as the cause: it advises to let the pickle run.
         raise DataInvalid(
-            f"{path} holds no plain weights, or is damaged ({f'found {other[1]}' if other else 'it cannot be read'}). "
-            "Expected a state_dict; whole pickled models are never loaded, because a pickle can run any program."
+            f"{path} holds no plain weights, or is damaged. Expected a state_dict: whole pickled models are never "
+            "loaded, because a pickle can run any program."
         ) from None
-
-
-_UNREADABLE = (
-    *(pickle.UnpicklingError, EOFError, RuntimeError, AssertionError),
-    *(LookupError, ValueError, TypeError, AttributeError, struct.error),
-)
-"""What torch.load raises on a damaged file depends on which byte is wrong."""
 
 
 def _read_weights(path: Path) -> dict[str, Tensor]:
@@ -224,13 +200,8 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
         try:
             return safetensors.torch.load_file(path)
         except SafetensorError as error:
-            raise DataInvalid(
-                f"{path} is damaged ({error}). Take the model from its source again."
-            ) from error
+            raise DataInvalid(f"{path} is damaged ({error}). {AGAIN}") from error
     state = read_plain(path)
-    for key in ("state_dict", "model_state_dict", "model"):
-        if isinstance(state, Mapping) and isinstance(state.get(key), Mapping):
-            state = state[key]
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
         raise DataInvalid(f"{path} holds a {type(state).__name__}; expected a state_dict of tensors.")
     return dict(state)

@@ -23,16 +23,19 @@ from fer.errors import UserError
 def run(main: Callable, options: type | UnionType, arguments: Sequence[str] | None = None) -> NoReturn:
     """Parse ``arguments`` (by default the command line) and exit with what ``main(options)`` returns, None for 0."""
     spec = sys.modules["__main__"].__spec__  # None where the script was not called with -m
-    parsed: object = tyro.cli(
-        cast(type, options),  # a union of dataclasses is a command with subcommands
-        prog=f"python -m {spec.name.removesuffix('.__main__')}" if spec else None,
-        args=arguments,
-        config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
-    )
-    _warn_of_namesake()
     try:
-        code = main(parsed) or 0
-    except BrokenPipeError:  # the reader, `head` say, has ended
+        try:
+            parsed: object = tyro.cli(
+                cast(type, options),  # a union of dataclasses is a command with subcommands
+                prog=f"python -m {spec.name.removesuffix('.__main__')}" if spec else None,
+                args=arguments,
+                config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
+            )
+            _warn_of_namesake()
+            code = main(parsed) or 0
+        finally:
+            sys.stdout.flush()  # now, also after --help: later a reader that has ended is a traceback
+    except BrokenPipeError:  # the reader, `head` say
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
     except (UserError, OSError) as error:  # a full disk or a forbidden folder is for the user to fix, too
@@ -51,8 +54,7 @@ def _warn_of_namesake() -> None:
     except importlib.metadata.PackageNotFoundError:
         return
     print(
-        f"warning: another package called fer ({found.version}) is installed in this environment. Depending on the "
-        "folder that you start from, Python may import that one: run `pip uninstall -y fer`, then "
-        "`pip install -e . --no-deps`.",
+        f"warning: another package called fer ({found.version}) is installed here, and Python may import that one: run "
+        "`pip uninstall -y fer`, then `pip install -e . --no-deps`.",
         file=sys.stderr,
     )

@@ -54,13 +54,12 @@ class EvaluateConfig:
 
         if self.record and (self.untrained or self.limit or self.prior != "chosen"):
             raise DataInvalid(
-                "--record keeps full results of the trained model only: leave out "
-                "--untrained, --limit and --prior, or leave out --record."
+                "--record keeps full results of the trained model only: leave out --untrained, --limit and --prior."
             )
         if self.record or self.calibrate:
             if not self.model.is_dir():
                 raise DataInvalid(
-                    f"--record and --calibrate write into the model's folder, and {self.model} is none."
+                    f"--record and --calibrate write into the model's folder; {self.model} is none."
                 )
             check_output_folder("--model", self.model)
         if self.calibrate and (not chooses(self.data, self.split) or self.untrained or self.limit):
@@ -71,7 +70,7 @@ class EvaluateConfig:
 
 
 def main(config: EvaluateConfig) -> None:
-    """Score a model, print the table, and write the record when asked."""
+    """Print the scores of a model, and record them when asked."""
     import numpy as np
     import torch
 

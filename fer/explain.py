@@ -8,12 +8,12 @@ import torch.nn.functional as F
 from captum.attr import LayerGradCam
 from torch import Tensor, nn
 
-from fer.model import FaceNetwork
+from fer.model import FaceNetwork, count_parameters
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer as an image passes through it: its name, kind, output shape (without the batch axis) and parameters."""
+    """One layer as an image passes through it; the shape of its output is without the batch axis."""
 
     name: str
     kind: str
@@ -22,16 +22,12 @@ class Layer:
 
 
 def layers(model: FaceNetwork) -> list[Layer]:
-    """Return the layers of a network in the order in which an image passes them.
-
-    Pooling and ReLU that are plain functions leave no row: they have no
-    parameters, and show in the next layer's shape.
-    """
+    """Return the layers of a network in the order in which an image passes them, except plain functions (ReLU)."""
     found: list[Layer] = []
 
     def note(name: str, module: nn.Module, output: Tensor) -> None:
-        own = sum(p.numel() for p in module.parameters())
-        found.append(Layer(name, type(module).__name__, tuple(output.shape[1:]), own))
+        shape = tuple(output.shape[1:])
+        found.append(Layer(name, type(module).__name__, shape, count_parameters(module)))
 
     hooks = [
         module.register_forward_hook(lambda m, _, output, name=name: note(name, m, output))
@@ -63,8 +59,7 @@ def grad_cam(model: FaceNetwork, image: Tensor, target: int | None = None) -> tu
         target: class index; by default the predicted one.
 
     Returns:
-        The map, float32 (H, W) from 0 to 1, 1 at its strongest place, all 0 where there is
-        no evidence for the class; and the class.
+        The map, float32 (H, W), 1 at its strongest place, or all 0 without any evidence; and the class.
     """
     device = next(model.parameters()).device
     x = model.preprocess(image)[None].to(device).requires_grad_()  # also where all weights are frozen

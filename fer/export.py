@@ -33,18 +33,13 @@ from fer.errors import DataInvalid, DataMissing, UserError
 from fer.files import replacing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from torch import Tensor
     from torch.onnx import ONNXProgram
 
     from fer.model import FaceNetwork
+    from fer.runtime import Network
 
-METADATA = (
-    *("emotions", "preprocess", "crop_margin", "flip"),
-    *("temperature", "class_shares", "prior_strength", "weights_sha256"),
-)
-"""Entries of the card that the file gets."""
+METADATA = ["emotions", "preprocess", "crop_margin", "flip"]
+METADATA += ["temperature", "class_shares", "prior_strength", "weights_sha256"]
 TOLERANCE = 1e-4
 
 
@@ -59,7 +54,7 @@ class ExportOptions:
 
 
 def main(options: ExportOptions) -> None:
-    """Export, check, and print where the file is."""
+    """Export, and print where the file is."""
     from fer.runtime import ONNX
 
     out = options.out or options.model / ONNX
@@ -70,11 +65,7 @@ def main(options: ExportOptions) -> None:
 def export(folder: str | Path, out: str | Path) -> float:
     """Write the model of a folder as ONNX, float32, for any number of faces at once.
 
-    The file takes its place only after its logits have been compared with
-    torch's on random faces, one and several at a time.
-
-    Returns:
-        the largest difference of a logit.
+    The file takes its place only after its logits have been compared with torch's; the largest difference is returned.
 
     Raises:
         DataMissing: the packages that export needs are not installed, or as ``fer.checkpoint.load``.
@@ -85,13 +76,11 @@ def export(folder: str | Path, out: str | Path) -> float:
     from fer.runtime import ONNX, OnnxNetwork
 
     out = Path(out)
-    if out.is_dir():
-        raise DataInvalid(f"{out} is a folder; expected the name of the file to write, e.g. {out / ONNX}.")
-    if out.suffix.lower() != ".onnx":
-        raise DataInvalid(f"{out}: expected a name that ends in .onnx.")
+    if out.is_dir() or out.suffix.lower() != ".onnx":
+        raise DataInvalid(f"{out}: expected a file to write whose name ends in .onnx, e.g. {out / ONNX}.")
     model, card = checkpoint.load(folder)
     try:
-        program = _quietly_exported(model)
+        program = _exported(model)
     except ModuleNotFoundError as error:
         raise DataMissing(
             f"Export needs a package that is missing ({error}): python -m pip install onnx onnxscript"
@@ -104,13 +93,13 @@ def export(folder: str | Path, out: str | Path) -> float:
         difference = largest_difference(model, OnnxNetwork(temporary))
         if difference > TOLERANCE:
             raise UserError(
-                f"The exported network differs from torch by {difference:.2g}; expected at most {TOLERANCE}. "
-                f"{out} was not written: try the versions of torch, onnx and onnxscript in requirements.txt."
+                f"The exported network differs from torch by {difference:.2g}; expected at most {TOLERANCE}. {out} was "
+                "not written: try the versions of torch, onnx and onnxscript in requirements.txt."
             )
     return difference
 
 
-def largest_difference(model: FaceNetwork, network: Callable[[Tensor], Tensor]) -> float:
+def largest_difference(model: FaceNetwork, network: Network) -> float:
     """Return the largest absolute difference of logits over random faces, in batches of 1, 2 and 7."""
     import torch
 
@@ -120,8 +109,8 @@ def largest_difference(model: FaceNetwork, network: Callable[[Tensor], Tensor]) 
         return max(float((model(faces) - network(faces)).abs().max()) for faces in batches)
 
 
-def _quietly_exported(model: FaceNetwork) -> ONNXProgram:
-    """Export without the exporter's own progress and its libraries' deprecation notes."""
+def _exported(model: FaceNetwork) -> ONNXProgram:
+    """Return the program, without the exporter's own progress and its libraries' deprecation notes."""
     import torch
 
     from fer.runtime import INPUT, OUTPUT

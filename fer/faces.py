@@ -46,26 +46,21 @@ class FaceDetector:
     profile. Either way the boxes have the default cascade's proportions.
 
     Args:
-        max_side: the search runs on a copy whose longer side is at most this;
-            0 searches the picture at its own size. By default 320, thorough 640.
-        min_size: the smallest face to find, as a fraction of the picture's
-            shorter side (but never under 24 pixels of the searched copy). By
-            default 0.1, thorough 0.05.
         thorough: search for long, as is worth it for a photo.
+        min_size: the smallest face to find, as a fraction of the picture's shorter side (but never
+            under 24 pixels of the searched copy). By default 0.1, thorough 0.05.
 
     Raises:
         DataMissing: this OpenCV has no Haar cascades (version 5 dropped them).
     """
 
-    def __init__(
-        self, max_side: int | None = None, min_size: float | None = None, thorough: bool = False
-    ) -> None:
-        side, size = (640, 0.05) if thorough else (320, 0.1)
-        self.max_side = side if max_side is None else max_side
-        self.min_size = size if min_size is None else min_size
+    def __init__(self, thorough: bool = False, min_size: float | None = None) -> None:
         self.thorough = thorough
         # The step between the sizes that are searched, and how many overlapping windows make a face.
-        self._scale, self._votes = (1.1, 12) if thorough else (1.15, 4)
+        self.max_side, size, self._scale, self._votes = (
+            (640, 0.05, 1.1, 12) if thorough else (320, 0.1, 1.15, 4)
+        )
+        self.min_size = size if min_size is None else min_size
         names = (*FRONTAL, PROFILE) if thorough else FRONTAL[:1]
         self._cascades = {name: load_cascade(name) for name in names}
 
@@ -77,18 +72,17 @@ class FaceDetector:
 
         Args:
             frame: uint8, BGR (H, W, 3) or grey (H, W).
-            max_side: as for the class, for this frame alone.
+            max_side: the search runs on a copy whose longer side is at most this; by default 320, thorough 640.
 
         Raises:
             DataInvalid: the frame has another type or shape.
         """
         grey = grey_frame(frame)
-        limit = (self.max_side if max_side is None else max_side) or max(grey.shape)
+        limit = max_side or self.max_side
         boxes = self._thorough(grey, limit) if self.thorough else self._fast(grey, limit)
         centres = boxes[:, :2] + boxes[:, 2:] / 2
-        inside = (centres >= 0).all(1) & (centres < grey.shape[::-1]).all(
-            1
-        )  # not in the border that was added
+        # Not in the border that was added.
+        inside = ((centres >= 0) & (centres < grey.shape[::-1])).all(1)
         boxes = np.rint(boxes[inside]).astype(np.int32)
         # By area, then by place, so that the order is stable.
         return boxes[np.lexsort((boxes[:, 0], boxes[:, 1], -boxes[:, 2] * boxes[:, 3]))]
@@ -150,11 +144,7 @@ class FaceDetector:
 
 
 def group_windows(windows: np.ndarray, votes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Join windows (N, 4) that lie on each other; keep those that come from at least ``votes``.
-
-    Returns:
-        boxes float (K, 4) and the votes of each, int (K,).
-    """
+    """Join windows (N, 4) that lie on each other, ``votes`` or more: boxes float (K, 4), votes of each int (K,)."""
     steps = 16  # groupRectangles takes integers only
     boxes, counts = cv2.groupRectangles(np.rint(windows * steps).astype(int).tolist(), max(votes - 1, 1), 0.2)
     return np.asarray(boxes, np.float64).reshape(-1, 4) / steps, np.asarray(counts, int).reshape(-1)
@@ -176,14 +166,11 @@ def share_a_middle(box: np.ndarray, other: np.ndarray) -> bool:
 
 
 def enhance_contrast(grey: np.ndarray) -> np.ndarray:
-    """Bring out what is dark or pale, for the cascades, which pass over windows of little contrast.
+    """Bring out what is dark or pale in uint8 (H, W): the cascades pass over windows of little contrast.
 
     Histogram equalisation alone gives most greys to a white page or a wall, and leaves the face before it
     hardly any; contrast stretching alone does nothing for overexposed faces. This is the mean of a
     contrast-limited equalisation and of the square root of the stretched brightness.
-
-    Args:
-        grey: uint8 (H, W).
     """
     equalised = cv2.createCLAHE(clipLimit=6.0, tileGridSize=(1, 1)).apply(grey)
     stretched = cv2.normalize(grey, np.empty_like(grey), 0, 255, cv2.NORM_MINMAX)
@@ -202,24 +189,19 @@ def _padded(
 
 
 def load_cascade(name: str) -> "cv2.CascadeClassifier":
-    """Load one of the Haar cascades that come with OpenCV 4.
-
-    Raises:
-        DataMissing: this OpenCV has no such cascade.
-    """
+    """Load one of the Haar cascades that come with OpenCV 4; raise DataMissing where they do not."""
     folder = getattr(getattr(cv2, "data", None), "haarcascades", None)
     path = Path(folder or "") / f"haarcascade_{name}.xml"
     if not hasattr(cv2, "CascadeClassifier") or folder is None or not path.is_file():
         raise DataMissing(
-            f"OpenCV {cv2.__version__} has no Haar cascade {path.name}; faces are found with those of version 4 "
-            "(version 5 dropped them). Run `pip uninstall -y opencv-python opencv-python-headless "
-            'opencv-contrib-python`, then `pip install "opencv-python<5"`.'
+            f"OpenCV {cv2.__version__} has no Haar cascade {path.name}; expected version 4. Run `pip uninstall -y "
+            "opencv-python opencv-python-headless opencv-contrib-python`, then `pip install 'opencv-python<5'`."
         )
     return cv2.CascadeClassifier(str(path))
 
 
 def crop(frame: np.ndarray, box: Sequence[int] | np.ndarray, margin: float = 0.0) -> np.ndarray:
-    """Cut the square around a box, grown on each side by ``margin`` times its side.
+    """Cut the square around a box, grown on each side by ``margin`` times its side: uint8 (S, S, 3) or (S, S), a copy.
 
     What lies outside the frame repeats the frame's border pixels, so that a
     face at the border keeps its place and proportions in the crop.
@@ -228,9 +210,6 @@ def crop(frame: np.ndarray, box: Sequence[int] | np.ndarray, margin: float = 0.0
         frame: uint8 (H, W, 3) or (H, W).
         box: left, top, width, height; may reach over the frame's border.
         margin: a fraction; negative values cut tighter.
-
-    Returns:
-        uint8 (S, S, 3) or (S, S), a copy.
 
     Raises:
         DataInvalid: the box is empty, or the square lies wholly outside the frame.
@@ -242,12 +221,11 @@ def crop(frame: np.ndarray, box: Sequence[int] | np.ndarray, margin: float = 0.0
     inside = frame[max(y, 0) : max(y + side, 0), max(x, 0) : max(x + side, 0)]
     if width <= 0 or height <= 0 or inside.size == 0:
         raise DataInvalid(
-            f"The box {tuple(box)} with margin {margin} holds nothing of a frame of {columns}x{rows} pixels; "
-            "expected left, top, width, height in pixels of this frame."
+            f"The box {tuple(box)} with margin {margin} holds nothing of a frame of {columns}x{rows}; expected left, "
+            "top, width, height in its pixels."
         )
-    before_y, before_x = max(-y, 0), max(-x, 0)
-    after_y, after_x = max(y + side - rows, 0), max(x + side - columns, 0)
-    return cv2.copyMakeBorder(inside, before_y, after_y, before_x, after_x, cv2.BORDER_REPLICATE)
+    border = max(-y, 0), max(y + side - rows, 0), max(-x, 0), max(x + side - columns, 0)
+    return cv2.copyMakeBorder(inside, *border, cv2.BORDER_REPLICATE)
 
 
 def clip(boxes: np.ndarray, shape: Sequence[int]) -> np.ndarray:
@@ -262,21 +240,13 @@ def clip(boxes: np.ndarray, shape: Sequence[int]) -> np.ndarray:
 
 
 def grey_frame(frame: np.ndarray) -> np.ndarray:
-    """Return uint8 (H, W) of a BGR (H, W, 3) or grey (H, W) frame.
-
-    Raises:
-        DataInvalid: the frame has another type or shape.
-    """
+    """Return uint8 (H, W) of a BGR (H, W, 3) or grey (H, W) frame; raise DataInvalid as ``check_frame``."""
     check_frame(frame)
     return frame if frame.ndim == 2 else cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY)
 
 
 def check_frame(frame: np.ndarray) -> None:
-    """Refuse what is no picture.
-
-    Raises:
-        DataInvalid: it is not uint8, (H, W, 3) or (H, W), or has no pixels.
-    """
+    """Raise DataInvalid for what is not uint8 (H, W, 3) or (H, W), or has no pixels."""
     picture = frame.ndim == 2 or (frame.ndim == 3 and frame.shape[2] == 3)
     if frame.dtype != np.uint8 or not picture or frame.size == 0:
         raise DataInvalid(

@@ -26,8 +26,7 @@ def check_output(option: str, path: Path) -> None:
     """
     if str(path) == "-":
         raise DataInvalid(
-            f"{option} - is no file name, and standard output is for messages here; expected the name of a file "
-            "or of a pipe (mkfifo)."
+            f"{option} - is no file name, and standard output is for messages; expected a file or pipe (mkfifo)."
         )
     if path.is_dir():
         raise DataInvalid(f"{option} {path} is a folder; expected the name of a file to write.")
@@ -42,9 +41,7 @@ def check_output_folder(option: str, path: Path) -> None:
         DataInvalid: ``path`` is a file, or neither it nor the nearest folder around it can be written to.
     """
     if os.path.isfile(path):
-        raise DataInvalid(
-            f"{option} {path} is a file; expected a folder to write into. Choose another folder."
-        )
+        raise DataInvalid(f"{option} {path} is a file; expected a folder to write into.")
     _check_writable(option, path, path.absolute())
 
 
@@ -64,9 +61,8 @@ def _check_writable(option: str, path: Path, folder: Path) -> None:
 def replacing(path: str | Path) -> Iterator[Path]:
     """Give a temporary path beside ``path`` (same ending); rename it to ``path`` when the block succeeds.
 
-    A link stays, and its target is replaced. A pipe or device stays, too: the
-    temporary file is then copied into it. An OSError without a file name, such
-    as that of a full disk, gets this one.
+    A link stays, and its target is replaced; into a pipe or device the temporary file is copied.
+    An OSError without a file name, such as that of a full disk, gets this one.
     """
     path = Path(path)
     if path.exists() and not (path.is_file() or path.is_dir()):
@@ -91,15 +87,12 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 
 def check_same_options(record: Path, then: Mapping, now: Mapping, option: str) -> None:
-    """Refuse to resume a run with other options; an option that is new since then is not compared.
+    """Raise DataInvalid if a run is resumed with other options; one that is new since then is not compared.
 
     Args:
         record: file or folder of the run.
         then, now: JSON-ready options by name.
         option: the one that names the place of the run, e.g. ``"--out"``.
-
-    Raises:
-        DataInvalid: they differ.
     """
     changed = [f"{k} was {then[k]}, is {v}" for k, v in now.items() if k in then and then[k] != v]
     if changed:
@@ -110,10 +103,9 @@ def check_same_options(record: Path, then: Mapping, now: Mapping, option: str) -
 
 
 def _target(path: Path) -> Path:
-    """Return the target of a link, even a missing one; any other path as it is."""
     return Path(os.path.realpath(path)) if path.is_symlink() else path
 
 
 def unique() -> str:
-    """Return a text that no other process uses; machines that share a folder may have the same process number."""
+    """Return a text that no other process uses, nor one of another machine that shares the folder."""
     return f"{os.getpid()}-{secrets.token_hex(4)}"

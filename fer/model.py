@@ -1,6 +1,7 @@
 """The networks: a plain five-layer CNN, a compact residual one, and torchvision's ResNet18."""
 
 import inspect
+import sys
 from collections.abc import Sequence
 from typing import Any, Self
 
@@ -16,30 +17,23 @@ from fer.preprocess import Preprocess
 class FaceNetwork(nn.Module):
     """Preprocessed faces, float32 (N, channels, size, size), to logits (N, num_classes).
 
-    ``model(x, both=True)`` gives logits and valence and arousal (N, 2), from -1 to 1, or None in
+    ``model(x, both=True)`` gives logits, and valence and arousal (N, 2) from -1 to 1, or None in
     place of these from a network that does not predict them.
 
-    A subclass gives its own ``arch``, ``preprocess``, ``last_maps``, ``smallest`` and ``outputs``.
-
     Attributes:
-        preprocess: what turns uint8 images into the input; scoring and the demos take it from here.
         arch: name in ``ARCHITECTURES``; a network without one cannot be saved with a card.
-        num_classes: number of logits.
-        valence_arousal: whether the network predicts valence and arousal, too.
+        preprocess: what turns uint8 images into the input; scoring and the demos take it from here.
+        sizes: sides of the faces that it can use; no smaller ones leave something after the last halving.
         last_maps: name of the last layer that knows places in the image, for Grad-CAM.
-        n_outputs: outputs of the last layer: the logits, and two more for valence and arousal.
-        options: arguments of the constructor, where they differ from its defaults.
         started_from: card of the trained network whose weights this one began with.
-        smallest: side of the smallest faces that leave something after the last halving.
-        any_size: whether larger faces will do, too.
+        options: arguments of the constructor, where they differ from its defaults.
     """
 
-    preprocess: Preprocess
-    last_maps: str
     arch: str = ""
+    preprocess: Preprocess
+    sizes: range = range(1, sys.maxsize)
+    last_maps: str
     started_from: dict | None = None
-    smallest: int = 1
-    any_size: bool = True
 
     def __init__(self, num_classes: int, valence_arousal: bool = False, **options: Any) -> None:
         super().__init__()
@@ -50,7 +44,7 @@ class FaceNetwork(nn.Module):
         self.options |= {"valence_arousal": True} if valence_arousal else {}
 
     def outputs(self, x: Tensor) -> Tensor:
-        """Return what the last layer gives, (N, n_outputs)."""
+        """Return the logits, followed by two outputs for valence and arousal: (N, n_outputs)."""
         raise NotImplementedError
 
     def forward(self, x: Tensor, both: bool = False) -> Tensor | tuple[Tensor, Tensor | None]:  # noqa: D102
@@ -67,14 +61,13 @@ class FaceNetwork(nn.Module):
 
 
 class BaselineCNN(FaceNetwork):
-    """Five 3x3 convolutions and one linear layer: (N, 3, 224, 224) to logits (N, classes).
+    """Five 3x3 convolutions and one linear layer: (N, 3, 224, 224) to logits (N, classes); 52,316 parameters.
 
-    52,316 parameters for eight classes. Layer names and shapes are those of the
-    student project of 2022, so its state_dict loads with strict keys.
+    Layer names and shapes are those of the student project of 2022, so its state_dict loads with strict keys.
     """
 
     arch, preprocess = "baseline", Preprocess(size=224, channels=3, scaling="image")
-    last_maps, smallest, any_size = "conv5", 224, False
+    last_maps, sizes = "conv5", range(224, 225)
 
     def __init__(self, num_classes: int = len(EMOTIONS), valence_arousal: bool = False) -> None:
         super().__init__(num_classes, valence_arousal)
@@ -102,13 +95,13 @@ class EmotionNet(FaceNetwork):
 
     Args:
         num_classes: number of logits.
-        widths: channels of each residual block, in order.
+        widths: channels of each residual block.
         drop: dropout probability of the pooled features.
         valence_arousal: predict these, too.
     """
 
     arch, preprocess = "emotion_net", Preprocess(size=48, channels=1, scaling="image")
-    last_maps, smallest = "blocks", 16
+    last_maps, sizes = "blocks", range(16, sys.maxsize)
 
     def __init__(
         self,
@@ -130,8 +123,7 @@ class EmotionNet(FaceNetwork):
 class Residual(nn.Module):
     """Two 3x3 convolutions, squeeze-excitation, shortcut; halves H and W where the width changes.
 
-    The shortcut averages before it halves (ResNet-D, He et al. 2019), so that
-    no pixel is dropped and a shifted face gives nearly the same answer.
+    The shortcut averages before it halves (ResNet-D, He et al. 2019): a shifted face gives nearly the same answer.
     """
 
     def __init__(self, c_in: int, c_out: int) -> None:
@@ -153,12 +145,11 @@ class SqueezeExcitation(nn.Module):
 
     def __init__(self, channels: int, reduction: int = 8) -> None:
         super().__init__()
-        self.gate = nn.Sequential(
+        squeeze, excite = (
             nn.Linear(channels, channels // reduction),
-            nn.ReLU(),
             nn.Linear(channels // reduction, channels),
-            nn.Sigmoid(),
         )
+        self.gate = nn.Sequential(squeeze, nn.ReLU(), excite, nn.Sigmoid())
 
     def forward(self, x: Tensor) -> Tensor:  # noqa: D102
         gate = self.gate(x.mean((2, 3)))
@@ -185,7 +176,7 @@ class ResNet18(FaceNetwork):
         DataMissing: the weights are not on this machine and cannot be downloaded.
     """
 
-    arch, last_maps, smallest = "resnet18", "layer4", 32
+    arch, last_maps, sizes = "resnet18", "layer4", range(32, sys.maxsize)
     preprocess = Preprocess(
         size=224, channels=3, scaling="fixed", mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)
     )
@@ -229,8 +220,7 @@ class ResNet18(FaceNetwork):
         return self
 
 
-resnet18 = ResNet18
-"""As torchvision spells it."""
+resnet18 = ResNet18  # as torchvision spells it
 
 ARCHITECTURES: dict[str, type[FaceNetwork]] = {
     "baseline": BaselineCNN,
@@ -240,11 +230,7 @@ ARCHITECTURES: dict[str, type[FaceNetwork]] = {
 
 
 def architecture(name: str) -> type[FaceNetwork]:
-    """Return the class of a name.
-
-    Raises:
-        DataInvalid: the name is not in ``ARCHITECTURES``.
-    """
+    """Return the class of a name; raise DataInvalid for another one than those of ``ARCHITECTURES``."""
     if name not in ARCHITECTURES:
         raise DataInvalid(f"No model is called {name!r}; expected one of {', '.join(ARCHITECTURES)}.")
     return ARCHITECTURES[name]
@@ -253,13 +239,13 @@ def architecture(name: str) -> type[FaceNetwork]:
 def build(
     name: str, num_classes: int = len(EMOTIONS), preprocess: Preprocess | None = None, **options: Any
 ) -> FaceNetwork:
-    """Return a new network by name.
+    """Return a new network.
 
     Args:
         name: ``"baseline"``, ``"emotion_net"`` or ``"resnet18"``.
         num_classes: number of logits.
-        preprocess: instead of the one the architecture is made for.
-        options: for the architecture, e.g. ``valence_arousal=True``, ``pretrained=True`` or ``widths=(32, 64)``.
+        preprocess: instead of the one that the architecture is made for.
+        options: of the architecture, e.g. ``valence_arousal=True``, ``pretrained=True`` or ``widths=(32, 64)``.
 
     Raises:
         DataInvalid: there is no such architecture, or it cannot use what the preprocessing gives.
@@ -278,19 +264,15 @@ def build(
 
 
 def check_size(name: str, size: int) -> None:
-    """Refuse faces that an architecture cannot use.
-
-    Raises:
-        DataInvalid: ``size`` is too small, or for the baseline not its own.
-    """
-    smallest, any_size = architecture(name).smallest, architecture(name).any_size
-    if size < smallest or (size > smallest and not any_size):
-        what = "or more" if any_size else "alone"
-        raise DataInvalid(f"{name} cannot use faces of {size} pixels a side; expected {smallest} {what}.")
+    """Raise DataInvalid for faces that are too small for an architecture, or for the baseline not its own size."""
+    sizes = architecture(name).sizes
+    if size not in sizes:
+        expected = f"{sizes[0]} {'alone' if len(sizes) == 1 else 'or more'}"
+        raise DataInvalid(f"{name} cannot use faces of {size} pixels a side; expected {expected}.")
 
 
 def count_parameters(model: nn.Module) -> int:
-    """Return how many numbers the network learns or keeps frozen; buffers do not count."""
+    """Return the number of weights, frozen ones included, without buffers."""
     return sum(p.numel() for p in model.parameters())
 
 

@@ -1,8 +1,8 @@
 """Every figure of the notebooks and scripts: numbers and an Axes in, the Axes out; the caller titles, saves, shows.
 
-The only module that imports matplotlib. Emotions keep their colours of ``fer.labels``, and no figure relies on
-colour alone: bars and rows are named, cells hold their numbers, lines differ in dashes and markers. An image is
-uint8, a tensor or an array, RGB or grey: (3, H, W), (1, H, W), (H, W, 3) or (H, W).
+Emotions keep their colours of ``fer.labels``, and no figure relies on colour alone: bars and rows are named, cells
+hold their numbers, lines differ in dashes and markers. An image is uint8, a tensor or an array, RGB or grey:
+(3, H, W), (1, H, W), (H, W, 3) or (H, W).
 """
 
 import io
@@ -26,6 +26,9 @@ PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#9
 DASHES = ("-", "--", "-.", ":")
 HATCHES = ("", "///", "...", "xxx", "\\\\\\", "ooo", "+++")
 
+BRIDGED = 1.5
+"""Absences in seconds that the timeline bridges, because few cameras give a face at every step."""
+
 LOSSES = ("train_loss", "valid_loss")
 SCORES = ("train_accuracy", "valid_accuracy", "valid_macro_f1")
 """Columns of history.csv that share an Axes."""
@@ -38,13 +41,11 @@ IBUG_LINES = (
 
 
 class TrainingHistory(Protocol):
-    """What ``curves`` needs of a run: see ``fer.training.History``."""
+    """What ``curves`` needs of a ``fer.training.History``."""
 
     best_epoch: int
-    """The chosen epoch, counted from 1; 0: none yet."""
 
-    def column(self, name: str) -> np.ndarray:
-        """Return one value an epoch (E,)."""
+    def column(self, name: str) -> np.ndarray: ...  # noqa: D102
 
 
 def axes(rows: int = 1, columns: int = 1, size: tuple[float, float] | None = None, **options: Any) -> Any:
@@ -53,7 +54,7 @@ def axes(rows: int = 1, columns: int = 1, size: tuple[float, float] | None = Non
 
 
 def colour(name: str) -> tuple[float, float, float]:
-    """Return the colour of an emotion, RGB from 0 to 1."""
+    """Return the colour of an emotion, RGB, 0 to 1."""
     red, green, blue = COLOURS[name]
     return red / 255, green / 255, blue / 255
 
@@ -64,8 +65,7 @@ def colour(name: str) -> tuple[float, float, float]:
 def class_counts(counts: Mapping[str, Sequence[int] | np.ndarray], ax: Axes | None = None) -> Axes:
     """Faces of each emotion, one bar an emotion and series, e.g. ``{"loaded": (8,), "published": (8,)}``.
 
-    The first series has the emotions' colours, the others are hatched. The scale is logarithmic: class sizes
-    may differ by a factor of forty.
+    The scale is logarithmic: class sizes may differ by a factor of forty.
     """
     ax = ax or axes(size=(7, 0.7 + 0.26 * len(EMOTIONS) * len(counts)))
     height, keys = 0.8 / len(counts), []
@@ -245,10 +245,7 @@ def heat_map(image: ArrayLike, strength: np.ndarray, ax: Axes | None = None) -> 
 def confusion(
     counts: ArrayLike, names: Sequence[str] = EMOTIONS, ax: Axes | None = None, normalize: bool = True
 ) -> Axes:
-    """Each true class (row) and its predictions (columns), as proportions of the row or as counts.
-
-    The shade is the proportion in both cases, so that rare classes can be read, too.
-    """
+    """Each true class (row) and its predictions (columns): proportions of the row, also as the shade of counts."""
     counts = np.asarray(counts)
     ax = ax or axes(size=(0.62 * len(names) + 1.4, 0.56 * len(names) + 1.2))
     proportions = counts / counts.sum(1, keepdims=True).clip(1)  # a class without faces stays 0
@@ -289,7 +286,7 @@ def bars_by_class(
 def reliability(
     bins: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]], ax: Axes | None = None
 ) -> Axes:
-    """Accuracy against confidence, a line for each result of ``fer.evaluation.scores.calibration_curve``.
+    """Accuracy against confidence, a line for each result of ``fer.evaluation.calibration_curve``.
 
     Below the diagonal a network is overconfident. The size of a mark grows with the faces in its bin.
     """
@@ -307,18 +304,12 @@ def reliability(
 def coverage(
     confidence: np.ndarray, correct: np.ndarray, threshold: float | None = None, ax: Axes | None = None
 ) -> Axes:
-    """What a confidence threshold brings: the proportion of faces that reach it, and the accuracy on these.
-
-    Args:
-        confidence: (N,), probability of the predicted class.
-        correct: bool (N,), whether the prediction is the true class.
-        threshold: marked by a line.
-    """
+    """What a threshold of confidence (N,) brings: the proportion of faces that reach it, and the accuracy on these."""
     ax = ax or axes(size=(5, 3.4))
     steps = np.linspace(0, 1, 101)
-    kept = [confidence >= step for step in steps]
-    named = [faces.mean() for faces in kept]
-    accuracy = [correct[faces].mean() if faces.any() else np.nan for faces in kept]
+    kept = confidence >= steps[:, None]
+    named = kept.mean(1)
+    accuracy = np.where(named > 0, (kept & correct).sum(1) / kept.sum(1).clip(1), np.nan)
     ax.plot(steps, named, DASHES[1], color=PALETTE[1], label="faces with a name")
     ax.plot(steps, accuracy, color=PALETTE[0], label="accuracy on these")
     if threshold is not None:
@@ -362,18 +353,14 @@ def probabilities(values: Sequence[float], truth: str | None = None, ax: Axes | 
 
 
 def timeline(
-    faces: Iterable[tuple[int, np.ndarray, np.ndarray]], axes: Sequence[Axes] | None = None, bridge_s: float = 1.5
-) -> list[Axes]:  # fmt: skip
+    faces: Iterable[tuple[int, np.ndarray, np.ndarray]], axes: Sequence[Axes] | None = None
+) -> list[Axes]:
     """Probabilities over time, stacked to 1, a row for each face.
 
     Args:
         faces: number of the face, times (T,) in seconds, probabilities (T, 8), NaN where the face was not seen.
-        axes: one for each face; by default in a new figure, without pyplot: beside OpenCV's window, pyplot may
-            load a second Qt, and then both crash.
-        bridge_s: absences up to this length are bridged, because few cameras give a face at every step.
-
-    Returns:
-        An Axes for each face; a single one with a message if there is none.
+        axes: one for each face, or one for a message if there is none; by default in a new figure, without pyplot:
+            beside OpenCV's window, pyplot may load a second Qt, and then both crash.
     """
     faces = list(faces)
     if axes is None:
@@ -384,7 +371,7 @@ def timeline(
     for ax, (number, times, values) in zip(axes, faces, strict=True) if faces else ():
         seen = ~np.isnan(values).any(1)
         step = np.diff(times).min(initial=0.1)
-        for run in np.split(np.flatnonzero(seen), np.flatnonzero(np.diff(times[seen]) > bridge_s) + 1):
+        for run in np.split(np.flatnonzero(seen), np.flatnonzero(np.diff(times[seen]) > BRIDGED) + 1):
             # Each value lasts a step: a face that was seen once has some width.
             x = np.concatenate([times[run] - step / 2, times[run[-1:]] + step / 2])
             y = np.concatenate([values[run], values[run[-1:]]]).T
@@ -405,11 +392,8 @@ def timeline(
 
 def _rgb(image: ArrayLike) -> np.ndarray:
     """Return an image of any layout as (H, W, 3)."""
-    image = np.asarray(image)
-    if image.ndim == 3 and image.shape[0] in (1, 3):
-        image = image.transpose(1, 2, 0)
-    if image.ndim == 2:
-        image = image[:, :, None]
+    image = np.atleast_3d(image)
+    image = image.transpose(1, 2, 0) if image.shape[0] in (1, 3) else image
     return np.broadcast_to(image, (*image.shape[:2], 3))
 
 

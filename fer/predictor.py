@@ -30,7 +30,7 @@ class FaceEmotion:
     """A face that was found in a picture.
 
     Attributes:
-        box: left, top, width, height in pixels, inside the picture: ``picture[y : y + h, x : x + w]`` is the face.
+        box: left, top, width, height, inside the picture: ``picture[y : y + h, x : x + w]`` is the face.
         probabilities: float32 (8,), calibrated, in the order of EMOTIONS, summing to 1.
         emotion: the most probable emotion, or ``"uncertain"`` below the threshold.
         confidence: its probability.
@@ -118,8 +118,7 @@ class EmotionPredictor:
             image_format: channel order of an array, ``"BGR"`` (OpenCV) or ``"RGB"`` (Pillow, matplotlib).
 
         Raises:
-            DataInvalid: the file cannot be read, the array has another type or shape, or is None, as from
-                ``cv2.imread`` where there is no picture.
+            DataInvalid: the file cannot be read, or the array has another type or shape, or is None.
         """
         if image_format not in ("BGR", "RGB"):
             raise DataInvalid(f"image_format={image_format!r}; expected 'BGR' or 'RGB'.")
@@ -131,7 +130,7 @@ class EmotionPredictor:
             frame = np.ascontiguousarray(picture[:, :, ::-1] if swapped else picture)
         else:
             raise DataInvalid(
-                f"Found a picture of type {type(picture).__name__}; expected a path or a uint8 array (H, W, 3). "
+                f"Found a picture of type {type(picture).__name__}; expected a path or a uint8 array (H, W, 3): "
                 "cv2.imread gives None for a file that it cannot read."
             )
         return self.classify(frame, self.detect(frame))
@@ -148,10 +147,10 @@ class EmotionPredictor:
     def classify_crops(
         self, crops: Sequence[np.ndarray], boxes: Sequence[np.ndarray] | np.ndarray | None = None
     ) -> list[FaceEmotion]:
-        """Return a face for each crop: uint8 of any size, BGR (H, W, 3) or grey (H, W).
+        """Return a face for each crop, all in one forward pass.
 
         Args:
-            crops: what ``fer.faces.crop`` gives, also of several pictures; all go through one forward pass.
+            crops: what ``fer.faces.crop`` gives, also of several pictures: uint8, BGR (H, W, 3) or grey (H, W).
             boxes: (K, 4), where each lies in its picture; by default each crop is a picture.
         """
         if not crops:

@@ -5,7 +5,7 @@ stored in the checkpoint's card, so that they cannot disagree.
 """
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from numbers import Integral
 
 import cv2
@@ -55,8 +55,7 @@ class Preprocess:
         )
         if not valid:
             raise DataInvalid(
-                f"{self}: expected a size of 1 pixel or more, and a finite mean and an std above 0, one for all "
-                "channels or one for each."
+                f"{self}: expected a size of 1 or more, and a mean and an std above 0, for all or each channel."
             )
 
     def __call__(self, image: Tensor) -> Tensor:
@@ -88,10 +87,6 @@ class Preprocess:
         # The norm of what is left is the deviation, in a fraction of the time of torch.std.
         std = torch.linalg.vector_norm(x, dim=dims, keepdim=True) / math.prod(x.shape[-3:]) ** 0.5
         return x.div_(std.clamp_(min=1.0))  # a flat image stays near 0 instead of becoming noise
-
-    def to_dict(self) -> dict:
-        """Return the fields as JSON-ready values; ``Preprocess(**fields)`` makes it again."""
-        return asdict(self)
 
 
 def check(image: Tensor) -> None:

@@ -54,11 +54,9 @@ def class_shift(card: Mapping, prior: str) -> np.ndarray | float:
     shows, as if all emotions were equally common; subtracting a part of it lies in between.
 
     Args:
-        card: of the model; ``class_shares`` are the class frequencies of its training data,
-            ``prior_strength`` is the part chosen on validation faces (see ``fer.evaluation.calibration``),
-            below 0 where the network saw rare classes more often than they are.
-        prior: ``"training"`` leaves the learned frequencies, ``"uniform"`` removes them,
-            ``"chosen"`` removes the part that the card gives.
+        card: of the model: ``class_shares``, the class frequencies of its training data, and ``prior_strength``, the
+            part chosen by ``fer.evaluation.calibration``, below 0 where rare classes were seen too often.
+        prior: ``"training"`` subtracts nothing, ``"uniform"`` all, ``"chosen"`` the part that the card gives.
 
     Raises:
         DataInvalid: another prior, or the card has no class frequencies.
@@ -68,8 +66,8 @@ def class_shift(card: Mapping, prior: str) -> np.ndarray | float:
         return 0.0
     if part is None or not card.get("class_shares"):
         raise DataInvalid(
-            f"prior={prior!r} needs the class frequencies of the training data, and this model's card has "
-            f"{card.get('class_shares')}. Expected 'training', or a model trained with fer.train."
+            f"prior={prior!r} needs class frequencies, and the model's card has {card.get('class_shares')}. Expected "
+            "'training', or a model trained with fer.train."
         )
     frequencies = np.asarray(card["class_shares"], np.float64)
     seen = frequencies > 0

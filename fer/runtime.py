@@ -35,8 +35,7 @@ class OpenVinoNetwork:
 
     Args:
         file: written by ``python -m fer.export``.
-        exact: compute in float32 also where the processor is faster with 16 bits,
-            whose logits differ by about 0.01.
+        exact: float32 also where the processor is faster with 16 bits, whose logits differ by about 0.01.
 
     Attributes:
         metadata: entries of the card, see ``fer.export``.
@@ -49,18 +48,14 @@ class OpenVinoNetwork:
     def __init__(self, file: str | Path, exact: bool = False) -> None:
         # Importing openvino is reported to Google Analytics, unless its package for that cannot be imported.
         sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
-        try:
-            import openvino
-        except ImportError as error:
-            raise _package_missing(file, "openvino", error) from error
         options = {"PERFORMANCE_HINT": "LATENCY", "ENABLE_CPU_PINNING": False}
         options |= {"INFERENCE_NUM_THREADS": torch.get_num_threads()}
         options |= {"INFERENCE_PRECISION_HINT": "f32"} if exact else {}
-        try:
+        with _opening(file, "openvino"):
+            import openvino
+
             model = _core(openvino).read_model(file)
             self.request = _core(openvino).compile_model(model, "CPU", options).create_infer_request()
-        except RuntimeError as error:
-            raise _unusable(file, error) from error
         self.lock = threading.Lock()
         names = [name for port in (*model.inputs, *model.outputs) for name in port.names]
         entries = model.get_rt_info()["framework"] if model.has_rt_info("framework") else {}
@@ -76,25 +71,16 @@ class OnnxNetwork:
     """The same in ONNX Runtime: float32 everywhere, and logits within 1e-4 of torch's."""
 
     def __init__(self, file: str | Path) -> None:
-        try:
+        with _opening(file, "onnxruntime"):
             import onnxruntime
-            from onnxruntime.capi import onnxruntime_pybind11_state as state
-        except ImportError as error:
-            raise _package_missing(file, "onnxruntime", error) from error
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = torch.get_num_threads()
-        # Idle threads that spin would take the cores from detection and drawing.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        failures = (  # they have no base of their own
-            *(state.Fail, state.InvalidArgument, state.InvalidGraph, state.InvalidProtobuf),
-            *(state.NoSuchFile, state.NotImplemented, RuntimeError),
-        )
-        try:
+
+            options = onnxruntime.SessionOptions()
+            options.intra_op_num_threads = torch.get_num_threads()
+            # Idle threads that spin would take the cores from detection and drawing.
+            options.add_session_config_entry("session.intra_op.allow_spinning", "0")
             self.session = onnxruntime.InferenceSession(
                 str(file), options, providers=["CPUExecutionProvider"]
             )
-        except failures as error:
-            raise _unusable(file, error) from error
         names = [node.name for node in (*self.session.get_inputs(), *self.session.get_outputs())]
         self.metadata = _metadata(file, names, self.session.get_modelmeta().custom_metadata_map)
 
@@ -105,6 +91,21 @@ class OnnxNetwork:
 
 RUNTIMES = (OpenVinoNetwork, OnnxNetwork)
 """Fastest first: see benchmarks/README.md."""
+
+
+@contextmanager
+def _opening(file: str | Path, package: str) -> Iterator[None]:
+    try:
+        yield
+    except ImportError as error:
+        raise DataMissing(
+            f"Running {file} needs {package} ({error}): python -m pip install {package}"
+        ) from error
+    except Exception as error:  # ONNX Runtime's have no base of their own
+        reason = " ".join(str(error).split())[:200]
+        raise DataInvalid(
+            f"{file} cannot be run ({reason}). Write it again: python -m fer.export."
+        ) from error
 
 
 @cache
@@ -127,15 +128,6 @@ def _metadata(file: str | Path, names: list[str], entries: Mapping[str, str]) ->
     return {key: json.loads(value) for key, value in entries.items() if key.startswith("fer.")}
 
 
-def _package_missing(file: str | Path, package: str, error: ImportError) -> DataMissing:
-    return DataMissing(f"Running {file} needs {package} ({error}): python -m pip install {package}")
-
-
-def _unusable(file: str | Path, error: Exception) -> DataInvalid:
-    reason = " ".join(str(error).split())[:200]
-    return DataInvalid(f"{file} cannot be run ({reason}). Write it again: python -m fer.export.")
-
-
 @contextmanager
 def one_torch_thread() -> Iterator[None]:
     """Keep torch to the calling thread: after each operation its others spin on cores that the network needs."""
@@ -148,11 +140,7 @@ def one_torch_thread() -> Iterator[None]:
 
 
 def fastest(folder: Path, model: Network, card: Mapping) -> Network:
-    """Return the exported network of a model's folder where it can be used, otherwise the torch one.
-
-    Warns:
-        when the exported network belongs to other weights.
-    """
+    """Return the exported network of a model's folder, or the torch one where it is missing or of other weights."""
     file = folder / ONNX
     for runtime in RUNTIMES if file.is_file() else ():
         with suppress(DataMissing):  # without its package, the next best

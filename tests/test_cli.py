@@ -1,5 +1,6 @@
 """Every script answers --help at once, and says in one line what went wrong."""
 
+import os
 import pkgutil
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from fer import cli
 from fer.errors import DataInvalid, DataMissing, DeviceError, UserError
 from fer.training import Stopped
 
+ROOT = Path(__file__).parents[1]
 HEAVY = ("torch", "torchvision", "cv2", "sklearn", "scipy", "matplotlib", "pandas", "accelerate", "av", "mss")
 
 
@@ -44,6 +46,18 @@ def test_help_answers_without_heavy_imports(script):
     assert run.returncode == 0, run.stderr
     assert f"python -m {script}" in run.stdout
     assert run.stdout.rstrip().endswith("LOADED"), run.stdout.splitlines()[-1]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows reports a closed pipe in another way")
+@pytest.mark.parametrize("arguments", [["fer.webcam", "--help"], ["fer.evaluation.results"]])
+def test_a_reader_that_has_ended_is_no_error(arguments):
+    """As ``head`` has, when it has its lines."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", *arguments]
+    run = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, cwd=ROOT, check=False)
+    os.close(writer)
+    assert (run.returncode, run.stderr) == (0, "")
 
 
 @pytest.mark.parametrize(

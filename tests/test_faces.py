@@ -50,7 +50,7 @@ def test_grey_and_colour_frames_give_the_same_boxes(scene, face):
 
 
 def test_the_size_of_the_searched_copy_can_be_given_with_the_frame(scene, face):
-    np.testing.assert_array_equal(FaceDetector(64)(scene, 320), [face])
+    np.testing.assert_array_equal(FaceDetector()(scene, 320), [face])
     assert len(FaceDetector()(scene, 32)) == 0
 
 
@@ -59,7 +59,7 @@ def test_the_largest_face_comes_first(scene, mode):
     small = cv2.resize(scene, None, fx=0.6, fy=0.6, interpolation=cv2.INTER_AREA)
     wide = np.full((480, 1024, 3), scene[0, 0], np.uint8)
     wide[:288, :384], wide[:, 384:] = small, scene
-    boxes = FaceDetector(max_side=1024, **mode)(wide)
+    boxes = FaceDetector(**mode)(wide, 1024)
     assert len(boxes) == 2
     assert boxes[0, 2] > 1.3 * boxes[1, 2]
     assert boxes[0, 0] > 384 > boxes[1, 0]

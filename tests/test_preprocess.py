@@ -1,6 +1,7 @@
 """What the network sees of an image."""
 
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -130,4 +131,4 @@ def test_settings_that_cannot_work_are_refused(options):
 
 def test_settings_survive_json():
     preprocess = Preprocess(size=64, channels=3, scaling="fixed", mean=(0.1, 0.2, 0.3), std=(1, 2, 3))
-    assert Preprocess(**json.loads(json.dumps(preprocess.to_dict()))) == preprocess
+    assert Preprocess(**json.loads(json.dumps(asdict(preprocess)))) == preprocess

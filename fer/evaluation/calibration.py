@@ -13,15 +13,14 @@ from fer.probabilities import log_softmax
 STRENGTHS = sorted((round(0.05 * step, 2) for step in range(-20, 21)), key=abs)
 """Weakest first. Below 0 is for networks that were trained with rare classes sampled more often than they occur."""
 ACCURACY_COST = 0.005
-"""How much accuracy may be lost for balanced accuracy: half a point."""
+"""How much accuracy may be lost for balanced accuracy."""
 
 
 def calibrate(card: dict, predictions: Predictions) -> dict:
-    """Return the card with what is fitted to these predictions; use a validation split.
+    """Return the card with what is fitted to these predictions on a validation split.
 
-    ``temperature`` makes confidences match accuracies. ``prior_strength`` trades accuracy
-    for balanced accuracy: of all strengths that cost at most ``ACCURACY_COST`` of the
-    best accuracy, the one with the best balanced accuracy, the weakest on a tie.
+    ``temperature`` makes confidences match accuracies. ``prior_strength`` is, of all strengths that cost at most
+    ``ACCURACY_COST`` of the best accuracy, the one with the best balanced accuracy, the weakest on a tie.
     """
     card = card | {"temperature": round(fit_temperature(predictions.logits, predictions.labels), 4)}
     if not card.get("class_shares"):

@@ -29,16 +29,8 @@ class Comparison:
     differences: Mapping[str, tuple[float, tuple[float, float]]]
 
 
-def compare(
-    a: np.ndarray, b: np.ndarray, labels: np.ndarray, resamples: int = RESAMPLES, seed: int = 0
-) -> Comparison:
-    """Compare the probabilities (N, C) of two models for the same samples with labels (N,).
-
-    Args:
-        a, b: row i of both is about sample i.
-        labels: int, 0 to C - 1.
-        resamples: bootstrap samples.
-        seed: of the bootstrap.
+def compare(a: np.ndarray, b: np.ndarray, labels: np.ndarray) -> Comparison:
+    """Compare the probabilities (N, C) of two models for the same samples, with labels (N,) from 0 to C - 1.
 
     Raises:
         DataInvalid: the shapes do not fit together, or there are no samples.
@@ -46,8 +38,8 @@ def compare(
     a, b, labels = np.asarray(a), np.asarray(b), np.asarray(labels)
     if a.ndim != 2 or a.shape != b.shape or labels.shape != a.shape[:1] or not len(labels):
         raise DataInvalid(
-            f"Found probabilities {a.shape} and {b.shape} and labels {labels.shape}; expected (N, classes) "
-            "twice and (N,): predictions of both models for the same samples."
+            f"Found probabilities {a.shape} and {b.shape} and labels {labels.shape}; expected (N, classes) twice and "
+            "(N,), for the same samples."
         )
     n, classes = a.shape
     predicted_a, predicted_b = a.argmax(1), b.argmax(1)
@@ -57,7 +49,7 @@ def compare(
     # Resampling pairs fills the cells (true, predicted by a, predicted by b) as a multinomial.
     cells = np.zeros((1, classes, classes, classes))
     np.add.at(cells[0], (labels, predicted_a, predicted_b), 1)
-    resampled = np.random.default_rng(seed).multinomial(n, cells.ravel() / n, resamples)
+    resampled = np.random.default_rng(0).multinomial(n, cells.ravel() / n, RESAMPLES)
 
     def differences(counts: np.ndarray) -> dict[str, np.ndarray]:
         rates_a, rates_b = class_rates(counts.sum(3)), class_rates(counts.sum(2))

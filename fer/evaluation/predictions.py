@@ -1,6 +1,5 @@
 """What a network predicts on a data set: logits, in the order of its samples."""
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 
@@ -82,9 +81,6 @@ def predict(
 
     Raises:
         DataInvalid: a batch size below 1.
-
-    Warns:
-        when the data set gave fewer faces than ``len(dataset)``.
     """
     if batch_size < 1:
         raise DataInvalid(f"batch_size={batch_size}; expected 1 or more faces per forward pass.")
@@ -92,8 +88,7 @@ def predict(
     batches = [indices[i : i + batch_size] for i in range(0, len(indices), batch_size)]
     loader = load_batches(dataset, batches, workers)
     device = next(model.parameters()).device
-    logits = [np.zeros((0, model.num_classes), np.float32)]
-    predicted = [np.zeros((0, 2), np.float32)]
+    logits, predicted = [np.zeros((0, model.num_classes), np.float32)], [np.zeros((0, 2), np.float32)]
     was_training = model.training
     model.eval()
     try:
@@ -104,8 +99,6 @@ def predict(
                 predicted.append(outputs[1].cpu().numpy())
     finally:
         model.train(was_training)
-    if (n := sum(map(len, logits))) != len(indices):
-        warnings.warn(f"{n} faces were predicted, but the data set has {len(indices)}.", stacklevel=2)
     annotated = valence_arousal.true_valence_arousal(dataset) if model.valence_arousal else None
     return Predictions(
         [dataset.keys[i] for i in indices],

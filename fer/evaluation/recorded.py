@@ -26,26 +26,24 @@ def record(
 ) -> Scores:
     """Write ``predictions-<name>.npz`` and the entry ``<name>`` of metrics.json; return the scores.
 
-    The scores are those of the probabilities as they are written (float16), so
-    that anybody can compute them again from the file.
+    The scores are those of the probabilities as written (float16), so that anybody can compute them from the file.
     """
     arrays = {
         "names": np.array(predictions.names),
         "probabilities": predictions.probabilities(card).astype(np.float16),
         "labels": predictions.labels.astype(np.int64),
+        "valence_arousal": predictions.valence_arousal,
+        "true_valence_arousal": predictions.true_valence_arousal,
     }
-    for key in ("valence_arousal", "true_valence_arousal"):
-        if (values := getattr(predictions, key)) is not None:
-            arrays[key] = values
+    present = {key: values for key, values in arrays.items() if values is not None}
     with replacing(folder / f"predictions-{name}.npz") as temporary:
-        np.savez_compressed(temporary, allow_pickle=False, **arrays)
-    scores = score(arrays["probabilities"], arrays["labels"])
-    file = folder / METRICS
-    metrics = json.loads(file.read_text("utf-8")) if file.is_file() else {}
+        np.savez_compressed(temporary, allow_pickle=False, **present)
+    scores = score(present["probabilities"], present["labels"])
+    metrics = RecordedModel(folder).metrics
     metrics[name] = {**(notes or {}), **asdict(scores)}
     if (valence_arousal := predictions.score_valence_arousal()) is not None:
         metrics[name]["valence_arousal"] = asdict(valence_arousal)
-    with replacing(file) as temporary:
+    with replacing(folder / METRICS) as temporary:
         temporary.write_text(json.dumps(metrics, indent=1) + "\n", "utf-8")
     return scores
 
@@ -58,9 +56,8 @@ def drop_records(folder: Path) -> None:
 
 def drop_records_of_other_calibration(folder: Path, earlier: Mapping, card: Mapping) -> bool:
     """Remove the records if the earlier card has another temperature or prior; return whether there were any."""
-    change = abs(
-        earlier.get("temperature", 1.0) - card["temperature"]
-    )  # up to 0.001 is another computer's rounding
+    # Up to 0.001 is another computer's rounding.
+    change = abs(earlier.get("temperature", 1.0) - card["temperature"])
     same = change <= 0.001 and earlier.get("prior_strength", 0.0) == card.get("prior_strength", 0.0)
     if same or not (folder / METRICS).exists():
         return False
@@ -92,10 +89,9 @@ class RecordedPredictions:
         Their logarithms are the network's logits over the temperature plus the shift of the prior, up
         to a constant per row. What float16 rounded to 0 counts as its smallest number.
         """
-        logits = np.log(self.probabilities.clip(float(np.finfo(np.float16).smallest_subnormal)))
-        return to_probabilities(
-            (logits - class_shift(self.card, "chosen")) * self.card.get("temperature", 1.0)
-        )
+        scaled = np.log(self.probabilities.clip(float(np.finfo(np.float16).smallest_subnormal)))
+        shift, temperature = class_shift(self.card, "chosen"), self.card.get("temperature", 1.0)
+        return to_probabilities((scaled - shift) * temperature)
 
 
 @dataclass(frozen=True)
@@ -106,12 +102,12 @@ class RecordedModel:
 
     @property
     def name(self) -> str:
-        """The folder's name."""
+        """Of the folder."""
         return self.folder.name
 
     @cached_property
     def card(self) -> dict:
-        """How the model was trained and what it needs: see ``fer.checkpoint``."""
+        """See ``fer.checkpoint``."""
         return checkpoint.read_card(self.folder)
 
     @cached_property
@@ -127,17 +123,12 @@ class RecordedModel:
         return sorted((file.stem.removeprefix("predictions-") for file in files), key=_rank)
 
     def predictions(self, name: str) -> RecordedPredictions:
-        """Return the recorded predictions on one of ``sets``.
-
-        Raises:
-            DataMissing: nothing is recorded under that name.
-            DataInvalid: the file is damaged.
-        """
+        """Return the recorded predictions on one of ``sets``; raise DataMissing for another name."""
         file = self.folder / f"predictions-{name}.npz"
         if not file.is_file():
             raise DataMissing(
                 f"{file} is missing; {self.name} has recorded predictions on: {', '.join(self.sets) or 'nothing'}. "
-                f"`python -m fer.evaluate --model models/{self.name} --record …` makes them."
+                f"`python -m fer.evaluate --model {self.folder} --record …` makes them."
             )
         try:
             with np.load(file, allow_pickle=False) as arrays:
@@ -150,9 +141,7 @@ class RecordedModel:
                     arrays.get("true_valence_arousal"),
                 )
         except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise DataInvalid(
-                f"{file} is damaged ({error}). Take the model from its source again."
-            ) from error
+            raise DataInvalid(f"{file} is damaged ({error}). {checkpoint.AGAIN}") from error
 
 
 def recorded_models(folder: str | Path = "models") -> list[RecordedModel]:
@@ -162,16 +151,12 @@ def recorded_models(folder: str | Path = "models") -> list[RecordedModel]:
 
 
 def preferred_set(models: Iterable[RecordedModel]) -> str:
-    """Return the preferred one of the models' ``sets``.
-
-    Raises:
-        DataMissing: no model has recorded predictions.
-    """
+    """Return the preferred one of the models' ``sets``; raise DataMissing if they have none."""
     sets = {name for model in models for name in model.sets}
     if not sets:
         raise DataMissing(
-            "No model with recorded predictions was found. `python -m fer.train --data sample --out models/mine` "
-            "makes one in minutes; models/README.md says how the shipped ones were made."
+            "No model with recorded predictions was found; expected one in models/. `python -m fer.train --data sample "
+            "--out models/mine` makes one in minutes."
         )
     return min(sets, key=_rank)
 

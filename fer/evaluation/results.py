@@ -4,7 +4,6 @@ python -m fer.evaluation.results            print it
 python -m fer.evaluation.results --write    put it into README.md
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,13 +41,11 @@ class ResultsConfig:
 
 
 def table(models: Path) -> str:
-    """Return the Markdown tables of all recorded models: overall scores, then recall by class.
+    """Return the Markdown tables of all recorded models: overall scores, then recall by class."""
+    from fer.evaluation.recorded import recorded_models
 
-    Raises:
-        DataMissing: there is no recorded model.
-    """
-    folders = sorted(file.parent for file in models.glob("*/metrics.json"))
-    if not folders:
+    recorded = recorded_models(models)
+    if not recorded:
         raise DataMissing(f"No results in {models}: expected MODEL/metrics.json there. Nothing was changed.")
     overall = [
         "| data | model | parameters | n | accuracy | balanced accuracy | macro-F1 | ECE |",
@@ -56,33 +53,25 @@ def table(models: Path) -> str:
     ]
     recall = [f"| data | model | {' | '.join(EMOTIONS)} |", f"| --- | --- |{' ---: |' * len(EMOTIONS)}"]
     for split, title in SPLITS.items():
-        for folder in folders:
-            scores = json.loads((folder / "metrics.json").read_text("utf-8")).get(split)
-            if scores is None:
-                continue
-            card = json.loads((folder / "card.json").read_text("utf-8"))
-            cells = [f"{card['parameters']:,}", f"{scores['n']:,}"]
+        for model in (model for model in recorded if split in model.metrics):
+            row, scores = f"| {title} | `{model.name}`", model.metrics[split]
+            cells = [f"{model.card['parameters']:,}", f"{scores['n']:,}"]
             for key in ("accuracy", "balanced_accuracy", "macro_f1", "ece"):
                 low, high = scores["intervals"][key]
                 cells.append(f"{100 * scores[key]:.1f} ({100 * low:.1f}–{100 * high:.1f})")
-            overall.append(f"| {title} | `{folder.name}` | {' | '.join(cells)} |")
+            overall.append(" | ".join([row, *cells]) + " |")
             cells = [f"{100 * scores['per_class'][emotion]['recall']:.1f}" for emotion in EMOTIONS]
-            recall.append(f"| {title} | `{folder.name}` | {' | '.join(cells)} |")
+            recall.append(" | ".join([row, *cells]) + " |")
     between = ["", "In percent, with 95 % bootstrap intervals. Recall by emotion:", ""]
     return "\n".join([*overall, *between, *recall, "", PUBLISHED])
 
 
 def with_new_table(text: str, models: Path) -> str:
-    """Return README's text with its table made anew.
-
-    Raises:
-        DataInvalid: the marks of the table are missing.
-    """
+    """Return README's text with its table made anew; raise DataInvalid where its marks are missing."""
     if BEGIN not in text or END not in text:
         raise DataInvalid(f"README has no table to replace: expected the lines {BEGIN!r} and {END!r}.")
     before, rest = text.split(BEGIN, 1)
-    after = rest.split(END, 1)[1]
-    return f"{before}{BEGIN}\n\n{table(models)}\n\n{END}{after}"
+    return f"{before}{BEGIN}\n\n{table(models)}\n\n{END}{rest.split(END, 1)[1]}"
 
 
 def main(config: ResultsConfig) -> None:

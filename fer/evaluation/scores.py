@@ -56,14 +56,13 @@ class Scores:
         return "\n".join(lines)
 
 
-def score(probabilities: np.ndarray, labels: np.ndarray, resamples: int = RESAMPLES, seed: int = 0) -> Scores:
+def score(probabilities: np.ndarray, labels: np.ndarray, resamples: int = RESAMPLES) -> Scores:
     """Score predicted probabilities (N, C) against true labels (N,), indices into EMOTIONS.
 
     Args:
         probabilities: each row sums to 1.
         labels: int, 0 to C - 1.
         resamples: bootstrap samples for the intervals; 0 leaves them out.
-        seed: of the bootstrap.
 
     Raises:
         DataInvalid: there are no samples, shapes or labels do not fit, or a probability is not finite.
@@ -77,8 +76,8 @@ def score(probabilities: np.ndarray, labels: np.ndarray, resamples: int = RESAMP
     classes, finite = probabilities.shape[1], np.isfinite(probabilities).all(1)
     if not finite.all():
         raise DataInvalid(
-            f"{(~finite).sum()} of {len(labels)} rows of probabilities are not finite; the network's weights have "
-            "probably overflowed. Train again with a lower --lr or --clip."
+            f"{(~finite).sum()} of {len(labels)} rows of probabilities are not finite; weights have probably "
+            "overflowed. Train again with a lower --lr or --clip."
         )
     check_labels(labels, classes)
 
@@ -99,7 +98,7 @@ def score(probabilities: np.ndarray, labels: np.ndarray, resamples: int = RESAMP
             for name, p, r, f1, support in zip(EMOTIONS[:classes], *per_class, strict=True)
         },
         confusion=counts.tolist(),
-        intervals=_intervals(probabilities, labels, counts, resamples, seed) if resamples else {},
+        intervals=_intervals(probabilities, labels, counts, resamples) if resamples else {},
     )
 
 
@@ -115,11 +114,8 @@ def calibration_curve(
     """Return per bin of confidence: number of samples, mean confidence, accuracy, each (bins,); empty bins hold 0."""
     bin_of, confidence, correct = _binned(probabilities, labels, bins)
     n = np.bincount(bin_of, minlength=bins)
-    return (
-        n,
-        np.bincount(bin_of, confidence, bins) / n.clip(1),
-        np.bincount(bin_of, correct, bins) / n.clip(1),
-    )
+    means = (np.bincount(bin_of, values, bins) / n.clip(1) for values in (confidence, correct))
+    return (n, *means)
 
 
 def calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int = BINS) -> float:
@@ -148,18 +144,15 @@ def _binned(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return per sample: bin of its confidence, the confidence, whether it is predicted correctly; each (N,)."""
     confidence = probabilities.max(1)
-    return (
-        np.minimum((confidence * bins).astype(int), bins - 1),
-        confidence,
-        probabilities.argmax(1) == labels,
-    )
+    bin_of = np.minimum((confidence * bins).astype(int), bins - 1)
+    return bin_of, confidence, probabilities.argmax(1) == labels
 
 
 def _intervals(
-    probabilities: np.ndarray, labels: np.ndarray, counts: np.ndarray, resamples: int, seed: int
+    probabilities: np.ndarray, labels: np.ndarray, counts: np.ndarray, resamples: int
 ) -> dict[str, tuple[float, float]]:
     # The confusion matrix of N samples resampled with replacement is multinomial: no need to resample them.
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     n = len(labels)
     resampled = class_rates(rng.multinomial(n, counts.ravel() / n, resamples).reshape(-1, *counts.shape))
 

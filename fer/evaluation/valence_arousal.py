@@ -1,20 +1,16 @@
-"""Valence and arousal: how pleasant and how excited a face looks, each from -1 to 1. Loss and metrics.
+"""Valence and arousal: how pleasant and how excited a face looks, each from -1 to 1.
 
-Arrays are (N, 2), valence first. NaN stands for a face without an annotation,
-which then adds nothing to loss and metrics. The metrics are those of AffectNet
-(Mollahosseini et al. 2017, arXiv:1708.03985).
+Arrays are (N, 2), valence first, NaN where a face has no annotation: it does not count. The
+metrics are those of AffectNet (Mollahosseini et al. 2017, arXiv:1708.03985).
 """
 
 from dataclasses import asdict, dataclass
 
 import numpy as np
-import torch
-from torch import Tensor
 from torch.utils.data import Dataset, Subset
 
 from fer.datasets.face_dataset import FaceDataset
 from fer.errors import DataInvalid
-from fer.model import FaceNetwork
 
 NAMES = ("valence", "arousal")
 
@@ -30,53 +26,12 @@ def true_valence_arousal(dataset: FaceDataset | Dataset) -> np.ndarray | None:
     return None if np.isnan(values).all() else values
 
 
-def training_targets(model: FaceNetwork, dataset: FaceDataset, targets: str) -> Tensor | None:
-    """Return the annotations to learn from, float32 (N, 2), or None for the targets ``"expression"``.
-
-    Raises:
-        DataInvalid: the network does not predict what is asked for, or the data set lacks the annotations.
-    """
-    wanted = targets != "expression"
-    if wanted != model.valence_arousal:
-        raise DataInvalid(
-            f"targets={targets!r} does not fit this network: expected one of "
-            f"fer.model.build(…, valence_arousal={wanted})."
-        )
-    if not wanted:
-        return None
-    values = true_valence_arousal(dataset)
-    if values is None:
-        raise DataInvalid(
-            f"{dataset.name} has no valence and arousal: leave out --targets, or use AffectNet8 or the sample."
-        )
-    return torch.from_numpy(values)
-
-
-def ccc_loss(predicted: Tensor, true: Tensor) -> Tensor:
-    """Return the mean over valence and arousal of 1 - CCC, 0 for one with fewer than two annotated faces.
-
-    Args:
-        predicted: float32 (N, 2).
-        true: the same, NaN where not annotated.
-    """
-    mask = ~true.isnan()
-    n = mask.sum(0)
-    weight = mask / n.clamp(min=1)
-    true = true.where(mask, 0)  # also keeps NaN out of the gradient
-    means = (predicted * weight).sum(0), (true * weight).sum(0)
-    p, t = predicted - means[0], true - means[1]
-    covariance, spread = (p * t * weight).sum(0), ((p**2 + t**2) * weight).sum(0)
-    ccc = 2 * covariance / (spread + (means[0] - means[1]) ** 2 + 1e-8)
-    counted = n > 1
-    return ((1 - ccc) * counted).sum() / counted.sum().clamp(min=1)
-
-
 @dataclass(frozen=True)
 class RegressionScores:
     """Metrics of predicted numbers.
 
     Attributes:
-        n: annotated faces.
+        n: number of annotated faces.
         ccc: concordance correlation coefficient (Lin 1989), -1 to 1; unlike Pearson's it asks for the same scale.
         rmse: root of the mean squared error.
         pearson: Pearson's correlation; 0 where either does not vary.
@@ -106,19 +61,13 @@ class ValenceArousalScores:
 
 
 def score(predicted: np.ndarray, true: np.ndarray) -> ValenceArousalScores | None:
-    """Score predictions (N, 2) against annotations, NaN where there is none; None if one column is all NaN.
-
-    Raises:
-        DataInvalid: shapes differ, or a prediction is not finite.
-    """
+    """Score predictions (N, 2), which must be finite, against annotations; None if one column is all NaN."""
     if predicted.shape != true.shape or predicted.ndim != 2 or predicted.shape[1] != len(NAMES):
         raise DataInvalid(
-            f"Found valence and arousal {predicted.shape} and {true.shape}; expected (N, 2) twice."
+            f"Found valence and arousal {predicted.shape}, {true.shape}; expected (N, 2) twice."
         )
     if not np.isfinite(predicted).all():
-        raise DataInvalid(
-            "Predicted valence and arousal are not finite; train again with a lower --lr or --clip."
-        )
+        raise DataInvalid("Found valence and arousal that are not finite: train with a lower --lr or --clip.")
     if np.isnan(true).all(0).any():
         return None
     valence, arousal = (regression_scores(p, t) for p, t in zip(predicted.T, true.T, strict=True))

@@ -121,7 +121,7 @@ def load_predictor(options: LiveOptions) -> "EmotionPredictor":
     # Half of the cores classify, the others read and draw. With all of them, torch's threads wait for each other
     # whenever something is drawn: on two busy cores a face took 18 times as long.
     torch.set_num_threads(max(1, (os.cpu_count() or 2) // 2))
-    detector = FaceDetector(options.detection_size, min_size=SMALLEST_FACE)
+    detector = FaceDetector(min_size=SMALLEST_FACE)
     return EmotionPredictor(options.model, options.threshold, detector, prior=options.prior)
 
 

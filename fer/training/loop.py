@@ -21,7 +21,6 @@ from fer import checkpoint, preprocess
 from fer.datasets.collate import load_batches
 from fer.datasets.face_dataset import FaceDataset
 from fer.errors import DataInvalid
-from fer.evaluation import valence_arousal
 from fer.evaluation.predictions import Predictions, predict
 from fer.evaluation.recorded import drop_records
 from fer.interrupt import stop_signals
@@ -35,6 +34,7 @@ from fer.training.distillation import soft_targets, teacher_probabilities
 from fer.training.distributed import noticing_losses, processes
 from fer.training.history import HISTORY, History
 from fer.training.loss import Loss, learned_prior
+from fer.training.start import training_targets
 from fer.training.state import STATE, Progress, Stopped, restore_state, save_state, trained_in
 
 
@@ -108,7 +108,7 @@ class Trainer:
         self.spans = list(cut(len(train), config.batch_size))
         self.scheduler = optim.schedule(self.optimizer, config, len(self.spans) * config.epochs)
         self.ema = optim.ema(self.model, config.ema) if config.ema else None
-        self.annotations = valence_arousal.training_targets(model, train, config.targets)
+        self.annotations = training_targets(model, train, config.targets)
         self.teacher_probabilities: Tensor | None = None
         if config.teachers:
             self.teacher_probabilities = teacher_probabilities(

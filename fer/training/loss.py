@@ -5,7 +5,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fer.evaluation.valence_arousal import ccc_loss
 from fer.training.batches import SAMPLING
 from fer.training.config import TrainConfig
 
@@ -47,6 +46,25 @@ class Loss:
         if predicted is None or annotated is None:
             return loss
         return loss + len(logits) * ccc_loss(predicted.float(), annotated)
+
+
+def ccc_loss(predicted: Tensor, true: Tensor) -> Tensor:
+    """Return the mean over valence and arousal of 1 - CCC, 0 for one with fewer than two annotated faces.
+
+    Args:
+        predicted: float32 (N, 2).
+        true: the same, NaN where not annotated.
+    """
+    mask = ~true.isnan()
+    n = mask.sum(0)
+    weight = mask / n.clamp(min=1)
+    true = true.where(mask, 0)  # also keeps NaN out of the gradient
+    means = (predicted * weight).sum(0), (true * weight).sum(0)
+    p, t = predicted - means[0], true - means[1]
+    covariance, spread = (p * t * weight).sum(0), ((p**2 + t**2) * weight).sum(0)
+    ccc = 2 * covariance / (spread + (means[0] - means[1]) ** 2 + 1e-8)
+    counted = n > 1
+    return ((1 - ccc) * counted).sum() / counted.sum().clamp(min=1)
 
 
 def learned_prior(counts: np.ndarray, imbalance: str) -> np.ndarray:

@@ -5,6 +5,7 @@ import platform
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 
 from fer import checkpoint
 from fer.datasets.face_dataset import FaceDataset
@@ -64,6 +65,28 @@ def new_model(config: TrainConfig) -> FaceNetwork:
     model.load_state_dict(trained.state_dict())
     model.started_from = card
     return model
+
+
+def training_targets(model: FaceNetwork, dataset: FaceDataset, targets: str) -> Tensor | None:
+    """Return the annotations to learn from, float32 (N, 2), or None for the targets ``"expression"``.
+
+    Raises:
+        DataInvalid: the network does not predict what is asked for, or the data set lacks the annotations.
+    """
+    wanted = targets != "expression"
+    if wanted != model.valence_arousal:
+        raise DataInvalid(
+            f"targets={targets!r} does not fit this network: expected one of "
+            f"fer.model.build(…, valence_arousal={wanted})."
+        )
+    if not wanted:
+        return None
+    values = true_valence_arousal(dataset)
+    if values is None:
+        raise DataInvalid(
+            f"{dataset.name} has no valence and arousal: leave out --targets, or use AffectNet8 or the sample."
+        )
+    return torch.from_numpy(values)
 
 
 def _layers(model: FaceNetwork) -> dict:

@@ -57,18 +57,6 @@ def test_parts_of_three_processes_are_merged(n):
     assert np.array_equal(merged.true_valence_arousal, together.true_valence_arousal)
 
 
-class Lossy(Spots):
-    """Gives fewer faces than its length."""
-
-    def __getitems__(self, indices):
-        return [self[i] for i in indices[:-1]]
-
-
-def test_missing_faces_are_noticed():
-    with pytest.warns(UserWarning, match="7 faces were predicted, but the data set has 8"):
-        predict(plain_network(), Lossy(8), batch_size=8)
-
-
 def test_no_batch_size():
     with pytest.raises(DataInvalid, match="1 or more"):
         predict(plain_network(), Spots(8), batch_size=0)

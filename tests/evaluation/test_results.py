@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fer.checkpoint import load
+from fer.checkpoint import load, save
 from fer.datasets import FERPlus
 from fer.errors import DataInvalid, DataMissing
 from fer.evaluation import results
 from fer.evaluation.predictions import predict
 from fer.evaluation.scores import score
 from fer.labels import EMOTIONS
+from fer.model import BaselineCNN
 
 ROOT = Path(__file__).parents[2]
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "ece")
@@ -25,10 +26,8 @@ def write_record(models, name, accuracy):
     scores = {"n": 10, "accuracy": accuracy, "balanced_accuracy": 0.5, "macro_f1": 0.25, "ece": 0.031}
     scores["intervals"] = {key: [0.1, 0.9] for key in METRICS}
     scores["per_class"] = {emotion: {"recall": 0.125} for emotion in EMOTIONS}
-    folder = models / name
-    folder.mkdir(parents=True)
-    (folder / "metrics.json").write_text(json.dumps({"ferplus-test": scores, "ferplus-valid": scores}))
-    (folder / "card.json").write_text(json.dumps({"parameters": 52316}))
+    save(models / name, BaselineCNN(), {})
+    (models / name / "metrics.json").write_text(json.dumps({"ferplus-test": scores, "ferplus-valid": scores}))
 
 
 def test_table_has_one_row_for_each_model_and_reported_split(tmp_path):

@@ -20,13 +20,7 @@ from fer.datasets.splits import Subset
 from fer.errors import DataInvalid
 from fer.evaluation.predictions import predict
 from fer.evaluation.recorded import RecordedModel, record
-from fer.evaluation.valence_arousal import (
-    ccc_loss,
-    regression_scores,
-    score,
-    training_targets,
-    true_valence_arousal,
-)
+from fer.evaluation.valence_arousal import regression_scores, score, true_valence_arousal
 from fer.explain import grad_cam, layers
 from fer.model import build, count_parameters
 from fer.predict import PredictOptions
@@ -35,6 +29,8 @@ from fer.predictor import EmotionPredictor
 from fer.preprocess import Preprocess
 from fer.training import TrainConfig, fit, new_model
 from fer.training.augment import Mix
+from fer.training.loss import ccc_loss
+from fer.training.start import training_targets
 
 BOTH = "expression,valence-arousal"
 NAN = float("nan")
