@@ -56,7 +56,6 @@ class FERPlus(Dataset):
         root: the folder of ``FER2013Train`` and its two siblings, a folder
             that holds it as ``ferplus``, or ``ferplus.zip`` read in place.
         split: ``"train"``, ``"valid"`` or ``"test"``.
-        labels: ``"majority"``, ``"argmax"`` or ``"soft"``.
         transform, limit: as for ``AffectNet8``.
 
     Attributes:
@@ -109,10 +108,8 @@ class FERPlus(Dataset):
 
     def __getitem__(self, i: int) -> tuple[Tensor, int | Tensor]:
         i = position(i)
-        image = self.images[i] if self.transform is None else self.transform(self.images[i])
-        return image, torch.from_numpy(self.vote_distribution[i]) if self.kind == "soft" else int(
-            self.labels[i]
-        )
+        label = torch.from_numpy(self.vote_distribution[i]) if self.kind == "soft" else int(self.labels[i])
+        return self.images[i] if self.transform is None else self.transform(self.images[i]), label
 
     @cached_property
     def images(self) -> Tensor:
@@ -132,8 +129,6 @@ def locate(root: str | Path) -> Path | zipfile.Path:
         DataMissing: no such folder.
         DataInvalid: the zip is damaged.
     """
-    if isinstance(root, zipfile.Path):
-        return root
     root = Path(root)
     places: list[Path | zipfile.Path] = [root, root / "ferplus"]
     archive = root if root.suffix == ".zip" else root / "ferplus.zip"

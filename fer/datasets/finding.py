@@ -12,10 +12,9 @@ from fer.datasets.affectnet8.dataset import AffectNet8
 from fer.datasets.affectnet8.source import SPLITS as AFFECTNET8_SPLITS
 from fer.datasets.face_dataset import FaceDataset
 from fer.datasets.ferplus import FERPlus
-from fer.datasets.folders import is_synthetic, pack_splits
-from fer.datasets.packed.dataset import Packed, read_manifest
+from fer.datasets.packed.dataset import Packed, pack_splits, read_manifest
 from fer.datasets.splits import Subset, hold_out, own_name, representative
-from fer.datasets.synthetic.dataset import SyntheticFaces
+from fer.datasets.synthetic.dataset import SyntheticFaces, is_synthetic
 from fer.errors import DataInvalid, DataMissing
 
 OpenedDataset = AffectNet8 | FERPlus | Packed
@@ -67,9 +66,7 @@ def find(root: str | Path = "dataset", split: str = "train", **options: Any) -> 
             validation data must not come from different sets.
     """
     root = Path(root)
-    existing = (
-        _pack(root) or (_sample(root) if is_synthetic(root) else None) or _affectnet8(root) or _ferplus(root)
-    )
+    existing = _pack(root) or (_sample(root) if is_synthetic(root) else _affectnet8(root) or _ferplus(root))
     found = existing or _sample(root)
     dataset = _open(found, split, {k: v for k, v in options.items() if _OWN.get(k, found.data) == found.data})
     instead = "" if existing else f" (neither AffectNet8 nor FER+ in {root})"
@@ -78,14 +75,12 @@ def find(root: str | Path = "dataset", split: str = "train", **options: Any) -> 
 
 
 def open_split(data: str, root: str | Path, split: str, **options: Any) -> OpenedDataset:
-    """Open one split of the data set with that name.
+    """Open one split of the data set with that name, one of ``DATA``; the sample is made in ``root/synthetic``.
 
     Args:
-        data: ``"affectnet8"``, ``"ferplus"`` or ``"sample"``.
-        root: where it is, see each of them; the sample is made in ``root/synthetic``.
+        root: where it is, see each of them.
         split: ``"val"`` and ``"valid"`` mean the same everywhere.
-        options: passed to the data set. ``labels`` is for FER+; for the others,
-            which have one label a face, only ``"soft"`` is refused.
+        options: passed to the data set; of ``labels``, which are for FER+, the others refuse only ``"soft"``.
 
     Raises:
         DataMissing: it is not there.
@@ -172,9 +167,8 @@ def _affectnet8(root: Path) -> _Found | None:
 
 
 def _release(release: releases.Release) -> _Found:
-    return _Found(
-        "affectnet8", release.root, partial(AffectNet8, release.root), release.splits, release.title
-    )
+    open_ = partial(AffectNet8, release.root)
+    return _Found("affectnet8", release.root, open_, release.splits, release.title)
 
 
 def _ferplus(root: Path) -> _Found | None:

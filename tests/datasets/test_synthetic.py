@@ -14,7 +14,6 @@ from helpers import votes, write_ferplus
 from fer.checkpoint import read_card
 from fer.datasets import SyntheticFaces
 from fer.datasets.ferplus import FERPlus
-from fer.datasets.folders import SYNTHETIC_SETTINGS, is_synthetic
 from fer.datasets.synthetic.__main__ import Options, main
 from fer.datasets.synthetic.dataset import WithSynthetic, soft_target
 from fer.errors import DataInvalid
@@ -48,7 +47,6 @@ def test_sample_is_a_data_set(sample):
     assert label == faces.labels[5]
     assert len(SyntheticFaces(sample, "val")) == 8
     assert len(SyntheticFaces(sample, limit=10)) == 10
-    assert is_synthetic(sample) and tree.SETTINGS == SYNTHETIC_SETTINGS  # one name, in two packages
 
 
 def test_annotations_are_the_truth(sample):

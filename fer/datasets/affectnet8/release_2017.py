@@ -34,9 +34,7 @@ COLUMNS = (
 
 NO_BOX = "row without a face box"
 _KINDS = {"val": "valence", "aro": "arousal", "lnd": "facial_landmarks"}
-_ABOVE = [
-    f"{above}{inner}" for above in ("", "affectnet/", "AffectNet/") for inner in ("", "Manually_Annotated")
-]
+_ABOVE = ("", "Manually_Annotated", "affectnet", "AffectNet")
 
 
 class Table(Source):
@@ -131,7 +129,8 @@ def find(root: Path) -> dict[str, Source]:
     """Return the splits whose table, and ``Manually_Annotated_Images``, is in ``root`` or a folder of the release."""
     bases = [root / above for above in _ABOVE]
     bases += [root.absolute().parent] if root.name == IMAGES else []
-    folder = next((base / IMAGES for base in bases if (base / IMAGES).is_dir()), None)
+    images = [base / name for base in bases for name in (IMAGES, f"Manually_Annotated/{IMAGES}")]
+    folder = next((path for path in images if path.is_dir()), None)
     if folder is None:
         return {}
     places = [base / name for base in bases for name in ("", "Manually_Annotated_file_lists")]

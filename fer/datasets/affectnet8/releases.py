@@ -17,14 +17,7 @@ _ABOVE_PLUS = ("", "human_annotated", "AffectNet+", "AffectNet+/human_annotated"
 
 @dataclass(frozen=True)
 class Release:
-    """A copy of one release; without ``sources`` where there is none.
-
-    Attributes:
-        root: where it was looked for.
-        sources: what each of its splits is read from.
-        title: what people call it.
-        splits: those that the release may have.
-    """
+    """A copy of one release in ``root``, with what each of its splits is read from: nothing where there is none."""
 
     root: Path
     sources: Mapping[str, Source]

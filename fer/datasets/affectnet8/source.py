@@ -60,11 +60,7 @@ class Source(ABC):
         return []
 
     def open_index(self) -> tuple[Index, float]:
-        """Return the index and the seconds it took to build: 0 when it was read from its file.
-
-        Raises:
-            DataInvalid: the file of the index is damaged.
-        """
+        """Return the index and the seconds it took to build: 0 when it was read from its file."""
         before, stored = self.times(), self._stored()
         if stored is not None and stored.stamp == self._stamp(before, stored):
             return stored, 0.0
@@ -91,9 +87,7 @@ class Source(ABC):
         try:
             write(self.index_path, index)
         except OSError as error:
-            print(
-                f"note: {self.index_path} cannot be written ({error.strerror}): it is found anew at every start."
-            )
+            print(f"note: {self.index_path} cannot be written ({error.strerror}): it is made at every start.")
 
     def image_file(self, id_: str) -> str:
         """Return the name of an image, below ``path``."""

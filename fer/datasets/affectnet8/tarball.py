@@ -20,7 +20,7 @@ from tqdm.auto import tqdm
 
 from fer.datasets.affectnet8 import npy
 from fer.datasets.affectnet8.index import ANNOTATIONS, Index, Problem, label, pair
-from fer.datasets.affectnet8.source import Source, stamp
+from fer.datasets.affectnet8.source import Source, contents, stamp
 from fer.errors import DataInvalid, DataMissing
 
 BLOCK = 512
@@ -202,18 +202,17 @@ def _place(file: BinaryIO, member: Member, folder: Path, part: Path, check: bool
     path = os.path.join(folder, member.name)
     try:
         existing = stamp(path)
-        if existing and existing[0] == member.size and not (check and _differs(file, member, path)):
+        same = existing is not None and existing[0] == member.size
+        if same and not check:
             return False
-        if existing is None:
-            os.makedirs(os.path.dirname(path), exist_ok=True)
         file.seek(member.offset)
-        with part.open("wb") as out:
-            for start in range(0, member.size, 1 << 20):
-                size = min(member.size - start, 1 << 20)
-                data = file.read(size)
-                if len(data) < size:  # the tar became shorter while it was read
-                    raise _truncated(file, member.name, member.offset)
-                out.write(data)
+        data = file.read(member.size)
+        if len(data) < member.size:  # the tar became shorter while it was read
+            raise _truncated(file, member.name, member.offset)
+        if same and contents(path) == data:
+            return False
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        part.write_bytes(data)
         os.replace(part, path)
     except OSError as error:
         raise DataInvalid(
@@ -221,15 +220,6 @@ def _place(file: BinaryIO, member: Member, folder: Path, part: Path, check: bool
             "the same command again: it goes on where it stopped."
         ) from error
     return True
-
-
-def _differs(file: BinaryIO, member: Member, path: str) -> bool:
-    file.seek(member.offset)
-    try:
-        with open(path, "rb") as existing:
-            return any(file.read(len(data)) != data for data in iter(lambda: existing.read(1 << 20), b""))
-    except OSError:  # it cannot be read: it is written anew
-        return True
 
 
 def _intact(block: bytes) -> bool:

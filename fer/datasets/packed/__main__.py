@@ -46,9 +46,8 @@ class Check:
 def main(options: Write | Check) -> None:
     """Run one of the two, and print what the pack holds."""
     from fer.datasets.affectnet8.dataset import AffectNet8
-    from fer.datasets.folders import is_synthetic
     from fer.datasets.packed.dataset import Packed, pack
-    from fer.datasets.synthetic import SyntheticFaces
+    from fer.datasets.synthetic.dataset import SyntheticFaces, is_synthetic
 
     if isinstance(options, Check):
         packed = Packed(options.pack, options.split)

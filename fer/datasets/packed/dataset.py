@@ -19,13 +19,14 @@ from tqdm.auto import tqdm
 
 from fer.datasets.affectnet8.dataset import AffectNet8, Annotations
 from fer.datasets.collate import Batch, block, position, resized
-from fer.datasets.folders import PACK
 from fer.datasets.splits import representative, requested
 from fer.errors import DataInvalid, DataMissing
 from fer.files import check_same_options, replacing
 from fer.labels import EMOTIONS
 
 FORMAT = 2
+PACK = "pack.json"
+"""In each split's folder of a pack."""
 FACES, PIXELS = "faces.npz", "pixels.npy"
 BLOCK = 2048
 """Faces that are written together, and share a check sum."""
@@ -200,6 +201,11 @@ def _write_pixels(source: AffectNet8, folder: Path, manifest: dict, on_error: st
             os.fsync(file.fileno())
             manifest["pixels_sha256"].append(sha256(pixels.data).hexdigest())
             _write_manifest(folder, manifest)
+
+
+def pack_splits(root: Path) -> list[Path]:
+    """Return the folders of the splits that a pack has, finished or not: ``root`` itself, or those in it."""
+    return [path.parent for path in (root / PACK, *sorted(root.glob(f"*/{PACK}"))) if path.is_file()]
 
 
 def read_manifest(folder: Path) -> dict:

@@ -15,7 +15,7 @@ from fer.datasets.collate import position
 from fer.datasets.ferplus import SIDE, FERPlus
 from fer.labels import EMOTIONS
 from fer.preprocess import Preprocess
-from synthetic_faces.tree import VERSION, read_settings, render_person, settings, write_tree
+from synthetic_faces.tree import SETTINGS, VERSION, read_settings, render_person, settings, write_tree
 
 PEOPLE_SEED = 1
 """Of the people beside FER+: not the sample's, whose people a network should not have seen."""
@@ -104,6 +104,11 @@ class WithSynthetic(Dataset):
             return self.faces[i]
         k = i - len(self.faces)
         return self.synthetic[k], self._targets[k] if self.faces.kind == "soft" else int(self.labels[i])
+
+
+def is_synthetic(root: Path) -> bool:
+    """Tell whether a folder is the synthetic sample."""
+    return (root / SETTINGS).is_file()
 
 
 def soft_target(label: int, intensity: float) -> Tensor:
