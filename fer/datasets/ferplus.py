@@ -59,9 +59,7 @@ class FERPlus(Dataset):
         transform, limit: as for ``AffectNet8``.
 
     Attributes:
-        labels: int64 (N,), the top label of each face.
         vote_distribution: float32 (N, 8), votes for the eight emotions, divided by their sum.
-        keys: N unique names such as ``"test/fer0032221.png"``.
 
     Raises:
         DataMissing: no FER+ in ``root``, or an image is missing.
@@ -123,12 +121,7 @@ class FERPlus(Dataset):
 
 
 def locate(root: str | Path) -> Path | zipfile.Path:
-    """Return the folder, real or inside a zip, that holds FER2013Train.
-
-    Raises:
-        DataMissing: no such folder.
-        DataInvalid: the zip is damaged.
-    """
+    """Return the folder, real or inside a zip, that holds FER2013Train, or raise DataMissing."""
     root = Path(root)
     places: list[Path | zipfile.Path] = [root, root / "ferplus"]
     archive = root if root.suffix == ".zip" else root / "ferplus.zip"

@@ -62,8 +62,7 @@ def find(root: str | Path = "dataset", split: str = "train", **options: Any) -> 
             ``classes`` of AffectNet8) are used if it is the one found.
 
     Raises:
-        DataMissing, DataInvalid: as the data set found, and for a split that it does not have: training and
-            validation data must not come from different sets.
+        DataMissing, DataInvalid: as the data set found; no other set is opened for a split that it lacks.
     """
     root = Path(root)
     existing = _pack(root) or (_sample(root) if is_synthetic(root) else _affectnet8(root) or _ferplus(root))

@@ -60,11 +60,7 @@ def check_limit(limit: int | None) -> None:
 
 
 class Subset(data.Subset):
-    """The samples of a data set at ``indices``, with their labels and keys; items are those of the data set.
-
-    Raises:
-        DataInvalid: a mask, or other indices that are no integers.
-    """
+    """The samples of a data set at ``indices``, with their labels and keys; items are those of the data set."""
 
     def __init__(self, dataset: FaceDataset, indices: np.ndarray | Sequence[int]) -> None:
         indices = np.asarray(indices)
@@ -85,13 +81,10 @@ class Subset(data.Subset):
 def split_indices(
     samples: FaceDataset, fractions: Sequence[float] = (0.8, 0.1, 0.1), seed: int = 0
 ) -> tuple[np.ndarray, ...]:
-    """Cut samples into disjoint parts with the same class frequencies.
+    """Cut samples into disjoint parts with the same class frequencies; return the indices of each, ascending.
 
     Each class is cut by itself, so each part has its fraction of every class,
     give or take one sample. The default is the protocol of the student project.
-
-    Returns:
-        For each fraction the indices of its samples, int64, ascending.
 
     Raises:
         DataInvalid: fractions that do not add up to 1, or keys that occur twice.
@@ -124,12 +117,9 @@ def hold_out(samples: FaceDataset, fraction: float = 0.1, seed: int = 0) -> tupl
 
 
 def representative(labels: np.ndarray, keys: Sequence[str], n: int | None, seed: int = 0) -> np.ndarray:
-    """Choose at most ``n`` samples: one of each class first, then in proportion to the classes; all for None.
+    """Return the indices of at most ``n`` samples: one of each class first, then in proportion to the classes.
 
-    The choice for a smaller ``n`` is part of the choice for a larger one.
-
-    Returns:
-        Indices, int64, ascending.
+    The choice for a smaller ``n`` is part of the choice for a larger one; None is all.
     """
     if n is None or n >= len(labels):
         return np.arange(len(labels))

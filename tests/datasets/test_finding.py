@@ -7,10 +7,9 @@ import cv2
 import numpy as np
 import pytest
 
-from fer.datasets import find, open_split
+from fer.datasets import SyntheticFaces, find, open_split
 from fer.datasets.affectnet8.dataset import AffectNet8
 from fer.datasets.ferplus import FERPlus
-from fer.datasets.synthetic import SyntheticFaces
 from fer.errors import DataInvalid, DataMissing
 
 

@@ -8,11 +8,10 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from fer.datasets import AffectNet8, Packed, find, open_split, splits
+from fer.datasets import AffectNet8, Packed, SyntheticFaces, find, open_split, splits
 from fer.datasets.collate import Batch, collate
 from fer.datasets.packed import pack
 from fer.datasets.packed.__main__ import Check, Write, main
-from fer.datasets.synthetic import SyntheticFaces
 from fer.errors import DataInvalid, DataMissing
 from fer.preprocess import Preprocess
 

@@ -143,11 +143,7 @@ class AffectNet8(Dataset):
 
     @cached_property
     def _valence_arousal(self) -> np.ndarray:
-        """Both, float32 (N, 2): read once from hundreds of thousands of small files, then kept in the index.
-
-        Raises:
-            DataInvalid: values cannot be read; with ``on_error="skip"`` they are NaN, and counted in a printed line.
-        """
+        """Both, float32 (N, 2): read once from hundreds of thousands of small files, then kept in the index."""
         stored = self._index.valence_arousal
         if len(stored) and not np.isinf(stored).any():
             return stored
@@ -215,11 +211,7 @@ class AffectNet8(Dataset):
         return f"{type(self).__name__}({str(self._source.path)!r}, split={self.split!r}): {len(self):,} faces"
 
     def image(self, i: int) -> Tensor:
-        """Return an image as it is stored, uint8 RGB (3, H, W); of a release with whole photos, the face in it.
-
-        Raises:
-            DataInvalid: it cannot be read or decoded.
-        """
+        """Return an image as it is stored, uint8 RGB (3, H, W); of a release with whole photos, the face in it."""
         return _planes(self._pixels(i))
 
     def _pixels(self, i: int) -> np.ndarray:
@@ -239,11 +231,7 @@ class AffectNet8(Dataset):
         return self._source.face(pixels, self._index, i)
 
     def annotations(self, i: int) -> Annotations:
-        """Return all annotations of a face; valence, arousal and landmarks are read now.
-
-        Raises:
-            DataInvalid: an annotation cannot be read, or is not the right number of values.
-        """
+        """Return all annotations of a face, read now; DataInvalid where one cannot be."""
         landmarks = self._values(i, "lnd", 136)
         return Annotations(
             expression=int(self.labels[i]),

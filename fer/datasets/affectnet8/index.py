@@ -61,7 +61,6 @@ class Index:
         labels: int8 (N,), indices into ``EMOTIONS``; those after them stand for ``OTHERS``.
         places: of a tar, int64 (N, 5, 2): where the bytes of the image and of each of ``ANNOTATIONS`` start (-1:
             absent), and how many they are; of a table, int64 (N, 1, 2): the same of the row.
-        boxes: of a table, int32 (N, 4): left, top, width and height of the face in its photo.
         valence_arousal: float32 (N, 2); NaN where absent, infinite where not read yet.
         problems: what was found on the faces that are left out.
         broken: by id, why an image is broken, and the stamp of its file then.
@@ -71,7 +70,6 @@ class Index:
     ids: np.ndarray
     labels: np.ndarray
     places: np.ndarray = field(default_factory=lambda: np.empty(0))
-    boxes: np.ndarray = field(default_factory=lambda: np.empty(0))
     valence_arousal: np.ndarray = field(default_factory=lambda: np.empty(0))
     problems: tuple[Problem, ...] = field(default=(), repr=False)
     broken: Mapping[str, tuple[str, list[int] | None]] = field(default_factory=dict, repr=False)
@@ -155,8 +153,7 @@ def pair(
     """Pair images and labels by id.
 
     Args:
-        images: ids that have an image.
-        annotated: ids that have an annotation of any kind.
+        images, annotated: ids that have an image, or an annotation of any kind.
         labels: what the label file holds, of those that have one.
         label_file: from an id to the file that should hold its label.
     """

@@ -56,50 +56,50 @@ class Table(Source):
         """Read the table and list the photos, with a progress bar."""
         folders = subfolders(self.path)
         photos = {f"{folder}/{name}" for folder in folders for name in listing(self.path / folder)}
-        faces: dict[str, tuple] = {}
+        labels: dict[str, int] = {}
+        places: dict[str, tuple[int, int]] = {}
         problems: list[Problem] = []
         for start, size, row in self._rows():
-            label, box, id_ = code(row.get("expression")), _box(row), row.get(COLUMNS[0], "")
+            label, id_ = code(row.get("expression")), row.get(COLUMNS[0], "")
             if isinstance(label, Problem):
                 problems.append(label._replace(file=id_))
             elif label < len(EMOTIONS) and id_ not in photos:
                 problems.append(Problem(NO_IMAGE, id_))
-            elif label < len(EMOTIONS) and box is None:
+            elif label < len(EMOTIONS) and _box(row) is None:
                 problems.append(Problem(NO_BOX, id_))
             else:
-                faces[id_] = label, (start, size), box or (0, 0, 0, 0)
-        labels, places, boxes = zip(*faces.values(), strict=True) if faces else ((), (), ())
+                labels[id_], places[id_] = label, (start, size)
         return Index(
-            np.array(list(faces), np.str_),
-            np.array(labels, np.int8),
-            places=np.array(places, np.int64).reshape(-1, 1, 2),
-            boxes=np.array(boxes, np.int32).reshape(-1, 4),
+            np.array(list(labels), np.str_),
+            np.array(list(labels.values()), np.int8),
+            places=np.array(list(places.values()), np.int64).reshape(-1, 1, 2),
             problems=tuple(problems),
         )
 
     def _rows(self) -> Iterator[tuple[int, int, dict[str, str]]]:
-        """Yield first byte, number of bytes and cells, by column, of each row."""
+        """Yield first byte, number of bytes and cells of each row."""
         start, total = 0, self.table.stat().st_size
         bar = tqdm(total=total, desc="reading table", unit="B", unit_scale=True, delay=1, leave=False)
         with self.table.open("rb") as file, bar:
             for line in file:
-                cells = _cells(line)
-                if cells and cells != self.columns:
+                if (cells := _cells(line)) and cells != self.columns:
                     yield start, len(line), dict(zip(self.columns, cells, strict=False))
                 start += len(line)
                 bar.update(len(line))
+
+    def _row(self, index: Index, i: int) -> dict[str, str]:
+        offset, size = index.places[i, 0].tolist()
+        with self.table.open("rb", buffering=0) as file:
+            file.seek(offset)
+            return dict(zip(self.columns, _cells(file.read(size)), strict=False))
 
     def annotation_file(self, id_: str, kind: str) -> str:
         """Return the table."""
         return str(self.table.absolute())
 
     def face(self, pixels: np.ndarray, index: Index, i: int) -> np.ndarray:
-        """Return the face cut out of its photo, BGR uint8 (SIDE, SIDE, 3).
-
-        Raises:
-            BrokenImage: its box lies outside the photo.
-        """
-        box, (height, width) = index.boxes[i].tolist(), pixels.shape[:2]
+        """Return the face cut out of its photo, BGR uint8 (SIDE, SIDE, 3)."""
+        box, (height, width) = _box(self._row(index, i)) or (0, 0, 0, 0), pixels.shape[:2]
         try:
             return to_side(crop(pixels, box))
         except DataInvalid as error:
@@ -109,17 +109,14 @@ class Table(Source):
 
     def values(self, index: Index, i: int, kind: str) -> np.ndarray | None:
         """Return the numbers of one annotation in the row; landmarks in pixels of the face."""
-        offset, size = index.places[i, 0].tolist()
-        with self.table.open("rb", buffering=0) as file:
-            file.seek(offset)
-            cells = _cells(file.read(size))
-        text = dict(zip(self.columns, cells, strict=False))[_KINDS[kind]].strip()
+        row = self._row(index, i)
+        text, box = row[_KINDS[kind]].strip(), _box(row)
         if text in ("", "NULL"):
             return None
         numbers = np.array([float(number) for number in text.split(";") if number])
-        if kind != "lnd" or numbers.size % 2:
+        if kind != "lnd" or numbers.size % 2 or box is None:
             return numbers
-        left, top, width, height = index.boxes[i].tolist()
+        left, top, width, height = box
         side = max(width, height)  # the square that ``crop`` cuts, around the box
         corner = (round(left + (width - side) / 2), round(top + (height - side) / 2))
         return ((numbers.reshape(-1, 2) - corner) * SIDE / side).ravel()

@@ -25,12 +25,7 @@ class Release:
     splits: tuple[str, ...] = SPLITS
 
     def source(self, split: str) -> Source:
-        """Return what a split is read from.
-
-        Raises:
-            DataMissing: no release, or not this split of it; the message lists the places.
-            DataInvalid: the release has no such split.
-        """
+        """Return what a split is read from; DataMissing where the copy lacks it, DataInvalid where the release does."""
         if split in self.sources:
             return self.sources[split]
         if split not in self.splits:

@@ -31,14 +31,7 @@ class BrokenImage(DataInvalid):
 
 
 class Source(ABC):
-    """One split of a release.
-
-    Attributes:
-        name, title: what records, and what people, call the data set.
-        splits: those that the release may have.
-        path: a folder or file.
-        index_path: where its index is kept.
-    """
+    """One split of a release: ``path`` is a folder or file, ``name`` and ``title`` what records and people call it."""
 
     name, title = "affectnet8", "AffectNet8"
     splits: tuple[str, ...] = SPLITS
@@ -106,12 +99,7 @@ class Source(ABC):
         return stamp(self.where(self.image_file(id_)))
 
     def image(self, index: Index, i: int) -> bytes:
-        """Return the bytes of one image.
-
-        Raises:
-            DataMissing: it is gone since the index was made.
-            BrokenImage: it cannot be read, or is a link to nothing.
-        """
+        """Return the bytes of one image; DataMissing where it is gone, BrokenImage where it cannot be read."""
         path = f"{self.path}/{self.image_file(index.ids[i])}"
         try:
             return contents(path)
@@ -128,19 +116,11 @@ class Source(ABC):
             raise BrokenImage(f"it cannot be read: {error.strerror}") from error
 
     def face(self, pixels: np.ndarray, index: Index, i: int) -> np.ndarray:
-        """Return the face in a decoded image, BGR uint8 (H, W, 3): all of it, where faces are cut out already.
-
-        Raises:
-            BrokenImage: there is none.
-        """
+        """Return the face in a decoded image, BGR uint8 (H, W, 3), or raise BrokenImage."""
         return pixels
 
     def values(self, index: Index, i: int, kind: str) -> np.ndarray | None:
-        """Return the numbers of one annotation, float64 (n,), or None where it is absent.
-
-        Raises:
-            ValueError: they cannot be read.
-        """
+        """Return the numbers of one annotation, float64 (n,), None where it is absent; ValueError where unreadable."""
         return None
 
 

@@ -94,11 +94,7 @@ class Tar(Source):
         return {"size": found.st_size, "time": found.st_mtime_ns}
 
     def scan(self) -> Index:
-        """Walk the tar once, noting where files lie and reading labels on the way, with a progress bar.
-
-        Raises:
-            DataInvalid: as ``walk``, or the tar has no images of this split.
-        """
+        """Walk the tar once, noting where files lie and reading labels on the way, with a progress bar."""
         columns = 1 + len(ANNOTATIONS)
         places: dict[str, list[int]] = defaultdict(lambda: [-1] * 2 * columns)  # offset and size of each file
         labels: dict[str, int | Problem] = {}
@@ -168,20 +164,13 @@ class Tar(Source):
 def extract(tar: str | Path, folder: str | Path, check: bool = False) -> Iterator[tuple[Member, bool]]:
     """Write the plain files of a tar under ``folder``; yield each, and whether it was written now; show a bar.
 
-    A file that exists with the right size is left as it is, so a stopped run
-    continues where it was; with ``check`` its bytes are compared, too. Of two
-    members of one name the later one stays. Each file is written under another
-    name and renamed: half a file never stays.
-
-    Raises:
-        DataMissing: there is no such tar.
-        DataInvalid: as for ``walk``, or a file cannot be written.
+    A file that exists with the right size is left as it is, so a stopped run continues where it
+    was; with ``check`` its bytes are compared, too. Of two members of one name the later one stays.
+    Each file is written under another name and renamed: half a file never stays.
     """
     tar, folder = Path(tar), Path(folder)
     if not tar.is_file():
-        raise DataMissing(
-            f"{tar} is not a file; expected train_set.tar or val_set.tar. See dataset/README.md."
-        )
+        raise DataMissing(f"{tar} is no file; expected train_set.tar or val_set.tar. See dataset/README.md.")
     part = folder / f".extracting.{tar.name}"  # the same name in the next run, which thus clears it away
     seen: set[str] = set()  # tar -r appends members that were there before
     total = tar.stat().st_size
@@ -216,8 +205,7 @@ def _place(file: BinaryIO, member: Member, folder: Path, part: Path, check: bool
         os.replace(part, path)
     except OSError as error:
         raise DataInvalid(
-            f"Could not write {path}: {error.strerror}. Repair that (free space, permissions) and run "
-            "the same command again: it goes on where it stopped."
+            f"Could not write {path}: {error.strerror}. Repair that (free space, permissions) and run it again."
         ) from error
     return True
 
