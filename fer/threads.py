@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import torch
 
 
-def for_each(n: int, work: Callable[[int], None]) -> None:
+def for_each(n: int, work: Callable[[int], object]) -> None:
     """Call ``work(0)`` to ``work(n - 1)``, in no particular order; an error in one of them is raised here.
 
     It saves time where ``work`` is mostly a library call that releases the GIL, as OpenCV's do.

@@ -4,10 +4,8 @@
     torchrun --nproc_per_node 2 -m fer.train …        the same on several processes, with GPUs or without
     accelerate launch --num_processes 2 -m fer.train …               the same on several GPUs or machines
 
-Stopped in the middle, the same command with ``--resume`` goes on to the same
-weights as an unbroken run. Every random choice follows from the seed, the
-epoch and the step, and batches are cut from one order that does not depend on
-how many processes share them.
+Stopped anywhere, the same command with ``--resume`` does what is left, to the same
+weights as an unbroken run.
 """
 
 from pathlib import Path
@@ -17,10 +15,7 @@ from fer.training import TrainConfig
 
 
 def main(config: TrainConfig) -> None:
-    """Train, fit the temperature on validation data, and record the validation scores.
-
-    Stopped anywhere in between, ``--resume`` does what is left.
-    """
+    """Train, fit the temperature on validation data, and record the validation scores."""
     config.out = out = config.out or Path("models") / f"{config.model}-{config.data}"
     config.check()
 

@@ -51,7 +51,7 @@ def test_options_out_of_range_are_refused(options):
 def test_a_run_does_not_replace_what_it_learns_from(tmp_path, name):
     save(tmp_path, small_net(), {})
     source = {"init": tmp_path, "teachers": (tmp_path / ".." / tmp_path.name,)}[name]
-    with pytest.raises(DataInvalid, match=f"--{name} .* is --out, too"):
+    with pytest.raises(DataInvalid, match=r"would replace .*, which it learns from"):
         TrainConfig(out=tmp_path, overwrite=True, **{name: source}).check_values()
 
 
@@ -80,7 +80,6 @@ def test_script_trains_calibrates_and_records(ferplus, tmp_path, capsys):
         {"pretrained": True},
         {"model": "emotion_net", "frozen": True},
         {"model": "emotion_net", "size": 15},
-        {"model": "resnet18", "size": 2, "batch_size": 1},
         {"model": "emotion_net", "start_size": 8},
         {"epochs": 0},
     ],
@@ -121,7 +120,6 @@ def test_stopped_after_the_last_epoch_it_can_be_finished(ferplus, tmp_path, monk
         with pytest.raises(Stopped, match=r"after the last epoch.*--resume to go on from .*cut"):
             main(TrainConfig(**options, out=cut))
     before = (cut / "history.csv").read_text()  # with the seconds that the epoch took
-    (cut / "history.csv").unlink()  # it is written after the state
     main(TrainConfig(**options, out=cut, resume=True))
     assert (cut / "history.csv").read_text() == before
     assert sorted(os.listdir(cut)) == sorted(os.listdir(unbroken))

@@ -10,6 +10,6 @@ __getattr__, __dir__ = exports(
         "new_model": "start",
         "fit": "loop",
         "Stopped": "state",
-        "History": "history",
+        "History": "state",
     },
 )

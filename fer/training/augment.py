@@ -1,9 +1,7 @@
 """Random changes to a batch of faces: each face its own (``Augment``), or pairs of them mixed (``Mix``).
 
-The first imitate what a face detector and a cheap camera do to a face: shifted,
-turned and scaled boxes, other light, little resolution, hidden parts. Done on
-the whole batch at once, this costs a fraction of one transform per image; on a
-CPU OpenCV does most of it, several times faster than torch.
+The first imitate what a face detector and a cheap camera do to a face. On a CPU
+OpenCV does most of it, several times faster than torch; on a GPU torch does.
 """
 
 import math
@@ -23,32 +21,20 @@ from fer.threads import for_each
 
 @dataclass(frozen=True)
 class Augment:
-    """Change uint8 faces (N, C, H, W); every amount is the largest one, sampled uniformly up to it.
+    """Change uint8 faces (N, C, H, W); every amount is the largest one, sampled uniformly up to it, either way."""
 
-    Args:
-        flip: probability of mirroring left and right.
-        degrees: rotation either way.
-        scale: smallest and largest size of the face.
-        shear: slant either way, relative to the height.
-        shift: move either way, relative to the side.
-        light: relative change of brightness and contrast either way.
-        blur: probability of losing resolution, down to a third.
-        noise: standard deviation of added noise, in grey levels.
-        erase: probability of covering a rectangle of 2-20 % of the face with noise.
-    """
-
-    flip: float = 0.5
-    degrees: float = 0.0
-    scale: tuple[float, float] = (1.0, 1.0)
-    shear: float = 0.0
-    shift: float = 0.0
-    light: float = 0.0
-    blur: float = 0.0
-    noise: float = 0.0
-    erase: float = 0.0
+    flip: float = 0.5  # probability of mirroring left and right
+    degrees: float = 0.0  # rotation
+    scale: tuple[float, float] = (1.0, 1.0)  # smallest and largest size of the face
+    shear: float = 0.0  # slant, relative to the height
+    shift: float = 0.0  # move, relative to the side
+    light: float = 0.0  # relative change of brightness and contrast
+    blur: float = 0.0  # probability of losing resolution, down to a third
+    noise: float = 0.0  # standard deviation of added noise, in grey levels
+    erase: float = 0.0  # probability of covering a rectangle of 2-20 % of the face with noise
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Return changed copies, uint8 (N, C, H, W)."""
+        """Return changed copies."""
         x = self._move(images)
         if self.blur:
             x = self._lose_resolution(x)
@@ -70,16 +56,14 @@ class Augment:
         def sample(low: float, high: float) -> np.ndarray:
             return torch.empty(n).uniform_(low, high).numpy()
 
-        # NumPy's sines: torch's wake its threads, which then wait for more work where OpenCV wants the cores.
+        # NumPy's sines: after torch's, its threads wait for more work where OpenCV wants the cores.
         turn = sample(-math.radians(self.degrees), math.radians(self.degrees))
         slant, size = sample(-self.shear, self.shear), sample(*self.scale)
         mirror = np.where(torch.rand(n).numpy() < self.flip, np.float32(-1), np.float32(1))
         right, down = (2 * size * sample(-self.shift, self.shift) for _ in range(2))
         # From a pixel of the new image back to the old one, in units of half a side.
-        first, second = (
-            [mirror * np.cos(turn), slant - np.sin(turn), right],
-            [mirror * np.sin(turn), np.cos(turn), down],
-        )
+        first = [mirror * np.cos(turn), slant - np.sin(turn), right]
+        second = [mirror * np.sin(turn), np.cos(turn), down]
         matrix = np.array([first, second]).transpose(2, 0, 1) / size[:, None, None]
         if device.type == "cpu":
             return _warp(images, matrix)
@@ -107,52 +91,32 @@ class Augment:
 
     def _erase(self, x: Tensor) -> Tensor:
         x = x.float()
-        n, _, height, width = x.shape
-        device = x.device
-        chosen = torch.rand(n, device=device) < self.erase
-        area = torch.empty(n, device=device).uniform_(0.02, 0.20)
-        aspect = torch.empty(n, device=device).uniform_(math.log(0.4), math.log(2.5)).exp()
+        height, width = x.shape[-2:]
+        chosen, area = _uniform(x, 0, 1) < self.erase, _uniform(x, 0.02, 0.20)
+        aspect = _uniform(x, math.log(0.4), math.log(2.5)).exp()
         h, w = (area * aspect).sqrt() * height, (area / aspect).sqrt() * width
-        top = torch.rand(n, device=device) * (height - h)
-        left = torch.rand(n, device=device) * (width - w)
-        rows, columns = torch.arange(height, device=device), torch.arange(width, device=device)
-        inside_rows = (rows >= top[:, None]) & (rows < (top + h)[:, None])
-        inside_columns = (columns >= left[:, None]) & (columns < (left + w)[:, None])
-        hole = chosen[:, None, None] & inside_rows[:, :, None] & inside_columns[:, None, :]
-        return torch.where(hole[:, None], torch.randint_like(x, 0, 256), x)
+        top, left = _uniform(x, 0, 1) * (height - h), _uniform(x, 0, 1) * (width - w)
+        row, column = (torch.arange(side, device=x.device) for side in (height, width))
+        row = row[:, None]
+        hole = (chosen & (row >= top) & (row < top + h)) & ((column >= left) & (column < left + w))
+        return torch.where(hole, torch.randint_like(x, 0, 256), x)
 
 
 def to_grey_uint8(images: Tensor) -> Tensor:
-    """Return RGB uint8 (N, 3, H, W) as grey uint8 (N, 1, H, W); grey ones as they are.
-
-    A network that sees grey need not have three channels moved and relit.
-    """
+    """Return RGB or grey uint8 (N, 3 or 1, H, W) as grey (N, 1, H, W), a third of the work for what changes it."""
     if images.shape[1] == 1:
         return images
     if images.device.type != "cpu":
         return preprocess.to_grey(images).round_().to(torch.uint8)
-
-    def change(_: int, face: np.ndarray, new: np.ndarray) -> None:
-        cv2.cvtColor(face, cv2.COLOR_RGB2GRAY, new)
-
-    return _by_opencv(images, change, channels=1)
+    return _by_opencv(images, lambda _, face, new: cv2.cvtColor(face, cv2.COLOR_RGB2GRAY, new), channels=1)
 
 
 def _uniform(x: Tensor, low: float, high: float) -> Tensor:
-    """Sample a number for each face, float32 (N, 1, 1, 1)."""
     return torch.empty(len(x), 1, 1, 1, device=x.device).uniform_(low, high)
 
 
 def _warp(images: Tensor, matrix: np.ndarray) -> Tensor:
-    """Do what ``grid_sample`` does with bilinear sampling and repeated borders.
-
-    Args:
-        images: uint8 (N, C, H, W) on the CPU.
-        matrix: float32 (N, 2, 3), as for ``torch.nn.functional.affine_grid``.
-
-    Returns:
-        uint8 (N, C, H, W), its channels last in memory.
-    """
+    """Do what ``grid_sample`` does, bilinear and with repeated borders; ``matrix`` (N, 2, 3) as for ``affine_grid``."""
     height, width = images.shape[-2:]
     # From units of half a side, 0 in the middle, to pixels, 0 in the middle of the first one.
     half = np.array([width, height]) / 2
@@ -180,36 +144,27 @@ def _scale(images: Tensor, contrast: Tensor, brightness: Tensor) -> Tensor:
 
 
 def _by_opencv(
-    images: Tensor, change: Callable[[int, np.ndarray, np.ndarray], None], channels: int | None = None
+    images: Tensor, change: Callable[[int, np.ndarray, np.ndarray], object], channels: int | None = None
 ) -> Tensor:
-    """Call ``change(k, face, new)`` for each face, uint8 (H, W, C); return what it wrote into ``new``.
+    """Call ``change(k, face, new)`` for each face, uint8 (H, W, C); return what it writes into ``new``, (N, C, H, W).
 
-    Returns:
-        uint8 (N, channels, H, W), by default as many as there were, last in memory.
+    ``cv2.merge`` takes a fraction of the time of a permuted copy of the batch, which is left channels last.
     """
     n, _, height, width = images.shape
-    channels = channels or images.shape[1]
     last = images.is_contiguous(memory_format=torch.channels_last)
     old = images.permute(0, 2, 3, 1).numpy() if last else images.numpy()
-    new = np.empty((n, height, width, channels), np.uint8)
+    new = np.empty((n, height, width, channels or images.shape[1]), np.uint8)
     for_each(n, lambda k: change(k, old[k] if last else cv2.merge(old[k]), new[k]))
     return torch.from_numpy(new).permute(0, 3, 1, 2)
 
 
+@dataclass(frozen=True)
 class Mix:
-    """Mix pairs of preprocessed faces, and their targets alike, on half of the batches (MixUp, CutMix or either).
+    """Mix pairs of preprocessed faces, and their targets alike; ``kind`` as ``TrainConfig.mix``."""
 
-    Args:
-        kind: ``"none"``, ``"mixup"``, ``"cutmix"`` or ``"both"``.
-        classes: number of classes.
-        probability: of mixing a batch.
-    """
-
-    def __init__(self, kind: str, classes: int, probability: float = 0.5) -> None:
-        makers = {"mixup": [(v2.MixUp, 0.2)], "cutmix": [(v2.CutMix, 1.0)]}
-        makers["both"] = makers["mixup"] + makers["cutmix"]
-        self.mixers = [make(alpha=alpha) for make, alpha in makers.get(kind, [])]
-        self.classes, self.probability = classes, probability
+    kind: str
+    classes: int
+    probability: float = 0.5  # of mixing a batch
 
     def __call__(
         self, x: Tensor, labels: Tensor, annotations: Tensor | None = None
@@ -221,9 +176,11 @@ class Mix:
             labels: int64 (N,), or soft targets, float32 (N, classes).
             annotations: valence and arousal, float32 (N, 2); what one face of a pair lacks (NaN), both lack.
         """
-        if not self.mixers or torch.rand(()) >= self.probability:
+        if self.kind == "none" or torch.rand(()) >= self.probability:
             return x, labels, annotations
-        mixer = self.mixers[int(torch.randint(len(self.mixers), ()))]
+        mixers = {"mixup": v2.MixUp(alpha=0.2), "cutmix": v2.CutMix(alpha=1.0)}
+        kinds = list(mixers) if self.kind == "both" else [self.kind]
+        mixer = mixers[kinds[int(torch.randint(len(kinds), ()))]]
         targets = (F.one_hot(labels, self.classes) if labels.ndim == 1 else labels).float()
         if annotations is None:
             return *mixer(x, targets), None

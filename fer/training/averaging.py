@@ -5,12 +5,10 @@
 
 Runs that begin at the same trained network and differ in seed, labels or
 sampling end on different sides of one valley of the loss, and the point between
-them is often better than each, at the cost of one (Wortsman et al. 2022,
-arXiv:2203.05482). Half precision makes half the file, with scores that differ in
-the last digit.
+them is often better than each (Wortsman et al. 2022, arXiv:2203.05482). Half
+precision makes half the file, with scores that differ in the last digit.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,14 +20,13 @@ from fer.errors import DataInvalid
 COMMON = ("arch", "emotions", "preprocess", "options", "crop_margin", "flip", "train_data")
 """Entries that must be alike in all cards."""
 OF_EACH = {"config", "train_size", "class_shares", "epoch", "seconds", "device", "date", "git", "versions"}
-LINKS = {"weights_sha256", "teachers", "averaged"}
+OF_EACH |= {"weights_sha256", "teachers", "averaged"}
 """Entries of each card that the new one keeps."""
-NEXT = "python -m fer.evaluate --model {model} --split {split} --calibrate --record, with --data and --root"
 
 
 @dataclass(frozen=True)
 class Soup:
-    """Average the weights of trained models that began at the same one."""
+    """Average weights and batch statistics of trained models that began at the same one."""
 
     models: Positional[tuple[Path, ...]]
     """Folders of the models, two or more."""
@@ -39,15 +36,63 @@ class Soup:
     """Replace the model in --out."""
 
     def run(self) -> None:
-        """Write the mean of the models, and print how to calibrate and record it."""
-        from fer.evaluation.calibration import calibration_split
-        from fer.training.state import trained_in
+        """Write the mean of the models, without records, and print how to calibrate and record it.
 
-        if not self.overwrite and (found := trained_in(self.out)):
-            raise DataInvalid(f"{self.out} already holds {found}. Choose another --out, or add --overwrite.")
-        card = soup(self.models, self.out)
-        how = NEXT.format(model=self.out, split=calibration_split(card))
-        print(f"{self.out}: the mean of {len(self.models)} models. Fit its temperature and prior: {how}")
+        Raises:
+            DataInvalid: fewer than two, the same twice, or models that differ in more
+                than how they were fine-tuned; or ``out`` is in use.
+            DataMissing: as ``fer.checkpoint.load``.
+        """
+        import numpy as np
+        import torch
+
+        from fer import checkpoint
+        from fer.evaluation.recorded import drop_records
+        from fer.training.state import HISTORY, STATE, check_unused
+
+        if not self.overwrite:
+            check_unused(self.out)
+        loaded = [checkpoint.load(folder) for folder in self.models]
+        cards = [card for _, card in loaded]
+        different = len({card["weights_sha256"] for card in cards})
+        if different < max(2, len(cards)):
+            raise DataInvalid(
+                f"Found {len(cards)} models, {different} of them different; expected two or more, each once."
+            )
+        for key in COMMON:
+            found = [card.get(key) for card in cards]
+            if any(value != found[0] for value in found):
+                raise DataInvalid(
+                    f"The models differ in {key}: {found}. Average models that were fine-tuned from the same one."
+                )
+        lineages = [_lineage(card) for card in cards]
+        common = [sha for sha in lineages[0] if all(sha in lineage for lineage in lineages)]  # nearest first
+        if not common:
+            raise DataInvalid(
+                "The models did not begin at the same trained network (fer.train --init): the mean of unrelated "
+                "weights is noise."
+            )
+        trained = [card for card in cards if card["weights_sha256"] != common[0]]
+        card = {key: cards[0][key] for key in COMMON if key in cards[0]} | {
+            "temperature": 1.0,
+            "train_size": max(card["train_size"] for card in cards),
+            "class_shares": np.mean([card["class_shares"] for card in cards], 0).round(6).tolist(),
+            "seconds": sum(card["seconds"] for card in trained),
+            "averaged": [{key: card[key] for key in card if key in OF_EACH} for card in trained],
+            "averaged_with_the_start": len(trained) < len(cards),
+            "started_from": lineages[0][common[0]],
+            **checkpoint.provenance(),
+        }
+        model, mean = loaded[0][0], {}
+        for name, tensor in model.state_dict().items():
+            values = [other.state_dict()[name].double() for other, _ in loaded]
+            mean[name] = torch.stack(values).mean(0).to(tensor.dtype)
+        model.load_state_dict(mean)
+        drop_records(self.out)
+        for name in (STATE, HISTORY):
+            (self.out / name).unlink(missing_ok=True)
+        checkpoint.save(self.out, model, card)
+        print(f"{self.out}: the mean of {len(cards)} models. {_next(self.out, card)}")
 
 
 @dataclass(frozen=True)
@@ -60,90 +105,18 @@ class Halve:
     def run(self) -> None:
         """Rewrite the weights, remove the records, and print how to make them again."""
         from fer import checkpoint
-        from fer.evaluation.calibration import calibration_split
         from fer.evaluation.recorded import drop_records
         from fer.training.state import STATE
 
         if (self.model / STATE).exists():
-            raise DataInvalid(
-                f"{self.model} holds an unfinished run ({STATE}): finish it first, with --resume."
-            )
+            raise DataInvalid(f"{self.model} holds an unfinished run: finish it first, with --resume.")
         model, card = checkpoint.load(self.model)
         file = self.model / checkpoint.WEIGHTS
         before = file.stat().st_size
         checkpoint.save(self.model, model, card, half=True)
         drop_records(self.model)
         sizes = f"{before / 1e6:.1f} MB -> {file.stat().st_size / 1e6:.1f} MB"
-        how = NEXT.format(model=self.model, split=calibration_split(card))
-        print(f"{file}: {sizes}. Make its records again: {how}")
-
-
-def soup(folders: Sequence[Path], out: Path) -> dict:
-    """Write a model whose weights and batch statistics are the mean of the others'; return its card.
-
-    The card has no temperature and prior strength: fit them to validation data.
-
-    Args:
-        folders: of two or more trained models that began at the same network.
-        out: folder of the new model; records and state of another one in it are removed.
-
-    Raises:
-        DataInvalid: fewer than two, the same twice, or models that differ in more
-            than how they were fine-tuned.
-        DataMissing: as ``fer.checkpoint.load``.
-    """
-    import numpy as np
-    import torch
-
-    from fer import checkpoint
-    from fer.evaluation.recorded import drop_records
-    from fer.training.history import HISTORY
-    from fer.training.state import STATE
-
-    if len(folders) < 2:
-        raise DataInvalid(f"Found {len(folders)} model; expected two or more to average.")
-    loaded = [checkpoint.load(folder) for folder in folders]
-    cards = [card for _, card in loaded]
-    lineages = [_lineage(card) for card in cards]
-    for folder, card, lineage in zip(folders, cards, lineages, strict=True):
-        for key in COMMON:
-            if card.get(key) != cards[0].get(key):
-                raise DataInvalid(
-                    f"{folder} and {folders[0]} differ in {key} ({card.get(key)}, {cards[0].get(key)}). "
-                    "Average models that were fine-tuned from the same one."
-                )
-        if not set(lineage) & set(lineages[0]):
-            raise DataInvalid(
-                f"{folder} and {folders[0]} did not begin at the same trained network (fer.train --init): "
-                "the mean of unrelated weights is noise."
-            )
-    if len({card["weights_sha256"] for card in cards}) < len(cards):
-        raise DataInvalid("The same weights were given twice; expected different models.")
-    # Lineages are chains, so that all meet where two of them do.
-    nearest = next(sha for sha in lineages[0] if all(sha in lineage for lineage in lineages))
-    trained = [card for card in cards if card["weights_sha256"] != nearest]
-    card = {key: cards[0][key] for key in COMMON if key in cards[0]} | {
-        "temperature": 1.0,
-        "train_size": max(card["train_size"] for card in cards),
-        "class_shares": np.mean([card["class_shares"] for card in cards], 0).round(6).tolist(),
-        "seconds": sum(card["seconds"] for card in trained),
-        "averaged": [
-            {key: value for key, value in card.items() if key in OF_EACH | LINKS} for card in trained
-        ],
-        "averaged_with_the_start": len(trained) < len(cards),
-        "started_from": lineages[0][nearest],
-        **checkpoint.provenance(),
-    }
-    model, mean = loaded[0][0], {}
-    for name, tensor in model.state_dict().items():
-        values = [other.state_dict()[name].double() for other, _ in loaded]
-        mean[name] = torch.stack(values).mean(0).to(tensor.dtype)
-    model.load_state_dict(mean)
-    drop_records(out)
-    for name in (STATE, HISTORY):
-        (out / name).unlink(missing_ok=True)
-    checkpoint.save(out, model, card)
-    return card
+        print(f"{file}: {sizes}. {_next(self.model, card)}")
 
 
 def _lineage(card: dict) -> dict[str, dict]:
@@ -152,13 +125,17 @@ def _lineage(card: dict) -> dict[str, dict]:
     return {card["weights_sha256"]: card} | (_lineage(older) if older else {})
 
 
-Command = Soup | Halve
+def _next(model: Path, card: dict) -> str:
+    from fer.evaluation.calibration import calibration_split
+
+    script = f"python -m fer.evaluate --model {model} --split {calibration_split(card)} --calibrate --record"
+    return f"Calibrate and record it: {script}, with --data and --root"
 
 
-def main(command: Command) -> None:
+def main(command: Soup | Halve) -> None:
     """Run one of the commands."""
     command.run()
 
 
 if __name__ == "__main__":
-    cli.run(main, Command)
+    cli.run(main, Soup | Halve)

@@ -1,8 +1,7 @@
-"""Which samples make up each batch: one order an epoch, cut alike for any number of processes.
+"""Which samples make up each batch: it follows from the seed and the epoch, for any number of processes.
 
-Batches follow from the seed and the epoch alone. Each process takes its part of
-every batch, so one process or ten see the same samples in the same step, and a
-run can go on from any batch.
+Each takes its part of every batch, so one process or ten see the same samples in
+the same step, and a run can go on from any batch.
 """
 
 from collections.abc import Iterator
@@ -17,8 +16,7 @@ def epoch_order(labels: np.ndarray, seed: int, epoch: int, exponent: float = 1.0
     """Return the order of one epoch, int64 (N,): each sample once, or resampled by class.
 
     With an ``exponent`` below 1 a class of n samples is sampled in proportion to
-    n ** exponent: 0 makes all classes equally frequent, 0.5 is square-root
-    sampling (Kang et al. 2020, arXiv:1910.09217).
+    n ** exponent (0.5: Kang et al. 2020, arXiv:1910.09217).
     """
     rng = np.random.default_rng((seed, epoch))
     if exponent == 1:
@@ -39,8 +37,5 @@ def cut(n: int, size: int, smallest: int = 8) -> Iterator[tuple[int, int]]:
 
 
 def part_of(batch: np.ndarray, rank: int, world: int) -> np.ndarray:
-    """Return the samples of a batch that are one process's: all processes together have each once.
-
-    A process without any gets the first, to have something to compute; it must not count it.
-    """
+    """Return one process's samples of a batch; one that has none gets the first, to compute but not to count."""
     return batch[rank::world] if rank < len(batch) else batch[:1]

@@ -2,7 +2,6 @@
 
 import json
 import math
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, get_args, get_origin, get_type_hints
@@ -66,8 +65,7 @@ class TrainConfig:
     synthetic: int = 0
     """FER+ only: add this number of synthetic faces of each emotion to the training faces, for the demos' sample."""
     targets: Literal["expression", "expression,valence-arousal"] = "expression"
-    """What is learned: "expression" alone, or "expression,valence-arousal", which needs data that has
-    both (AffectNet8, the sample)."""
+    """What is learned; valence and arousal need data that has them (AffectNet8, the sample)."""
     label_smoothing: float = 0.0
     """Proportion of each label that is spread over all classes."""
     imbalance: Literal[
@@ -116,36 +114,23 @@ class TrainConfig:
         self.teachers = tuple(Path(folder) for folder in self.teachers)
 
     def check(self) -> None:
-        """Check everything that can be known before data and network are there: ``fer.train`` calls it first.
-
-        Raises:
-            DataInvalid: as ``check_values``, or options that do not fit each other or this machine.
-        """
+        """Raise DataInvalid for what can be known to be wrong before data and network are there."""
         self.check_values()
         if self.data != "ferplus" and self.synthetic:
-            raise DataInvalid(
-                "--synthetic is for --data ferplus, whose faces are grey and small: leave it out."
-            )
+            raise DataInvalid("--synthetic is for --data ferplus: leave it out.")
         if self.model != "resnet18" and (self.pretrained or self.frozen):
             raise DataInvalid("--pretrained and --frozen are for --model resnet18: leave them out.")
-        if self.size or self.start_size:
-            from fer.model import check_size
+        import torch
 
-            for side in filter(None, (self.size, self.start_size)):
-                check_size(self.model, side)
-        if self.precision == "fp16":
-            import torch
+        from fer.model import check_size
 
-            if not torch.cuda.is_available():
-                raise DataInvalid("--precision fp16 needs a GPU, and none was found: use bf16 or no.")
+        for side in filter(None, (self.size, self.start_size)):
+            check_size(self.model, side)
+        if self.precision == "fp16" and not torch.cuda.is_available():
+            raise DataInvalid("--precision fp16 needs a GPU, and none was found: use bf16 or no.")
 
     def check_values(self) -> None:
-        """Check each option on its own, whatever network and data ``fit`` is given.
-
-        Raises:
-            DataInvalid: a value is not offered or out of its range, or ``out`` cannot be written to or is
-                also ``init`` or a teacher.
-        """
+        """Raise DataInvalid for an option that is wrong on its own, whatever network and data ``fit`` is given."""
         for name, kind in get_type_hints(type(self)).items():
             if get_origin(kind) is Literal and getattr(self, name) not in get_args(kind):
                 raise DataInvalid(f"{name}={getattr(self, name)!r}: expected one of {get_args(kind)}.")
@@ -157,38 +142,31 @@ class TrainConfig:
         if self.out is None:
             return
         check_output_folder("--out", self.out)
-        sources = {"--init": [self.init] if self.init else [], "--teachers": self.teachers}
-        for option, models in sources.items():
-            if self.out.resolve() in (Path(model).resolve() for model in models):
+        for model in filter(None, (self.init, *self.teachers)):
+            if self.out.resolve() == Path(model).resolve():
                 raise DataInvalid(
-                    f"{option} {self.out} is --out, too: the run would replace what it learns from. "
-                    "Choose another --out."
+                    f"The run would replace {model}, which it learns from. Choose another --out."
                 )
 
     def check_faces(self, train: int, valid: int, processes: int = 1) -> None:
-        """Check the options against the number of faces and of processes.
-
-        Raises:
-            DataInvalid: a split is empty, or a process would get too few faces of a batch.
-        """
+        """Raise DataInvalid for an empty split, or a process that would get too few faces of a batch."""
         if not train or not valid:
             raise DataInvalid(
-                f"Found {train} training and {valid} validation faces; expected some of both. Raise --limit, or give "
-                "--root more faces."
+                f"Found {train} training and {valid} validation faces; expected some of both. Raise --limit."
             )
         if min(self.batch_size, train) < processes:
             raise DataInvalid(
-                f"Batches of {min(self.batch_size, train)} faces cannot be shared by {processes} processes: "
-                "raise --batch-size, or start fewer."
+                f"Found batches of {min(self.batch_size, train)} faces; expected one or more for each of {processes} "
+                "processes. Raise --batch-size, or start fewer."
             )
         parts = processes * self.accumulate
         if self.targets != "expression" and self.batch_size < 2 * parts:
             raise DataInvalid(
-                f"Batches of {self.batch_size} faces in {parts} parts teach no valence and arousal: their loss "
-                "compares the faces of a part, two or more. Raise --batch-size, or lower --accumulate."
+                f"Found batches of {self.batch_size} faces in {parts} parts; the loss of valence and arousal compares "
+                "the faces of a part, two or more. Raise --batch-size, or lower --accumulate."
             )
 
-    def to_json(self, leave_out: Sequence[str] | set[str] = ()) -> dict:
-        """Return the options as JSON and a state file hold them."""
+    def to_json(self, leave_out: set[str]) -> dict:
+        """Return the options as the card and the state hold them."""
         options = json.loads(json.dumps(asdict(self), default=str))
         return {name: value for name, value in options.items() if name not in leave_out}

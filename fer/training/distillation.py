@@ -1,8 +1,7 @@
 """Learn also from the probabilities that trained networks predict for the training faces.
 
-Ten people rarely agree on a face. A network that has learned from all of them
-varies less than a handful of votes, and its probabilities tell how much a face
-resembles each emotion (Hinton et al. 2015, arXiv:1503.02531).
+These tell how much a face resembles each emotion, and vary less than a handful of
+votes (Hinton et al. 2015, arXiv:1503.02531).
 """
 
 from collections.abc import Sequence
@@ -20,17 +19,12 @@ from fer.evaluation.predictions import Predictions, predict
 
 
 def teacher_probabilities(
-    teachers: Sequence[Path],
-    dataset: FaceDataset,
-    classes: int,
-    batch_size: int,
-    part: tuple[int, int] = (0, 1),
+    teachers: Sequence[Path], dataset: FaceDataset, classes: int, batch_size: int, part: tuple[int, int]
 ) -> Tensor:
-    """Return the mean of the teachers' probabilities for each face, float32 (N, classes).
+    """Return the mean of the teachers' probabilities for each face and its mirror image, float32 (N, classes).
 
-    A teacher sees each face as it is and mirrored. Its temperature and prior
-    are left out: they were fitted to majorities, not to votes. Each process
-    predicts its ``part``, (rank, world), and all get the whole.
+    Temperature and prior are left out: they were fitted to majorities, not to
+    votes. Each process predicts its ``part``, (rank, world), and all get the whole.
 
     Raises:
         DataMissing, DataInvalid: as ``fer.checkpoint.load``, or a teacher of other classes.
@@ -39,9 +33,7 @@ def teacher_probabilities(
     for folder in teachers:
         teacher, _ = checkpoint.load(folder)
         if teacher.num_classes != classes:
-            raise DataInvalid(
-                f"--teachers {folder} has {teacher.num_classes} classes; expected {classes}, as the new network."
-            )
+            raise DataInvalid(f"--teachers {folder} has {teacher.num_classes} classes; expected {classes}.")
         mine = predict(teacher, dataset, batch_size, flip=True, progress=part[0] == 0, part=part)
         predictions = Predictions.merge(gather_object([mine]), dataset.keys)
         total += torch.from_numpy(predictions.probabilities())

@@ -20,8 +20,7 @@ class ProcessLost(UserError):
 def processes() -> PartialState:
     """Meet the other processes; return this one's place among them.
 
-    Without a GPU (Apple's cannot be shared), accelerate takes each process of
-    torchrun for the only one unless it is asked to use the CPU.
+    On CPUs accelerate takes each process of torchrun for the only one unless it is asked to use the CPU.
     """
     gpu = torch.accelerator.current_accelerator(check_available=True)
     several = int(os.environ.get("WORLD_SIZE", "1")) > 1
@@ -30,7 +29,7 @@ def processes() -> PartialState:
 
 @contextmanager
 def noticing_losses(advice: str) -> Iterator[None]:
-    """Raise ProcessLost, whose message ends with ``advice``, for torch's long errors when another process is gone."""
+    """Raise ProcessLost, ending with ``advice``, for torch's long errors when another process is gone."""
     try:
         yield
     except RuntimeError as error:
@@ -46,11 +45,10 @@ def noticing_losses(advice: str) -> Iterator[None]:
 
 @contextmanager
 def leaving() -> Iterator[None]:
-    """Part from the other processes at the end of the block, which holds all that a script does.
+    """Part from the other processes at the end of the block, which holds all that a script of torchrun's does.
 
-    For scripts that torchrun starts several times; without others it does nothing. torch's communication threads
-    let go of the tensors of an exchange a moment after it. The thread that does so while Python shuts down aborts
-    the process (https://github.com/pytorch/pytorch/issues/190489).
+    torch's communication threads let go of the tensors of an exchange a moment after it; one that does so while
+    Python shuts down aborts the process (https://github.com/pytorch/pytorch/issues/190489).
     """
     code: object = 1
     try:

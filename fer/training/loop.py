@@ -32,10 +32,9 @@ from fer.training.batches import SAMPLING, cut, epoch_order, part_of
 from fer.training.config import FREE_TO_CHANGE, NOT_IN_THE_CARD, TrainConfig
 from fer.training.distillation import soft_targets, teacher_probabilities
 from fer.training.distributed import noticing_losses, processes
-from fer.training.history import HISTORY, History
 from fer.training.loss import Loss, learned_prior
 from fer.training.start import training_targets
-from fer.training.state import STATE, Progress, Stopped, restore_state, save_state, trained_in
+from fer.training.state import HISTORY, STATE, History, Progress, Stopped, check_unused
 
 
 def fit(
@@ -48,21 +47,17 @@ def fit(
 ) -> History:
     """Train ``model`` in place and leave it with the weights of its best epoch.
 
-    A script of one's own that torchrun starts several times does its work in
-    ``with fer.training.distributed.leaving():``.
+    With ``config.out`` weights, card, history and state are written there as training goes.
 
     Args:
         model: from ``fer.model.build``.
         train, valid: data sets as in ``fer.datasets``, with images of one size.
-        config: everything else. With ``config.out`` weights, card, history
-            and state are written there as training goes.
+        config: everything else.
         on_epoch: called on the first process after each epoch, e.g. to draw curves.
-        on_end: called on the first process after the last epoch. The state is removed
-            after it, so that ``config.resume`` calls it again where it was stopped.
+        on_end: called on the first process after the last epoch, and, where it was stopped, when resumed.
 
     Raises:
-        DataInvalid: an option is out of its range, ``config.out`` holds a model already or
-            the state of other options, or the loss is no number.
+        DataInvalid: an option is wrong, ``config.out`` is in use, or the loss is no number.
         DataMissing: ``config.resume`` without a state.
         Stopped: SIGINT or SIGTERM came; the state is saved where ``config.out`` is set.
     """
@@ -81,20 +76,18 @@ class Trainer:
         self, model: FaceNetwork, train: FaceDataset, valid: FaceDataset, config: TrainConfig
     ) -> None:
         if config.out and not model.arch:
-            raise DataInvalid(
-                f"A {type(model).__name__} cannot be saved with a card: make it with fer.model.build."
-            )
+            raise DataInvalid(f"A {type(model).__name__} cannot be saved: make it with fer.model.build.")
         processes()
         AcceleratorState._reset_state()  # several runs in one notebook may differ in precision
         self.accelerator = Accelerator(mixed_precision=config.precision)
         self.rank, self.world = self.accelerator.process_index, self.accelerator.num_processes
-        self.is_first = self.rank == 0
+        self.part, self.is_first = (self.rank, self.world), self.rank == 0
         config.check_faces(len(train), len(valid), self.world)
         classes = model.num_classes
         if (highest := max(train.labels.max(), valid.labels.max())) >= classes:
             raise DataInvalid(
-                f"Found faces of class {highest} ({EMOTIONS[highest]}); expected 0 to {classes - 1}, the classes of "
-                "the network. Leave them out (classes=7), or take a network of more classes."
+                f"Found faces of class {highest} ({EMOTIONS[highest]}); expected the network's, 0 to {classes - 1}. "
+                "Leave them out (classes=7), or take a network of more classes."
             )
         self.config, self.train, self.valid = config, train, valid
         self.model = model.to(self.accelerator.device).to(memory_format=torch.channels_last)
@@ -108,15 +101,24 @@ class Trainer:
         self.spans = list(cut(len(train), config.batch_size))
         self.scheduler = optim.schedule(self.optimizer, config, len(self.spans) * config.epochs)
         self.ema = optim.ema(self.model, config.ema) if config.ema else None
+        self.scored = cast(FaceNetwork, self.ema.module) if self.ema else self.model
         self.annotations = training_targets(model, train, config.targets)
         self.teacher_probabilities: Tensor | None = None
         if config.teachers:
             self.teacher_probabilities = teacher_probabilities(
-                config.teachers, train, classes, config.batch_size, (self.rank, self.world)
+                config.teachers, train, classes, config.batch_size, self.part
             )
         # Only network and optimizer are prepared: batches are cut below, alike for any number of processes.
         # Last, because ``run`` undoes it, whatever happens there.
         self.network, self.optimizer = self.accelerator.prepare(self.model, self.optimizer)
+        # Stopping, and going on to the same weights.
+        sizes = {"train_size": len(train), "valid_size": len(valid)}
+        self.fixed_options = config.to_json(leave_out=FREE_TO_CHANGE) | sizes
+        parts = {name: getattr(self, name) for name in ("model", "ema", "optimizer", "scheduler")}
+        parts["scaler"] = self.accelerator.scaler
+        self.parts = {name: part for name, part in parts.items() if part is not None}
+        out = config.out
+        self.advice = f"Add --resume to go on from {out}." if out else "Without --out nothing was kept."
 
     def run(self, on_epoch: Callable[[History], None] | None = None) -> History:
         """Train to the end, leave the model with its best weights, and return the record."""
@@ -124,11 +126,9 @@ class Trainer:
         try:
             self._begin()
             history, patience = self.progress.history, config.patience or config.epochs
-            with noticing_losses(self._how_to_resume()), stop_signals() as self.stop:
+            with noticing_losses(self.advice), stop_signals() as self.stop:
                 while self.progress.epoch < min(config.epochs, history.best_epoch + patience):
                     self.epoch()
-                    if self.is_first and config.out:
-                        history.save(config.out / HISTORY)
                     if self.is_first and on_epoch:
                         on_epoch(history)
         finally:  # the caller gets the plain network back, without mixed precision, whatever happened
@@ -146,14 +146,9 @@ class Trainer:
         spans = [(begin, end) for begin, end in self.spans if begin >= progress.seen]
         mine = [part_of(order[begin:end], self.rank, self.world).tolist() for begin, end in spans]
         total, first = len(self.spans), len(self.spans) - len(spans)
-        bar = tqdm(
-            load_batches(self.train, mine, config.workers),
-            f"epoch {progress.epoch + 1}/{config.epochs}",
-            total,
-            initial=first,
-            leave=False,
-            disable=not self.is_first,
-        )
+        loader = load_batches(self.train, mine, config.workers)
+        name = f"epoch {progress.epoch + 1}/{config.epochs}"
+        bar = tqdm(loader, name, total, initial=first, leave=False, disable=not self.is_first)
         self.network.train()
         batches = zip(spans, mine, bar, strict=True)
         for number, ((begin, end), indices, (images, labels)) in enumerate(batches, first):
@@ -161,13 +156,11 @@ class Trainer:
             progress.seen = end
             if self.stop:
                 self.accelerator.set_trigger()
-            if (
-                self.accelerator.check_trigger()
-            ):  # any process was asked to stop: all leave after the same step
+            if self.accelerator.check_trigger():  # for any of the processes: all leave after the same step
                 bar.close()
                 self._save_state()
                 seen = f"{progress.seen:,} of {len(self.train):,} faces"
-                raise Stopped(f"Stopped in epoch {progress.epoch + 1} after {seen}. {self._how_to_resume()}")
+                raise Stopped(f"Stopped in epoch {progress.epoch + 1} after {seen}. {self.advice}")
             if (number + 1) % config.save_steps == 0 and number + 1 < total:
                 self._save_state()
         seconds = time.perf_counter() - self.began
@@ -188,12 +181,16 @@ class Trainer:
         self._keep_if_best(row)
         if self.is_first:
             tqdm.write(_summary(row))
+            if config.out:
+                progress.history.save(config.out / HISTORY)
         self._save_state()
 
     def step(self, number: int, size: int, indices: list[int], images: Tensor, labels: Tensor) -> None:
         """Change the weights once, by this process's part of a batch of ``size`` faces."""
         accelerator, config = self.accelerator, self.config
-        torch.manual_seed(_mixed_seed(config.seed, self.progress.epoch, number, self.rank))
+        # Mixed, because sums of these numbers would overlap.
+        seed = np.random.SeedSequence((config.seed, self.progress.epoch, number, self.rank))
+        torch.manual_seed(int(seed.generate_state(1, np.uint64)[0] >> 1))
         if self.teacher_probabilities is not None:
             labels = soft_targets(labels, self.teacher_probabilities[indices], config.teachers_weight)
         batch = [images, labels] + ([] if self.annotations is None else [self.annotations[indices]])
@@ -205,9 +202,9 @@ class Trainer:
                 loss, correct = self.loss(*(tensor.to(accelerator.device) for tensor in part))
                 if not torch.isfinite(loss):
                     names = ", ".join(self.train.keys[i] for i in indices[:3])
+                    where = f"epoch {self.progress.epoch + 1}, batch {number + 1}, which begins with {names}"
                     raise DataInvalid(
-                        f"The loss is {loss.item()} at epoch {self.progress.epoch + 1}, batch {number + 1}, which "
-                        f"begins with {names}. Expected a number: lower --lr or --clip, or train with --precision no."
+                        f"The loss is {loss.item()} at {where}. Lower --lr or --clip, or use --precision no."
                     )
                 # Processes average their gradients; parts of unequal length must count by their faces.
                 accelerator.backward(loss * counts * self.world / size)
@@ -223,10 +220,7 @@ class Trainer:
     def loss(self, images: Tensor, labels: Tensor, annotations: Tensor | None = None) -> tuple[Tensor, int]:
         """Return the sum of the losses of some faces, and how many are predicted correctly.
 
-        Args:
-            images: uint8 (N, channels, H, W).
-            labels: int64 (N,), or soft targets, float32 (N, C).
-            annotations: valence and arousal, float32 (N, 2), where they are learned, too.
+        Images are uint8 (N, channels, H, W), labels int64 (N,) or float32 (N, C), annotations float32 (N, 2).
         """
         preprocess.check(images)  # before they are changed: anything but uint8 would become noise
         if self.augment is not None:
@@ -235,16 +229,8 @@ class Trainer:
         if side < x.shape[-1]:
             x = F.interpolate(x, (side, side), mode="bilinear", antialias=True)
         x, targets, annotations = self.mix(x, labels, annotations)
-        try:
-            with self.accelerator.autocast():
-                logits, predicted = self.network(x.contiguous(memory_format=torch.channels_last), both=True)
-        except ValueError as error:  # batch normalisation got one face, of which the network leaves one pixel
-            if "more than 1 value per channel" not in str(error):
-                raise
-            raise DataInvalid(
-                "Found a single small face to learn from at once; batch normalisation expects two or more, or larger "
-                "ones. Raise --batch-size or --size, or lower --accumulate or the number of processes."
-            ) from error
+        with self.accelerator.autocast():
+            logits, predicted = self.network(x.contiguous(memory_format=torch.channels_last), both=True)
         logits = logits.float()
         top = labels if labels.ndim == 1 else labels.argmax(1)
         return self.criterion(logits, targets, predicted, annotations), int((logits.argmax(1) == top).sum())
@@ -258,12 +244,11 @@ class Trainer:
 
     def validate(self) -> dict[str, float]:
         """Score the averaged weights on the validation faces; return columns of history.csv."""
-        scored = self._scored()
-        # Batch statistics differ between processes: the first one's are saved.
-        for buffer in scored.buffers():
+        # Batch statistics differ between processes: the first one's are scored and saved.
+        for buffer in self.scored.buffers():
             broadcast(buffer)
-        options = {"workers": self.config.workers, "progress": self.is_first, "part": (self.rank, self.world)}
-        mine = predict(scored, self.valid, self.config.batch_size, **options)
+        options = {"workers": self.config.workers, "progress": self.is_first, "part": self.part}
+        mine = predict(self.scored, self.valid, self.config.batch_size, **options)
         predictions = Predictions.merge(gather_object([mine]), self.valid.keys)
         scores = predictions.score(resamples=0)
         columns = {"loss": scores.nll, "accuracy": scores.accuracy}
@@ -271,9 +256,6 @@ class Trainer:
         if (agreement := predictions.score_valence_arousal()) is not None:
             columns |= {"ccc_valence": agreement.valence.ccc, "ccc_arousal": agreement.arousal.ccc}
         return {f"valid_{name}": value for name, value in columns.items()}
-
-    def _scored(self) -> FaceNetwork:
-        return self.model if self.ema is None else cast(FaceNetwork, self.ema.module)
 
     def _keep_if_best(self, row: dict[str, float]) -> None:
         progress, metric = self.progress, self.config.metric
@@ -283,10 +265,10 @@ class Trainer:
         progress.best_score, progress.history.best_epoch = score, progress.epoch
         for other in progress.history.rows:
             other["chosen"] = int(other is row)
-        progress.best_weights = {k: v.detach().clone() for k, v in self._scored().state_dict().items()}
+        progress.best_weights = {k: v.detach().clone() for k, v in self.scored.state_dict().items()}
         if self.config.out and self.is_first:
             drop_records(self.config.out)
-            checkpoint.save(self.config.out, self._scored(), self._card())
+            checkpoint.save(self.config.out, self.scored, self._card())
 
     def _card(self) -> dict:
         config, prior = self.config, learned_prior(self.class_counts, self.config.imbalance)
@@ -301,7 +283,7 @@ class Trainer:
             "epochs": config.epochs,
             "seed": config.seed,
             "config": config.to_json(leave_out=NOT_IN_THE_CARD),
-            "seconds": round(sum(row["seconds"] for row in self.progress.history.rows)),
+            "seconds": round(self.progress.history.column("seconds").sum()),
             "device": str(self.accelerator.device),
             "processes": self.world,
         }
@@ -312,12 +294,6 @@ class Trainer:
             card["teachers"] = dict(zip(map(str, config.teachers), hashes, strict=True))
         return card | {"date": datetime.now(UTC).date().isoformat(), **self.provenance}
 
-    # Stopping, and going on to the same weights.
-
-    def _how_to_resume(self) -> str:
-        out = self.config.out
-        return f"Add --resume to go on from {out}." if out else "Without --out nothing was kept."
-
     def _all_totals(self) -> Tensor:
         """Return ``totals`` summed over all processes, float64 (2,)."""
         return torch.tensor(gather_object([self.progress.totals.tolist()]), dtype=torch.float64).sum(0)
@@ -327,35 +303,18 @@ class Trainer:
         if self.config.out and self.is_first:
             earlier = progress.earlier + time.perf_counter() - self.began if progress.seen else 0.0
             progress = replace(progress, totals=totals, earlier=earlier)
-            save_state(self.config.out, self._fixed_options(), self._parts(), progress)
+            progress.save(self.config.out, self.fixed_options, self.parts)
 
     def _begin(self) -> None:
         """Restore the state to resume, or see to it that nothing is replaced unasked."""
         config, out = self.config, self.config.out
         if out and config.resume:
-            self.progress = restore_state(out, self._fixed_options(), self._parts())
+            self.progress = Progress.restore(out, self.fixed_options, self.parts)
             self.progress.totals *= self.is_first  # the first process carries those of all
-            if self.is_first and self.progress.history.rows:  # the stop may have come before it was written
-                self.progress.history.save(out / HISTORY)
-        elif out and config.overwrite:
-            if self.is_first:  # or --resume would go on with the run that is replaced
-                (out / STATE).unlink(missing_ok=True)
-        elif out and (found := trained_in(out)):
-            raise DataInvalid(
-                f"{out} already holds {found}. Choose another --out, add --overwrite to replace it, or --resume "
-                "to go on with an unfinished run."
-            )
-
-    def _parts(self) -> dict[str, Any]:
-        """Return what has a state of its own."""
-        parts = {name: getattr(self, name) for name in ("model", "ema", "optimizer", "scheduler")}
-        parts["scaler"] = self.accelerator.scaler
-        return {name: part for name, part in parts.items() if part is not None}
-
-    def _fixed_options(self) -> dict:
-        """Return what must be the same when a run is resumed."""
-        sizes = {"train_size": len(self.train), "valid_size": len(self.valid)}
-        return self.config.to_json(leave_out=FREE_TO_CHANGE) | sizes
+        elif out and not config.overwrite:
+            check_unused(out)
+        elif out and self.is_first:  # or --resume would go on with the run that is replaced
+            (out / STATE).unlink(missing_ok=True)
 
     def finish(self, on_end: Callable[[History], None] | None) -> None:
         """Call ``on_end``, then remove the state: nothing is left to resume."""
@@ -366,9 +325,7 @@ class Trainer:
                 if self.config.out:
                     (self.config.out / STATE).unlink(missing_ok=True)
         except KeyboardInterrupt:
-            raise Stopped(
-                "Stopped after the last epoch, before what comes after it was done. " + self._how_to_resume()
-            ) from None
+            raise Stopped(f"Stopped after the last epoch, before its record. {self.advice}") from None
 
 
 def _summary(row: dict[str, float]) -> str:
@@ -378,8 +335,3 @@ def _summary(row: dict[str, float]) -> str:
     shown |= {"CCC": "valid_ccc_valence", "": "valid_ccc_arousal"} if "valid_ccc_valence" in row else {}
     values = "  ".join(f"{name} {row[column]:.3f}" for name, column in shown.items())
     return f"epoch {row['epoch']:3d}  {values}  {row['seconds']:.0f} s{'  best' if row['chosen'] else ''}"
-
-
-def _mixed_seed(*numbers: int) -> int:
-    """Return one seed from several numbers, without the overlaps that adding them would have."""
-    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)

@@ -12,10 +12,7 @@ from fer.training.config import TrainConfig
 class Loss:
     """Cross-entropy, with what ``imbalance`` does about rare classes, plus the loss of valence and arousal.
 
-    Args:
-        counts: number of training faces of each class, int64 (C,).
-        config: ``imbalance`` and ``label_smoothing``.
-        device: of the logits.
+    ``counts`` are the numbers of training faces of each class, int64 (C,).
     """
 
     def __init__(self, counts: np.ndarray, config: TrainConfig, device: torch.device) -> None:
@@ -33,10 +30,7 @@ class Loss:
     ) -> Tensor:
         """Return the sum of the losses of some faces, float32 ().
 
-        Args:
-            logits: float32 (N, C).
-            targets: int64 (N,), or soft targets, float32 (N, C).
-            predicted, annotated: valence and arousal, float32 (N, 2), where they are learned, too.
+        Targets are int64 (N,) or float32 (N, C); valence and arousal, predicted and annotated, float32 (N, 2).
         """
         if self.log_prior is not None:
             logits = logits + self.log_prior
@@ -68,10 +62,7 @@ def ccc_loss(predicted: Tensor, true: Tensor) -> Tensor:
 
 
 def learned_prior(counts: np.ndarray, imbalance: str) -> np.ndarray:
-    """Return how often a network expects each class that was trained so, float64 (C,); sums to 1.
-
-    Training on adjusted or resampled classes teaches that they are more alike than they are.
-    """
+    """Return the class frequencies that such training teaches: more alike than ``counts``, float64 (C,)."""
     adjusted = imbalance in ("class_weights", "logit_adjustment")
     exponent = 0.0 if adjusted else SAMPLING.get(imbalance, 1.0)
     prior = np.where(counts > 0, (counts / counts.sum()) ** exponent, 0)

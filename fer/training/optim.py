@@ -44,8 +44,7 @@ def schedule(optimizer: torch.optim.Optimizer, config: TrainConfig, steps: int) 
 def ema(model: nn.Module, decay: float) -> AveragedModel:
     """Return a copy of the network that follows it as an exponential moving average of its weights.
 
-    The decay rises to its value over the first steps, so that a short run is
-    not stuck at the weights it began with.
+    The decay rises at first: a short run would be stuck at the weights it began with.
     """
 
     def update(averaged: _Tensors, current: _Tensors, count: Tensor | int) -> None:

@@ -19,10 +19,7 @@ from fer.training.config import TrainConfig
 
 
 def training_splits(config: TrainConfig) -> tuple[FaceDataset, FaceDataset]:
-    """Return training and validation data; the split that is reported (test, AffectNet's val) is neither.
-
-    AffectNet8 and the sample have no third split: a tenth of train chooses the epoch.
-    """
+    """Return training and validation data; where there is no third split to report, a tenth of train validates."""
     if config.data == "ferplus":
         faces = FERPlus(config.root, "train", labels=config.labels, limit=config.limit)
         joined = WithSynthetic(faces, config.synthetic) if config.synthetic else faces
@@ -43,36 +40,28 @@ def new_model(config: TrainConfig) -> FaceNetwork:
         DataInvalid: ``init`` is a model of another architecture.
         DataMissing: there is no model at ``init``.
     """
-    trained, card = checkpoint.load(config.init) if config.init else (None, {})
-    torch.manual_seed(config.seed)
-    alike = trained is not None and trained.arch == config.model  # if not, the check below says so
-    usual = trained.preprocess if trained and alike else ARCHITECTURES[config.model].preprocess
     options = {"valence_arousal": True} if config.targets != "expression" else {}
     if config.model == "resnet18":
         options |= {"frozen": config.frozen, "pretrained": config.pretrained and not config.init}
-    model = build(config.model, preprocess=replace(usual, size=config.size or usual.size), **options)
-    if trained is None:
-        return model
-    if (trained.arch, _layers(trained)) != (model.arch, _layers(model)):
-        raise DataInvalid(
-            f"--init {config.init} holds {trained.arch} with the options {_layers(trained)}; expected {model.arch} "
-            f"with {_layers(model)}, as the other options ask for."
-        )
-    if trained.num_classes != model.num_classes:
-        raise DataInvalid(
-            f"--init {config.init} has {trained.num_classes} classes; expected {model.num_classes}."
-        )
-    model.load_state_dict(trained.state_dict())
-    model.started_from = card
+    preprocess = ARCHITECTURES[config.model].preprocess
+    if config.init:
+        trained, card = checkpoint.load(config.init)
+        if trained.arch == config.model:  # if not, an error below
+            preprocess = trained.preprocess
+    preprocess = replace(preprocess, size=config.size or preprocess.size)
+    torch.manual_seed(config.seed)
+    model = build(config.model, preprocess=preprocess, **options)
+    if config.init:  # what is frozen may change from run to run; all else decides which weights there are
+        found, wanted = ((m.arch, m.num_classes, m.options | {"frozen": False}) for m in (trained, model))
+        if found != wanted:
+            raise DataInvalid(f"--init {config.init} holds {found}; the other options ask for {wanted}.")
+        model.load_state_dict(trained.state_dict())
+        model.started_from = card
     return model
 
 
 def training_targets(model: FaceNetwork, dataset: FaceDataset, targets: str) -> Tensor | None:
-    """Return the annotations to learn from, float32 (N, 2), or None for the targets ``"expression"``.
-
-    Raises:
-        DataInvalid: the network does not predict what is asked for, or the data set lacks the annotations.
-    """
+    """Return the valence and arousal to learn from, float32 (N, 2), or None for the targets ``"expression"``."""
     wanted = targets != "expression"
     if wanted != model.valence_arousal:
         raise DataInvalid(
@@ -89,17 +78,12 @@ def training_targets(model: FaceNetwork, dataset: FaceDataset, targets: str) -> 
     return torch.from_numpy(values)
 
 
-def _layers(model: FaceNetwork) -> dict:
-    """Return the options that decide which weights there are; what is frozen may change from run to run."""
-    return {name: value for name, value in model.options.items() if name != "frozen"}
+def keep_freed_memory() -> None:
+    """Let glibc, where there is one, reuse large blocks of memory, for the rest of the process.
 
-
-def keep_freed_memory() -> bool:
-    """Let glibc reuse large blocks of memory, for the rest of the process; return whether it does.
-
-    By default each layer's tens of megabytes come fresh from the kernel, page by
-    page: a third of the time of a step on a CPU. Other allocators do not do that.
+    By default they come fresh from the kernel, page by page: a third of the time of a step on a CPU.
     """
-    options = {-4: 0, -1: 2**31 - 1, -2: 64 << 20}  # M_MMAP_MAX, M_TRIM_THRESHOLD, M_TOP_PAD of malloc.h
-    glibc = platform.libc_ver()[0] == "glibc"
-    return glibc and all(ctypes.CDLL(None).mallopt(*option) == 1 for option in options.items())
+    if platform.libc_ver()[0] == "glibc":
+        # M_MMAP_MAX, M_TRIM_THRESHOLD and M_TOP_PAD of malloc.h.
+        for option, value in ((-4, 0), (-1, 2**31 - 1), (-2, 64 << 20)):
+            ctypes.CDLL(None).mallopt(option, value)

@@ -11,7 +11,7 @@ from training_support import run
 from fer.checkpoint import load, save, write_card
 from fer.errors import DataInvalid
 from fer.model import build
-from fer.training.averaging import Halve, Soup, soup
+from fer.training.averaging import Halve, Soup
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +29,12 @@ def go_on(start, out, seed):
     model, card = load(start)
     model.started_from = card
     run(model, epochs=1, ema=0.9, seed=seed, out=out)
+
+
+def soup(models, out, **options):
+    """The card of the mean of some models."""
+    Soup(tuple(models), out, **options).run()
+    return load(out)[1]
 
 
 def changed(folder, name, new, **changes):
@@ -58,7 +64,6 @@ def test_the_card_tells_where_it_came_from_and_claims_no_calibration(begun, tmp_
     # A network that was trained with another sampling expects other class frequencies.
     frequencies = [0.51] + [0.07] * 7
     card = soup([begun / "a", changed(begun, "b", "resampled", class_shares=frequencies)], tmp_path)
-    assert load(tmp_path)[1].items() >= card.items()
     a, b = load(begun / "a")[1], load(begun / "b")[1]
     assert [one["weights_sha256"] for one in card["averaged"]] == [a["weights_sha256"], b["weights_sha256"]]
     assert [one["config"]["seed"] for one in card["averaged"]] == [0, 1]
@@ -92,9 +97,9 @@ def test_other_models_are_not_averaged(begun, tmp_path):
     for models, message in (
         ([begun / "a", elsewhere], "did not begin at the same"),
         ([begun / "first", begun / "scratch"], "did not begin at the same"),
-        ([begun / "a", cropped], r"cropped and .*a differ in crop_margin \(0\.3, 0\.0\)"),
-        ([begun / "a"], "Found 1 model"),
-        ([begun / "a", begun / "b", begun / "a"], "given twice"),
+        ([begun / "a", cropped], r"differ in crop_margin: \[0\.0, 0\.3\]"),
+        ([begun / "a"], "Found 1 models"),
+        ([begun / "a", begun / "b", begun / "a"], "3 models, 2 of them different"),
     ):
         with pytest.raises(DataInvalid, match=message):
             soup(models, tmp_path / "out")
@@ -106,13 +111,13 @@ def test_a_trained_model_is_replaced_when_asked_only(begun, tmp_path):
     both = (begun / "a", begun / "b")
     (tmp_path / "state.pt").write_bytes(b"of another run")
     with pytest.raises(DataInvalid, match="unfinished run"):
-        Soup(both, tmp_path).run()
+        soup(both, tmp_path)
     for name in ("history.csv", "metrics.json"):
         (tmp_path / name).write_text("{}")
-    Soup(both, tmp_path, overwrite=True).run()
+    soup(both, tmp_path, overwrite=True)
     assert sorted(os.listdir(tmp_path)) == ["card.json", "model.safetensors"]
     with pytest.raises(DataInvalid, match=r"a trained model.*--overwrite"):
-        Soup(both, tmp_path).run()
+        soup(both, tmp_path)
 
 
 def test_half_precision_is_half_the_file_and_nearly_the_same_network(tmp_path):

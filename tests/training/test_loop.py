@@ -371,12 +371,6 @@ def test_more_classes_than_the_network_has_are_named():
         run(seven, Spots(labels=np.arange(42) % 7))
 
 
-def test_batch_normalisation_needs_more_than_one_pixel():
-    model = build("resnet18", preprocess=Preprocess(size=32, channels=3))
-    with pytest.raises(DataInvalid, match=r"a single small face.*--batch-size"):
-        run(model, batch_size=1, epochs=1)
-
-
 def test_a_refused_run_leaves_the_network_as_it_was(tmp_path):
     run(small_net(), epochs=1, out=tmp_path)
     model, x = small_net().eval(), torch.randn(4, 1, SIZE, SIZE)

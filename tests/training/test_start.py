@@ -42,12 +42,12 @@ def test_the_last_layer_first_then_all(tmp_path):
 
 def test_another_architecture_is_no_beginning(tmp_path):
     trained(tmp_path)
-    with pytest.raises(DataInvalid, match=r"holds emotion_net .*expected baseline"):
+    with pytest.raises(DataInvalid, match=r"holds \('emotion_net', .*ask for \('baseline', "):
         new_model(TrainConfig(model="baseline", init=tmp_path))
-    with pytest.raises(DataInvalid, match=r"expected emotion_net with .*valence_arousal"):
+    with pytest.raises(DataInvalid, match=r"ask for \('emotion_net', .*valence_arousal"):
         new_model(TrainConfig(model="emotion_net", init=tmp_path, targets="expression,valence-arousal"))
     trained(tmp_path, num_classes=7)
-    with pytest.raises(DataInvalid, match="has 7 classes; expected 8"):
+    with pytest.raises(DataInvalid, match=r"holds \('emotion_net', 7, .*\('emotion_net', 8, "):
         new_model(TrainConfig(model="emotion_net", init=tmp_path))
 
 
@@ -56,24 +56,18 @@ import resource, sys
 import torch
 from fer.training.start import keep_freed_memory
 
-kept = keep_freed_memory() if sys.argv[1] == "keep" else None
+if sys.argv[1] == "keep":
+    keep_freed_memory()
 torch.zeros(8 << 20)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 for _ in range(20):
     torch.zeros(8 << 20)  # 32 MB, 8,192 pages
-print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before, kept)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
-
-
-def faults(mode):
-    command = [sys.executable, "-c", COUNT_FAULTS, mode]
-    count, kept = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
-    return int(count), kept
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc alone has the setting")
 def test_pages_are_fetched_once():
-    plain, _ = faults("plain")
-    count, kept = faults("keep")
-    assert kept == "True"
-    assert count < plain / 2
+    commands = ([sys.executable, "-c", COUNT_FAULTS, mode] for mode in ("keep", "plain"))
+    kept, plain = (int(subprocess.check_output(command)) for command in commands)
+    assert kept < plain / 2
