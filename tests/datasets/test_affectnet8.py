@@ -5,7 +5,6 @@ import io
 import json
 import multiprocessing
 import os
-import pickle
 import re
 import stat
 import subprocess
@@ -120,10 +119,7 @@ def test_channels_are_red_green_blue(root):
     red = image[:, 12, 3].tolist()
     assert red[0] > 240 and max(red[1:]) < 15
     assert image[:, 12, 20].max() < 15
-
-
-def test_a_grey_image_gets_three_channels(root):
-    cv2.imwrite(str(root / "train_set/images/0.jpg"), np.full((24, 30), 77, np.uint8))
+    cv2.imwrite(str(root / "train_set/images/0.jpg"), np.full((24, 30), 77, np.uint8))  # grey
     assert AffectNet8(root).image(0).shape == (3, 24, 30)
 
 
@@ -613,11 +609,11 @@ def test_the_index_is_built_once(monkeypatch, place):
 
 
 def test_labels_are_read_by_threads_and_stay_with_their_faces(tmp_path):
-    for number in range(600):  # more than one thread takes at a time
+    for number in range(300):  # more than one thread takes at a time
         write_face(tmp_path / "train_set", number, number % 8)
     write_npy(tmp_path / "train_set", 41, "exp", np.array("9"))
     faces = AffectNet8(tmp_path, on_error="skip")
-    assert numbers(faces) == [number for number in range(600) if number != 41]
+    assert numbers(faces) == [number for number in range(300) if number != 41]
     assert faces.labels.tolist() == [number % 8 for number in numbers(faces)]
     assert [problem.file for problem in faces.problems] == ["annotations/41_exp.npy"]
 
@@ -731,13 +727,6 @@ def test_workers_see_the_right_images(root, start, packed, workers):
     images, labels = torch.cat(images), torch.cat(labels)
     assert labels.tolist() == faces.labels.tolist()
     assert (images == torch.stack([image for image, _ in faces])).all()
-
-
-def test_a_data_set_can_be_pickled(root):
-    faces = AffectNet8(pack(root))
-    faces[0]
-    again = pickle.loads(pickle.dumps(faces))
-    assert (again[6][0] == faces[6][0]).all()
 
 
 # --- the archive
@@ -905,19 +894,6 @@ def test_an_extraction_that_was_killed_is_cleared_up_by_the_next(root):
     assert [path.name for path in out.rglob("*") if path.is_file()] == [".extracting.train_set.tar"]
     assert len(list(tarball.extract(tar, out))) == 40
     assert not list(out.glob(".extracting*"))
-
-
-def test_a_stopped_extraction_leaves_no_half_file(root):
-    run = tarball.extract(pack(root), root / "out")
-    for _ in range(5):
-        next(run)
-    run.close()
-    files = [path for path in (root / "out").rglob("*") if path.is_file()]
-    assert len(files) == 5
-    assert (
-        digests(root / "out").items()
-        <= {f"train_set/{k}": v for k, v in digests(root / "train_set").items()}.items()
-    )
 
 
 def test_a_truncated_archive_fails_on_the_command_line(root):
