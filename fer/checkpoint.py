@@ -48,7 +48,7 @@ def save(folder: str | Path, model: FaceNetwork, card: Mapping, half: bool = Fal
     folder, classes = Path(folder), model.num_classes
     if classes > len(EMOTIONS):
         raise DataInvalid(
-            f"The network has {classes} outputs; expected at most {len(EMOTIONS)}, one an emotion."
+            f"The network has {classes} outputs; expected {len(EMOTIONS)} at most, for the emotions."
         )
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     if half:  # not statistics and biases: they are few, and some are too small for float16
@@ -93,13 +93,10 @@ def load(path: str | Path, arch: str | None = None) -> tuple[FaceNetwork, dict]:
             f"{path / WEIGHTS} is not that of {CARD} (its sha256 differs). Take both from the same place."
         )
     try:
-        model = build(
-            card["arch"], len(card["emotions"]), Preprocess(**card["preprocess"]), **card.get("options", {})
-        )
+        preprocess, options = Preprocess(**card["preprocess"]), card.get("options", {})
+        model = build(card["arch"], len(card["emotions"]), preprocess, **options)
     except (TypeError, ValueError, RuntimeError) as error:  # the network or Preprocess does not know it
-        raise DataInvalid(
-            f"{path / CARD} does not describe a network of this code ({error}). {AGAIN}"
-        ) from error
+        raise DataInvalid(f"{path / CARD} describes no network of this code ({error}). {AGAIN}") from error
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:

@@ -73,17 +73,17 @@ def export(folder: str | Path, out: str | Path) -> float:
         UserError: the differences are too large.
     """
     from fer import checkpoint
-    from fer.runtime import ONNX, OnnxNetwork
+    from fer.runtime import OnnxNetwork
 
     out = Path(out)
     if out.is_dir() or out.suffix.lower() != ".onnx":
-        raise DataInvalid(f"{out}: expected a file to write whose name ends in .onnx, e.g. {out / ONNX}.")
+        raise DataInvalid(f"{out}: expected a file to write whose name ends in .onnx.")
     model, card = checkpoint.load(folder)
     try:
         program = _exported(model)
     except ModuleNotFoundError as error:
         raise DataMissing(
-            f"Export needs a package that is missing ({error}): python -m pip install onnx onnxscript"
+            f"Export lacks a package ({error}): python -m pip install onnx onnxscript"
         ) from error
     for node in program.model.graph:
         node.metadata_props.clear()  # where in whose file each operation was written

@@ -56,11 +56,10 @@ class FaceDetector:
 
     def __init__(self, thorough: bool = False, min_size: float | None = None) -> None:
         self.thorough = thorough
+        self.max_side = 640 if thorough else 320
+        self.min_size = min_size or (0.05 if thorough else 0.1)
         # The step between the sizes that are searched, and how many overlapping windows make a face.
-        self.max_side, size, self._scale, self._votes = (
-            (640, 0.05, 1.1, 12) if thorough else (320, 0.1, 1.15, 4)
-        )
-        self.min_size = size if min_size is None else min_size
+        self._scale, self._votes = (1.1, 12) if thorough else (1.15, 4)
         names = (*FRONTAL, PROFILE) if thorough else FRONTAL[:1]
         self._cascades = {name: load_cascade(name) for name in names}
 

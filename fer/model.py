@@ -18,7 +18,7 @@ class FaceNetwork(nn.Module):
     """Preprocessed faces, float32 (N, channels, size, size), to logits (N, num_classes).
 
     ``model(x, both=True)`` gives logits, and valence and arousal (N, 2) from -1 to 1, or None in
-    place of these from a network that does not predict them.
+    place of these from a network that was made without ``valence_arousal``.
 
     Attributes:
         arch: name in ``ARCHITECTURES``; a network without one cannot be saved with a card.
@@ -94,10 +94,8 @@ class EmotionNet(FaceNetwork):
     over all positions. Any H, W from 16 up; made for 48.
 
     Args:
-        num_classes: number of logits.
         widths: channels of each residual block.
         drop: dropout probability of the pooled features.
-        valence_arousal: predict these, too.
     """
 
     arch, preprocess = "emotion_net", Preprocess(size=48, channels=1, scaling="image")
@@ -167,10 +165,8 @@ class ResNet18(FaceNetwork):
     """torchvision's ResNet18 with a new last layer: (N, 3, H, W) to logits (N, classes).
 
     Args:
-        num_classes: number of logits.
         pretrained: start from torchvision's ImageNet weights, downloaded once.
         frozen: train only the last layer; the batch statistics of the others stay, too.
-        valence_arousal: predict these, too.
 
     Raises:
         DataMissing: the weights are not on this machine and cannot be downloaded.
@@ -197,9 +193,8 @@ class ResNet18(FaceNetwork):
             original = models.resnet18(weights=weights if pretrained else None)
         except OSError as error:  # URLError is one
             raise DataMissing(
-                f"ResNet18's ImageNet weights could not be fetched ({error}). Expected them online or in "
-                f"{torch.hub.get_dir()}/checkpoints: on a machine with internet, save {weights.url} there, "
-                "or train from scratch, without --pretrained."
+                f"ResNet18's ImageNet weights could not be fetched ({error}): save {weights.url} in "
+                f"{torch.hub.get_dir()}/checkpoints, or train from scratch, without --pretrained."
             ) from error
         self.frozen = frozen
         for name, layer in original.named_children():
@@ -223,9 +218,7 @@ class ResNet18(FaceNetwork):
 resnet18 = ResNet18  # as torchvision spells it
 
 ARCHITECTURES: dict[str, type[FaceNetwork]] = {
-    "baseline": BaselineCNN,
-    "emotion_net": EmotionNet,
-    "resnet18": ResNet18,
+    make.arch: make for make in (BaselineCNN, EmotionNet, ResNet18)
 }
 
 
@@ -252,10 +245,10 @@ def build(
     """
     make = architecture(name)
     if preprocess:
-        channels = make.preprocess.channels
-        if preprocess.channels != channels:
+        expected, found = make.preprocess.channels, preprocess.channels
+        if found != expected:
             raise DataInvalid(
-                f"{name} cannot use Preprocess(channels={preprocess.channels}); expected channels={channels}."
+                f"{name} cannot use Preprocess(channels={found}); expected channels={expected}."
             )
         check_size(name, preprocess.size)
     model = make(num_classes, **options)

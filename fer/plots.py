@@ -68,21 +68,21 @@ def class_counts(counts: Mapping[str, Sequence[int] | np.ndarray], ax: Axes | No
     The scale is logarithmic: class sizes may differ by a factor of forty.
     """
     ax = ax or axes(size=(7, 0.7 + 0.26 * len(EMOTIONS) * len(counts)))
-    height, keys = 0.8 / len(counts), []
+    height = 0.8 / len(counts)
     for k, (series, values) in enumerate(counts.items()):
         y = np.arange(len(EMOTIONS)) + (k - (len(counts) - 1) / 2) * height
         fill = [colour(name) for name in EMOTIONS] if k == 0 else "white"
-        bars = ax.barh(y, values, 0.92 * height, color=fill, edgecolor=INK, linewidth=0.6, hatch=HATCHES[k])
+        style: dict[str, Any] = {"color": fill, "edgecolor": INK, "linewidth": 0.6, "hatch": HATCHES[k]}
+        bars = ax.barh(y, values, 0.92 * height, label=series, **style)
         ax.bar_label(bars, [f"{int(n):,}" for n in values], padding=3, fontsize=8, color=INK)
-        keys.append(Patch(facecolor="white" if k else FAINT, edgecolor=INK, hatch=HATCHES[k], label=series))
     ax.set_yticks(range(len(EMOTIONS)), EMOTIONS)
     ax.invert_yaxis()
     ax.set_xscale("log")
     ax.set_xlim(1, 4 * max(max(values) for values in counts.values()))
     ax.set_xlabel("faces (logarithmic scale)")
     if len(counts) > 1:
-        below: dict[str, Any] = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.13), "ncols": len(counts)}
-        ax.legend(handles=keys, **below, fontsize=8, frameon=False)
+        columns = len(counts)
+        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=columns, fontsize=8, frameon=False)
     return _bare(ax)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from fer import checkpoint
 from fer.errors import DataInvalid
@@ -50,15 +50,14 @@ class FaceEmotion:
         box: Sequence[int] | np.ndarray,
         probabilities: np.ndarray,
         threshold: float,
-        valence: float | None = None,
-        arousal: float | None = None,
+        *valence_arousal: float,
     ) -> "FaceEmotion":
         """Return the face with its most probable emotion."""
         best = int(probabilities.argmax())
         confidence = float(probabilities[best])
         emotion = EMOTIONS[best] if confidence >= threshold else UNCERTAIN
         x, y, w, h = (int(v) for v in box)
-        return cls((x, y, w, h), probabilities, emotion, confidence, valence, arousal)
+        return cls((x, y, w, h), probabilities, emotion, confidence, *valence_arousal)
 
     def as_dict(self) -> dict[str, float]:
         """Return the probabilities by name: ``{"neutral": 0.02, …}``."""
@@ -158,7 +157,10 @@ class EmotionPredictor:
         if boxes is None:
             boxes = [np.array([0, 0, face.shape[1], face.shape[0]]) for face in crops]
         with nullcontext() if isinstance(self.network, nn.Module) else one_torch_thread():
-            inputs = torch.stack([self.model.preprocess(_to_tensor(face)) for face in crops])
+            planes = [
+                np.atleast_3d(face)[:, :, ::-1].copy().transpose(2, 0, 1) for face in crops
+            ]  # RGB or grey
+            inputs = torch.stack([self.model.preprocess(torch.from_numpy(face)) for face in planes])
             logits, valence_arousal = outputs_of(self.network, inputs, self.flip)
         known = to_probabilities(logits.numpy(), self.temperature, self.shift)
         probabilities = np.zeros((len(crops), len(EMOTIONS)), np.float32)
@@ -173,10 +175,3 @@ class EmotionPredictor:
 def default_model() -> Path:
     """Return the folder of the best model that is shipped."""
     return next((path for name in DEFAULTS if (path := MODELS / name).is_dir()), MODELS / DEFAULTS[0])
-
-
-def _to_tensor(face: np.ndarray) -> Tensor:
-    """BGR (H, W, 3) or grey (H, W) to an RGB or grey tensor (C, H, W)."""
-    if face.ndim == 2:
-        return torch.from_numpy(np.ascontiguousarray(face))[None]
-    return torch.from_numpy(face[:, :, ::-1].copy()).permute(2, 0, 1)

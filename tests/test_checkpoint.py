@@ -57,16 +57,15 @@ def test_channels_last_weights_come_back_the_same(tmp_path):
         assert torch.equal(value, model.state_dict()[name])
 
 
-@pytest.mark.parametrize("classes", [2, 7])
-def test_fewer_classes(tmp_path, classes):
-    save(tmp_path, small_net(num_classes=classes), {})
+def test_fewer_classes(tmp_path):
+    save(tmp_path, small_net(num_classes=7), {})
     model, card = load(tmp_path)
-    assert card["emotions"] == list(EMOTIONS[:classes])
-    assert model.head[1].out_features == classes
+    assert card["emotions"] == list(EMOTIONS[:7])
+    assert model.head[1].out_features == 7
 
 
 def test_more_outputs_than_emotions_cannot_be_named(tmp_path):
-    with pytest.raises(DataInvalid, match="9 outputs; expected at most 8"):
+    with pytest.raises(DataInvalid, match="9 outputs; expected 8 at most"):
         save(tmp_path, small_net(num_classes=9), {})
     assert not list(tmp_path.iterdir())
 
@@ -121,7 +120,7 @@ WRONG_PREPROCESSING = (
         ({"emotions": [EMOTIONS[i] for i in (0, 1, 3, 2, 6, 5, 4, 7)]}, "names its outputs .*wrong name"),
         ({"preprocess": None}, "lacks"),
         *[
-            (changes, "does not describe .*source again")
+            (changes, "describes no network .*source again")
             for changes in (
                 *({"preprocess": {"size": 16} | wrong} for wrong in WRONG_PREPROCESSING),
                 {"options": {"depth": 5}},

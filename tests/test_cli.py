@@ -68,12 +68,7 @@ def test_a_reader_that_has_ended_is_no_error(arguments):
         ("fer.evaluate", ["--model", "no/such/model"], 1, "No model at no/such/model"),
         ("fer.train", ["--epochs", "0"], 1, "--epochs 0: expected 1 or more"),
         ("fer.predict", ["a.jpg", "--csv", "a.jpg"], 1, "would replace a photo"),
-        (
-            "fer.predict",
-            ["a.jpg", "--csv", "a.csv", "--threshold", "40"],
-            1,
-            "--threshold 40.0: expected 0 to 1",
-        ),
+        ("fer.predict", ["a.jpg", "--csv=a.csv", "--threshold=40"], 1, "--threshold 40.0: expected 0 to 1"),
         ("fer.evaluation.results", ["--models", "emtpy"], 1, "No results in emtpy"),
         ("fer.webcam", ["--width", "640", "--no-window"], 1, "--width and --height go together"),
     ],
@@ -101,9 +96,8 @@ def ended(main, *arguments):
     return done.value.code or 0
 
 
-@pytest.mark.parametrize(("times", "code"), [("7", 7), ("0", 0)])
-def test_options_are_parsed_and_the_exit_code_is_what_main_returns(times, code):
-    assert ended(lambda options: options.times, "--times", times) == code
+def test_options_are_parsed_and_the_exit_code_is_what_main_returns():
+    assert ended(lambda options: options.times, "--times", "7") == 7
     assert ended(lambda options: None) == 0
 
 

@@ -209,11 +209,6 @@ def test_a_file_of_another_program(tmp_path, runtime, metadata):
         runtime(file)
 
 
-def test_an_unknown_runtime(folder):
-    with pytest.raises(DataInvalid, match="expected 'auto' or 'torch'"):
-        EmotionPredictor(folder, runtime="tensorrt")
-
-
 def test_a_network_that_differs_is_not_written(folder, monkeypatch):
     before = (folder / ONNX).read_bytes()
     monkeypatch.setattr(exporting, "largest_difference", lambda *args: 0.01)

@@ -123,7 +123,7 @@ def test_pretrained_weights_offline(monkeypatch):
     monkeypatch.setattr("torch.hub.download_url_to_file", refuse)
     monkeypatch.setattr("torch.hub.get_dir", lambda: "/nowhere")
     monkeypatch.setattr("torch.hub.os.makedirs", lambda *args, **kwargs: None)
-    with pytest.raises(DataMissing, match=r"save https://.*resnet18.*\.pth there"):
+    with pytest.raises(DataMissing, match=r"save https://.*resnet18.*\.pth in"):
         build("resnet18", pretrained=True)
 
 

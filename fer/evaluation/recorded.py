@@ -102,12 +102,12 @@ class RecordedModel:
 
     @property
     def name(self) -> str:
-        """Of the folder."""
+        """That of the folder."""
         return self.folder.name
 
     @cached_property
     def card(self) -> dict:
-        """See ``fer.checkpoint``."""
+        """As ``fer.checkpoint`` reads it."""
         return checkpoint.read_card(self.folder)
 
     @cached_property
@@ -131,16 +131,14 @@ class RecordedModel:
                 f"`python -m fer.evaluate --model {self.folder} --record …` makes them."
             )
         try:
-            with np.load(file, allow_pickle=False) as arrays:
-                return RecordedPredictions(
-                    arrays["names"].tolist(),
-                    arrays["probabilities"].astype(np.float64),
-                    arrays["labels"],
-                    self.card,
-                    arrays.get("valence_arousal"),
-                    arrays.get("true_valence_arousal"),
-                )
-        except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            with np.load(file, allow_pickle=False) as stored:
+                arrays = dict(stored)
+            names, probabilities = (
+                arrays.pop("names").tolist(),
+                arrays.pop("probabilities").astype(np.float64),
+            )
+            return RecordedPredictions(names, probabilities, card=self.card, **arrays)
+        except (ValueError, LookupError, TypeError, EOFError, zipfile.BadZipFile) as error:
             raise DataInvalid(f"{file} is damaged ({error}). {checkpoint.AGAIN}") from error
 
 

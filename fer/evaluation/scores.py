@@ -50,9 +50,8 @@ class Scores:
         lines.append(f"{'nll':18}{self.nll:8.4f}")
         lines.append(f"\n{'':18}{'precision':>10}{'recall':>10}{'f1':>10}{'support':>10}")
         for name, row in self.per_class.items():
-            lines.append(
-                f"{name:18}{row['precision']:10.3f}{row['recall']:10.3f}{row['f1']:10.3f}{row['support']:10,}"
-            )
+            *rates, support = row.values()
+            lines.append(f"{name:18}" + "".join(f"{rate:10.3f}" for rate in rates) + f"{support:10,}")
         return "\n".join(lines)
 
 
@@ -70,8 +69,7 @@ def score(probabilities: np.ndarray, labels: np.ndarray, resamples: int = RESAMP
     probabilities, labels = np.asarray(probabilities, np.float64), np.asarray(labels)
     if probabilities.ndim != 2 or labels.shape != probabilities.shape[:1] or not len(labels):
         raise DataInvalid(
-            f"Found probabilities {probabilities.shape} and labels {labels.shape}; "
-            "expected (N, classes) and (N,) with at least one sample."
+            f"Found probabilities {probabilities.shape}, labels {labels.shape}; expected (N, classes) and (N,), N > 0."
         )
     classes, finite = probabilities.shape[1], np.isfinite(probabilities).all(1)
     if not finite.all():
@@ -88,9 +86,7 @@ def score(probabilities: np.ndarray, labels: np.ndarray, resamples: int = RESAMP
     likelihood = probabilities[np.arange(len(labels)), labels]
     return Scores(
         n=len(labels),
-        accuracy=float(rates["accuracy"][0]),
-        balanced_accuracy=float(rates["balanced_accuracy"][0]),
-        macro_f1=float(rates["macro_f1"][0]),
+        **{name: float(value) for name, (value,) in rates.items()},
         ece=calibration_error(probabilities, labels),
         nll=float(-np.log(likelihood.clip(1e-12)).mean()),
         per_class={

@@ -56,10 +56,7 @@ def disgust(logits_of_disgust):
 
 def test_calibration_pays_at_most_half_a_point_for_balance():
     logits = np.full(400, -9.0)
-    logits[390:395], logits[395:] = (
-        -0.5,
-        -2.9,
-    )  # five faces of disgust need a weaker prior than the other five
+    logits[390:395], logits[395:] = -0.5, -2.9  # five faces of disgust need a weaker prior than the others
     logits[:4] = -2.8  # four neutral ones, taken for disgust before those are found
     predictions = disgust(logits)
     card = calibrate({"class_shares": [0.9, *[0.1 / 7] * 7]}, predictions)

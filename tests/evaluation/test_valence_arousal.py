@@ -73,11 +73,8 @@ def test_scores_agree_with_scipy_and_sklearn():
 @pytest.mark.parametrize(
     ("predicted", "true", "ccc"),
     [
-        (
-            [1, 2, 3],
-            [1, 3, 5],
-            8 / 13,
-        ),  # means 2, 3, variances 2/3, 8/3, covariance 4/3: 8/3 / (2/3 + 8/3 + 1)
+        # Means 2, 3, variances 2/3, 8/3, covariance 4/3: 8/3 / (2/3 + 8/3 + 1).
+        ([1, 2, 3], [1, 3, 5], 8 / 13),
         *[([1, 2], [1, 2], 1), ([2, 1], [1, 2], -1), ([1, 1], [1, 2], 0), ([1, 1], [1, 1], 1)],
     ],
 )
@@ -159,9 +156,7 @@ def test_every_network_can_predict_them(name, tmp_path):
     loaded, card = load(tmp_path)
     assert card["options"]["valence_arousal"] is True and card["parameters"] == count_parameters(model)
     assert len(card["emotions"]) == 8
-    assert all(
-        torch.equal(a, b) for a, b in zip(loaded(x, both=True), (logits, valence_arousal), strict=True)
-    )
+    assert all(map(torch.equal, loaded(x, both=True), (logits, valence_arousal)))
     assert torch.equal(copy.deepcopy(loaded)(x), logits)
 
 
@@ -311,10 +306,8 @@ def test_no_annotations_at_all(tmp_path):
 
 def test_synthetic_faces_have_plausible_annotations(tmp_path):
     faces = SyntheticFaces(tmp_path, per_class=4)
-    valence, arousal = (
-        np.array([values[faces.labels == k].mean() for k in range(8)])
-        for values in true_valence_arousal(faces).T
-    )
+    annotated = true_valence_arousal(faces)
+    valence, arousal = np.transpose([annotated[faces.labels == k].mean(0) for k in range(8)])
     assert valence.argmax() == 1 and valence[1] > 0.2 and valence[[2, 4, 5, 6, 7]].max() < 0
     assert arousal[[3, 4, 6]].min() > arousal[[0, 2]].max()
 
