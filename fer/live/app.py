@@ -32,17 +32,16 @@ def show(
     options: LiveOptions,
     load: "Callable[[], EmotionPredictor] | None" = None,
     display: Display | None = None,
-    mirror: bool | None = None,
+    mirror: bool = False,
 ) -> Player:
     """Play ``source`` with ``options``; return the player when it has ended.
+
+    A UserError, which the user can fix, leaves valid files behind, too.
 
     Args:
         load: makes the predictor; by default ``load_predictor``.
         display: by default a window, or none with ``no_window``.
-        mirror: whether left and right are swapped; None where that makes no sense.
-
-    Raises:
-        UserError: something that the user can fix; the files written so far are closed and valid.
+        mirror: swap left and right at first.
     """
     check(options, source)
     display = display or (Display() if options.no_window else Window())
@@ -58,7 +57,7 @@ def show(
             tally.add(analysis)
 
     table, tally = None, Tally()
-    view = View(not options.no_bars, options.blur, bool(mirror), can_mirror=mirror is not None)
+    view = View(not options.no_bars, options.blur, mirror)
     player = Player(source, analyser, display, view, options.save, record, options.max_frames)
     if not display.visible:  # elsewhere it is written on the picture
         print(overlay.NOTICE, file=sys.stderr)
@@ -82,10 +81,7 @@ def show(
 
 
 def check(options: LiveOptions, source: Source) -> None:
-    """Refuse options that could not work, before anything is opened.
-
-    A value may be out of its range; an output may not be writable, be the source itself, or be named twice.
-    """
+    """Refuse values out of range, and outputs that cannot be written, are the source or are named twice."""
     outputs = {name: getattr(options, name) for name in ("save", "csv", "timeline") if getattr(options, name)}
     inputs = {path.resolve() for path in source.files()}
     for name, path in outputs.items():
@@ -95,9 +91,10 @@ def check(options: LiveOptions, source: Source) -> None:
     if len({path.resolve() for path in outputs.values()}) < len(outputs):
         given = ", ".join(f"--{name} {path}" for name, path in outputs.items())
         raise DataInvalid(f"{given}: expected a name for each.")
+    endings = {name: path.suffix.lower() for name, path in outputs.items()}
     for name, valid, expected in (
-        ("save", _ends_in(options.save, (RECORDING,)), f"a name that ends in {RECORDING}"),
-        ("timeline", _ends_in(options.timeline, FIGURES), f"a name that ends in {', '.join(FIGURES)}"),
+        ("save", endings.get("save", RECORDING) == RECORDING, f"a name that ends in {RECORDING}"),
+        ("timeline", endings.get("timeline", ".png") in FIGURES, f"a name that ends in {', '.join(FIGURES)}"),
         ("threshold", 0 <= options.threshold <= 1, "a probability, from 0 to 1"),
         ("smoothing", 0 <= options.smoothing < math.inf, "seconds, 0 or more"),  # nan is neither
         ("detection_size", options.detection_size >= 64, "64 pixels or more"),
@@ -105,10 +102,6 @@ def check(options: LiveOptions, source: Source) -> None:
     ):
         if not valid:
             raise DataInvalid(f"--{name.replace('_', '-')} {getattr(options, name)}: expected {expected}.")
-
-
-def _ends_in(path: Path | None, endings: tuple[str, ...]) -> bool:
-    return path is None or path.suffix.lower() in endings
 
 
 def load_predictor(options: LiveOptions) -> "EmotionPredictor":

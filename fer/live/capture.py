@@ -9,7 +9,7 @@ import numpy as np
 
 from fer.live.sources import Source
 
-AHEAD = 4  # frames read ahead when none may be dropped
+AHEAD = 4  # frames read ahead in step
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,24 +28,20 @@ class Frame:
 
 
 class Capture:
-    """Frames of ``source``, one at a time, newest or in order.
+    """Frames of ``source``, whose iterator is opened and closed inside the thread.
 
     Args:
-        source: its iterator is opened and closed inside the thread.
-        drop: keep only the newest frame (True), or every frame, waiting for the reader (False).
-        paced: hold the frames of a file back until their time has come.
-        paused: whether the time of a paced file stands still; can be changed at any time.
+        in_step: give every frame, waiting for the reader; else only the newest, those of a file at their times.
         last: the frame before, where this goes on from another capture.
 
     Attributes:
+        paused: whether the time of a file stands still, as it does at first; can be changed at any time.
         alive: False once the source has ended and its last frame was taken.
     """
 
-    def __init__(
-        self, source: Source, drop: bool, paced: bool = False, paused: bool = False, last: Frame | None = None
-    ) -> None:
-        self.source, self.drop, self.paced = source, drop, paced and not source.live
-        self.alive, self.paused = True, paused
+    def __init__(self, source: Source, in_step: bool, last: Frame | None = None) -> None:
+        self.source, self.in_step = source, in_step
+        self.alive = self.paused = True
         self._start_s, self._index = (last.time_s, last.index + 1) if last else (0.0, 0)
         self._last_read_s = time.monotonic()
         self._origin_s = self._last_read_s - self._start_s  # when the clock showed 0
@@ -78,10 +74,6 @@ class Capture:
         """Seconds since the source last gave a frame."""
         return time.monotonic() - self._last_read_s
 
-    def age_s(self, frame: Frame) -> float:
-        """Seconds since a frame of a live source was captured."""
-        return time.monotonic() - self._origin_s - frame.time_s
-
     def close(self) -> None:
         """Stop reading and let go of the device. A device that hangs inside its driver is left to the system."""
         with self._changed:
@@ -91,26 +83,27 @@ class Capture:
 
     def _read(self) -> None:
         frames, time_s = iter(self.source), self._start_s
+        paced = not (self.in_step or self.source.live)
         try:
             for image, media_s in frames:
                 self._last_read_s = time.monotonic()
                 time_s = self._last_read_s - self._origin_s if media_s is None else self._start_s + media_s
-                if self.paced:
+                if paced:
                     self._wait_until(time_s)
                 with self._changed:
-                    if self.drop:
-                        self._frames.clear()
-                    else:
+                    if self.in_step:
                         self._changed.wait_for(lambda: self._stop or len(self._frames) < AHEAD)
+                    else:
+                        self._frames.clear()
                     self._frames.append(Frame(image, time_s, self._index))
                     self._index += 1
                     self._changed.notify_all()
                     if self._stop:
                         return
-            if self.paced and self.source.stills and self.source.fps:
-                self._wait_until(
-                    time_s + 1 / self.source.fps
-                )  # the last photo is shown as long as the others
+            if (
+                paced and self.source.stills and self.source.fps
+            ):  # the last photo is shown as long as the others
+                self._wait_until(time_s + 1 / self.source.fps)
         except BaseException as error:  # noqa: BLE001 - carried to the thread that reads
             self._error = error
         finally:

@@ -58,18 +58,16 @@ class Window(Display):
             cv2.namedWindow(TITLE, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
         except cv2.error as error:
             raise DeviceError(
-                f"OpenCV cannot open windows ({error.err or error}): is opencv-python-headless installed? "
-                "`python -m pip uninstall opencv-python-headless`, then `python -m pip install -r requirements.txt`; "
-                "or add --no-window."
+                f"OpenCV cannot open windows ({error.err or error}). Uninstall opencv-python-headless, then "
+                "`python -m pip install -r requirements.txt`; or add --no-window."
             ) from error
 
     def size(self, frame: tuple[int, int]) -> tuple[int, int]:
         """Return the part of the window that frames of (width, height) fill, at most ``LARGEST`` wide."""
-        if abs(frame[0] / frame[1] - self._ratio) > 0.01:
+        shown = self.rectangle()
+        if shown is None or abs(frame[0] / frame[1] - self._ratio) > 0.01:
             return within(frame, FIRST_SIZE)
-        rectangle = self.rectangle()
-        size = within(frame, rectangle[2:] if rectangle else FIRST_SIZE)
-        return size if size[0] <= LARGEST else within(frame, (LARGEST, LARGEST))
+        return within(frame, (min(shown[2], LARGEST), min(shown[3], LARGEST)))
 
     def show(self, image: np.ndarray) -> None:
         """Show a picture; the first, and one of another shape, sets the window's size."""
@@ -82,18 +80,13 @@ class Window(Display):
     def key(self) -> str:
         """Handle the window's events and return the key pressed; "q" when it was closed."""
         code = cv2.pollKey()
-        if self._ratio and not self._is_open():
-            return "q"
-        if code < 0:
-            return ""
-        code &= 0xFF
-        return "q" if code == ESCAPE else chr(code)
-
-    def _is_open(self) -> bool:
         try:
-            return cv2.getWindowProperty(TITLE, cv2.WND_PROP_VISIBLE) >= 1
+            closed = self._ratio and cv2.getWindowProperty(TITLE, cv2.WND_PROP_VISIBLE) < 1
         except cv2.error:  # Qt ends with its last window
-            return False
+            closed = True
+        if closed or code & 0xFF == ESCAPE:
+            return "q"
+        return chr(code & 0xFF) if code >= 0 else ""
 
     def rectangle(self) -> Rectangle | None:
         """Return where the picture is on the desktop."""
@@ -110,15 +103,14 @@ class Window(Display):
 
 
 class NotebookDisplay(Display):
-    """An image with buttons under a notebook's cell: ``fps`` frames a second, ``width`` wide, for the browser."""
+    """An image with buttons under a notebook's cell."""
 
     visible = True
     BUTTONS = (("Stop", "q"), ("Pause", " "), ("Bars", "b"), ("Blur", "l"))
 
-    def __init__(self, fps: float = 15.0, width: int = 960) -> None:
+    def __init__(self) -> None:
         import ipywidgets
 
-        self.fps, self.width = fps, width
         self._image = ipywidgets.Image(format="jpeg")
         self._keys: list[str] = []
         self._shown_s = 0.0
@@ -137,16 +129,15 @@ class NotebookDisplay(Display):
         return bytes(self._image.value)  # ipywidgets keeps a memoryview
 
     def size(self, frame: tuple[int, int]) -> tuple[int, int]:
-        """Draw at the width that is sent."""
-        return within(frame, (self.width, self.width))
+        """Draw at the size that is sent to the browser."""
+        return within(frame, (960, 960))
 
     def show(self, image: np.ndarray) -> None:
-        """Send the picture to the browser, if the last is old enough."""
+        """Send the picture to the browser, at most 15 a second."""
         now = time.monotonic()
-        if now - self._shown_s < 1 / self.fps:
-            return
-        self._shown_s = now
-        self._image.value = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 85])[1].tobytes()
+        if now - self._shown_s > 1 / 15:
+            self._shown_s = now
+            self._image.value = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 85])[1].tobytes()
 
     def key(self) -> str:
         """Return the key of the button pressed first."""

@@ -1,10 +1,8 @@
 """The demo itself: frames in, faces drawn, keys obeyed, everything closed at the end. Shared by webcam and screen.
 
-Where somebody watches, or the source is live, the newest frame is drawn at
-once with the faces of the newest analysis, moved to where they are now:
-reading, analysing and drawing do not wait for each other. Otherwise, for a
-file without a window, they go *in step*: every frame is analysed, and drawn if
-it is recorded, as fast as that goes.
+Where somebody watches, or the source is live, the newest frame is drawn at once with the faces of the newest analysis,
+moved to where they are now: reading, analysing and drawing do not wait for each other. Otherwise, for a file without
+a window, they go *in step*: every frame is analysed, and drawn if it is recorded, as fast as that goes.
 """
 
 import time
@@ -29,19 +27,7 @@ from fer.live.display import Display
 from fer.live.sources import Source
 from fer.live.video import RECORDING, VideoWriter
 
-KEYS = (
-    ("q  Esc", "quit"),
-    ("space", "pause"),
-    ("m", "mirror"),
-    ("b", "bars"),
-    ("l", "blur faces"),
-    ("c", "next camera or monitor"),
-    ("s", "snapshot"),
-    ("r", "record"),
-    ("+  -", "find smaller faces, or faster"),
-    ("h", "these keys"),
-)
-DETECTION_SIZES = (160, 240, 320, 480, 640, 960, 1280, 1920)
+DETECTION_SIZES = 160, 1920  # smallest and largest
 OPENING_S = 40.0  # Windows may take half a minute to open a camera
 SILENCE_S = 10.0  # a live source that sends no frame for longer is gone
 QUIET_S = 0.3  # most sources open in less, and need no words
@@ -57,7 +43,6 @@ class View:
     bars: bool = True
     blur: bool = False
     mirror: bool = False
-    can_mirror: bool = False
     help: bool = False
     paused: bool = False
 
@@ -70,10 +55,9 @@ class Player:
         record: file to record to from the start.
         on_analysis: called with every analysis, in order.
         max_frames: counted from when the model is loaded; all by default.
-        folder: where snapshots and recordings go that a key asks for.
 
     Attributes:
-        shown: number of frames shown.
+        shown, frame: number of frames shown, and the newest of them.
         written: the files that were finished.
         stop: when a signal is noted there, the play ends at the next frame.
     """
@@ -87,17 +71,15 @@ class Player:
         record: Path | None = None,
         on_analysis: Callable[[Analysis], None] = lambda _: None,
         max_frames: int | None = None,
-        folder: Path = Path("outputs"),
     ) -> None:
         self.source, self.display, self.view = source, display or Display(), view or View()
-        self.max_frames, self.folder = max_frames, folder
         self.shown, self.written = 0, list[Path]()
+        self.frame: Frame | None = None
         self.stop = Stop(at_once=True)
-        self._load, self._on_analysis = load, on_analysis
+        self._load, self._on_analysis, self._max_frames = load, on_analysis, max_frames
         self._in_step = not source.live and not self.display.visible
         self._times: deque[float] = deque(maxlen=60)  # when the newest frames were shown
         self._message, self._message_until = overlay.NOTICE, 0.0
-        self._frame: Frame | None = None  # the newest that was shown
         self._analysis: Analysis | None = None  # the newest that was drawn
         self._first = 0  # number of the first frame of this source
         self._fallback: Source | None = None  # the source before, until the next one has sent a frame
@@ -118,8 +100,8 @@ class Player:
             self._resources.callback(self._worker.close)
             self._open(self.source)
             hidden = None if self._in_step else True  # None: shown on a terminal
-            with tqdm(total=self.max_frames, unit=" frames", disable=hidden, leave=False) as progress:
-                while not self._enough() and self._obey(self.display.key()):
+            with tqdm(total=self._max_frames, unit=" frames", disable=hidden, leave=False) as progress:
+                while not self.stop and self.shown != self._max_frames and self._obey(self.display.key()):
                     frame = self._next_frame()
                     if frame is not None:
                         self._present(frame)
@@ -134,21 +116,19 @@ class Player:
             self.close()
 
     def close(self) -> None:
-        """Close everything, each even if another fails; again it does nothing."""
+        """Close everything, each even if another fails."""
         self._resources.close()
 
     def _open(self, source: Source) -> None:
-        """Read frames from ``source`` from now on, numbered and timed after those of the source before."""
         self.source = source
-        self._first = self._frame.index + 1 if self._frame else 0
-        # A short film would be over before its faces are detected: it waits for the model.
-        self._capture = Capture(source, not self._in_step, not self._in_step, paused=True, last=self._frame)
+        self._first = self.frame.index + 1 if self.frame else 0
+        self._capture = Capture(source, self._in_step, self.frame)
         self._resources.callback(self._capture.close)
 
     def _next_frame(self) -> Frame | None:
-        """Return the newest frame not shown yet, or None after a moment without one; raise if the source is silent."""
+        """Return the newest frame not shown yet, or None after a moment; raise if the source is silent."""
         capture, paused = self._capture, self.view.paused
-        if not self.source.live and not self._worker.ready:
+        if not self.source.live and not self._worker.ready:  # else a short film would be over before
             self._splash("loading the model …")
             time.sleep(0.03)
             return None
@@ -166,11 +146,11 @@ class Player:
             self._fallback = None
             return None if paused else frame
         if self.source.live and capture.alive and not paused:
-            started = self._frame is not None
+            started = self.frame is not None
             if capture.silent_s > (SILENCE_S if started else OPENING_S):
                 raise DeviceError(
-                    f"No picture from {self.source.name} for {capture.silent_s:.0f} s: unplugged, asleep, or used by "
-                    "another program? Check it and start again."
+                    f"No picture from {self.source.name} for {capture.silent_s:.0f} s. Is it unplugged, or used by "
+                    "another program?"
                 )
             if not started and capture.silent_s > QUIET_S:
                 self._splash(f"waiting for {self.source.name} …")
@@ -186,9 +166,8 @@ class Player:
             self.display.show(picture)
 
     def _present(self, frame: Frame) -> None:
-        """Hand one frame to the analysis; draw, show and record it."""
         ready = self._worker.ready
-        self._frame = frame
+        self.frame = frame
         self.source.exclude(self.display.rectangle())  # now: the window may have been moved
         self._worker.offer(frame)
         # A photo is looked at for long, and a face that must be hidden may not be seen for a moment: both wait.
@@ -203,8 +182,8 @@ class Player:
         self._draw(record=True)
 
     def _draw(self, record: bool = False) -> None:
-        """Draw the newest frame with its faces, for the display and for the recording."""
-        frame, video = self._frame, self._video if record else None
+        """Draw the newest frame for the display and, with ``record``, for the recording."""
+        frame, video = self.frame, self._video if record else None
         if frame is None or not (self.display.visible or video):
             return
         analysis = self._analysis_of(frame)
@@ -222,7 +201,7 @@ class Player:
                 status,
                 recording_s=None if start_s is None else frame.time_s - start_s,
                 paused=self.view.paused,
-                keys=KEYS if self.view.help else (),
+                keys=[(key, text) for key, text, _ in KEYS] if self.view.help else (),
             )
             size = self.display.size((frame.image.shape[1], frame.image.shape[0]))
             self.display.show(self._drawn(frame, analysis, shown, size))
@@ -243,7 +222,7 @@ class Player:
         status: overlay.Status,
         size: tuple[int, int] | None = None,
     ) -> np.ndarray:
-        """Return a new picture of ``size`` (width, height), by default the frame's, with everything on it."""
+        """Return a new picture of ``size`` (width, height), by default the frame's."""
         size = size or (frame.image.shape[1], frame.image.shape[0])
         hidden = (analysis.hide if analysis else np.zeros((0, 4))) if self.view.blur else None
         faces = analysis.faces if analysis else ()
@@ -252,7 +231,6 @@ class Player:
         return picture
 
     def _obey(self, key: str) -> bool:
-        """Act on a key; False to quit."""
         if key in ACTIONS:
             ACTIONS[key](self)
             self._draw()
@@ -260,12 +238,6 @@ class Player:
 
     def _toggle(self, what: str) -> None:
         setattr(self.view, what, not getattr(self.view, what))
-
-    def _mirror(self) -> None:
-        if self.view.can_mirror:
-            self._toggle("mirror")
-        else:
-            self._say("only a camera is mirrored", 2.0)
 
     def _next_source(self) -> None:
         try:
@@ -284,9 +256,9 @@ class Player:
         self._open(source)
 
     def _snapshot(self) -> None:
-        if self._frame is None:
+        if self.frame is None:
             return
-        picture = self._drawn(self._frame, self._analysis_of(self._frame), overlay.Status())
+        picture = self._drawn(self.frame, self._analysis_of(self.frame), overlay.Status())
         path = self._new_path("snapshot", ".png")
         try:
             with replacing(path) as temporary:  # no half of a picture on a full disk
@@ -308,7 +280,7 @@ class Player:
             self._say(str(error), 4.0)
 
     def _start_recording(self, path: Path) -> None:
-        self._video = VideoWriter(path, drop=not self._in_step, fps=self.source.fps or 30.0)
+        self._video = VideoWriter(path, drop=not self._in_step)
 
     def _stop_recording(self) -> Path | None:
         """Finish the recording, if one is made; return its path, or None where it has no frame."""
@@ -322,18 +294,12 @@ class Player:
         analyser = self._worker.analyser
         if analyser is None:
             return
-        distances = [abs(size - analyser.detection_size) for size in DETECTION_SIZES]
-        index = distances.index(min(distances)) + step
-        analyser.detection_size = DETECTION_SIZES[min(max(index, 0), len(DETECTION_SIZES) - 1)]
+        size = round(analyser.detection_size * 1.5**step)
+        analyser.detection_size = min(max(size, DETECTION_SIZES[0]), DETECTION_SIZES[1])
         self._say(f"faces are searched in {analyser.detection_size} pixels", 2.0)
 
-    def age_s(self, frame: Frame | None = None) -> float:
-        """Seconds since a frame of a live source, by default the one being shown, was captured."""
-        shown = frame or self._frame
-        return self._capture.age_s(shown) if shown else 0.0
-
     def _new_path(self, kind: str, suffix: str) -> Path:
-        return self.folder / f"{kind}-{datetime.now():%Y%m%d-%H%M%S-%f}{suffix}"
+        return Path("outputs") / f"{kind}-{datetime.now():%Y%m%d-%H%M%S-%f}{suffix}"
 
     def _say(self, text: str, seconds: float) -> None:
         self._message, self._message_until = text, self._clock() + seconds
@@ -342,23 +308,28 @@ class Player:
         """Seconds; those of the film in step with it, so that its recordings are alike on all machines."""
         if not self._in_step:
             return time.monotonic()
-        return self._frame.time_s if self._frame else 0.0
-
-    def _enough(self) -> bool:
-        return bool(self.stop) or (self.max_frames is not None and self.shown >= self.max_frames)
+        return self.frame.time_s if self.frame else 0.0
 
 
-ACTIONS: dict[str, Callable[[Player], None]] = {
-    " ": lambda player: player._toggle("paused"),
-    "m": Player._mirror,
-    "b": lambda player: player._toggle("bars"),
-    "l": lambda player: player._toggle("blur"),
-    "c": Player._next_source,
-    "s": Player._snapshot,
-    "r": Player._toggle_recording,
-    "+": lambda player: player._resize_detection(1),
-    "=": lambda player: player._resize_detection(1),  # the same key without shift
-    "-": lambda player: player._resize_detection(-1),
-    "h": lambda player: player._toggle("help"),
-}
-"""What the keys of ``KEYS`` do."""
+KEYS: tuple[tuple[str, str, dict[str, Callable[[Player], None]]], ...] = (
+    ("q  Esc", "quit", {}),
+    ("space", "pause", {" ": lambda player: player._toggle("paused")}),
+    ("m", "mirror", {"m": lambda player: player._toggle("mirror")}),
+    ("b", "bars", {"b": lambda player: player._toggle("bars")}),
+    ("l", "blur faces", {"l": lambda player: player._toggle("blur")}),
+    ("c", "next camera or monitor", {"c": Player._next_source}),
+    ("s", "snapshot", {"s": Player._snapshot}),
+    ("r", "record", {"r": Player._toggle_recording}),
+    (
+        "+  -",
+        "find smaller faces, or faster",
+        {
+            "+": lambda player: player._resize_detection(1),
+            "=": lambda player: player._resize_detection(1),  # the same key without shift
+            "-": lambda player: player._resize_detection(-1),
+        },
+    ),
+    ("h", "these keys", {"h": lambda player: player._toggle("help")}),
+)
+"""Names of the keys, what they do in words, and their actions."""
+ACTIONS = {key: action for _, _, actions in KEYS for key, action in actions.items()}

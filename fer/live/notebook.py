@@ -9,7 +9,7 @@ from fer.live import app
 from fer.live.display import NotebookDisplay
 from fer.live.loop import Player
 from fer.live.options import LiveOptions
-from fer.live.sources import Camera, Source, open_source
+from fer.live.sources import Source, open_source
 
 
 class Session:
@@ -70,7 +70,6 @@ def show(source: str | Source = "sample", model: str | Path | None = None, **opt
 
     if isinstance(source, str):
         source = open_source(source, watched=True)
-    mirror = False if isinstance(source, Camera) else None
-    session = Session(source, LiveOptions(model=Path(model) if model else None, **options), mirror=mirror)
+    session = Session(source, LiveOptions(model=Path(model) if model else None, **options))
     display(session.display.widget)
     return session

@@ -1,9 +1,6 @@
-"""What the demos draw: faces with box, label, bars and recent emotions; and the state of the program.
+"""What the demos draw into a BGR uint8 image: faces with box, label, bars and recent emotions; the program's state."""
 
-Pure functions from values to pixels: they paint into the BGR uint8 image that
-they are given and remember nothing. Sizes follow the picture's.
-"""
-
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -48,15 +45,10 @@ def draw(image: np.ndarray, faces: Sequence[TrackedFace], status: Status, bars: 
     draw_status(image, status)
 
 
-def draw_faces(
-    image: np.ndarray, faces: "Sequence[TrackedFace] | Sequence[FaceEmotion]", bars: bool = True
-) -> None:
-    """Draw box, label, bars and recent emotions; bars where they cover no other face, labels over all.
+def draw_faces(image: np.ndarray, faces: "Sequence[TrackedFace | FaceEmotion]", bars: bool = True) -> None:
+    """Draw box, label, bars and recent emotions into ``image``; bars where they cover no face, labels over all.
 
-    Args:
-        image: BGR uint8 (H, W, 3).
-        faces: of a video, or those of a photo, which have no recent emotions.
-        bars: whether the eight probabilities are drawn.
+    The faces of a photo have no recent emotions.
     """
     u = unit(image)
     tracked = [face if isinstance(face, TrackedFace) else TrackedFace(face) for face in faces]
@@ -68,9 +60,7 @@ def draw_faces(
     taken = [face.box for face in plain] + labels
     for face in plain if bars else ():
         place = _bars_place(image, face, taken, u)
-        if place is None:
-            _columns(image, face, u)
-        else:
+        if place is not None:
             _bars(image, face, place, u)
             taken.append(place)
     for face, place in zip(plain, labels, strict=True):
@@ -112,16 +102,11 @@ def compose(
 ) -> tuple[np.ndarray, list[TrackedFace]]:
     """Copy ``image`` (H, W, 3) to ``size`` (width, height), and the faces' boxes with it.
 
-    Args:
-        mirror: swap left and right.
-        hidden: boxes (K, 4) to ``hide``; None hides nothing.
+    ``hidden`` are boxes (K, 4) to ``hide``; None hides nothing.
     """
     scale = size[0] / image.shape[1], size[1] / image.shape[0]
-    if size == (image.shape[1], image.shape[0]):
-        picture = image.copy()
-    else:
-        way = cv2.INTER_AREA if scale[0] < 1 else cv2.INTER_LINEAR
-        picture = cv2.resize(image, size, interpolation=way)
+    way = cv2.INTER_AREA if scale[0] < 1 else cv2.INTER_LINEAR
+    picture = cv2.resize(image, size, interpolation=way)  # of the same size a copy
     if hidden is not None:
         hide(picture, hidden * (scale * 2))
     if mirror:
@@ -136,10 +121,7 @@ def compose(
 
 
 def hide(image: np.ndarray, boxes: np.ndarray) -> None:
-    """Make the faces in ``boxes`` (K, 4), and some of their surroundings, unrecognisable.
-
-    Without any box this is done to the whole picture, because detectors miss faces.
-    """
+    """Make the faces in ``boxes`` (K, 4) unrecognisable; without any, as one may be missed, the whole picture."""
     if not len(boxes):
         _pixelate(image, cells=24)
     for x, y, w, h in boxes:
@@ -190,9 +172,7 @@ def _label(image: np.ndarray, face: "FaceEmotion", place: Rectangle, u: float) -
     paint.write(image, text, left + round(0.55 * size), top + height // 2, size, paint.ink_on(colour))
 
 
-def _bars_place(
-    image: np.ndarray, face: "FaceEmotion", taken: Sequence[Rectangle], u: float
-) -> Rectangle | None:
+def _bars_place(image: np.ndarray, face: "FaceEmotion", taken: list[Rectangle], u: float) -> Rectangle | None:
     """Where bars beside the face, or under it, cover nothing that is taken; None if nowhere."""
     rows, columns = image.shape[:2]
     width, height, gap = round(176 * u), round((8 * 18 + 14) * u), round(10 * u)
@@ -223,23 +203,11 @@ def _bars(image: np.ndarray, face: "FaceEmotion", place: Rectangle, u: float) ->
         length, thick = round(full * float(probability)), max(2, round(8 * u))
         paint.panel(image, start, middle - thick // 2, full, thick, thick // 2, paint.PAPER, 0.16)
         if length > 1:
-            paint.rectangle(image, start, middle - thick // 2, length, thick, COLOURS[name])
+            bar = (start, middle - thick // 2, length, thick)
+            cv2.rectangle(image, bar, paint.bgr(COLOURS[name]), -1)
         text = f"{probability:.0%}"
         right = left + width - round(9 * u) - paint.text_width(text, size)
         paint.write(image, text, right, middle, size, ink)
-
-
-def _columns(image: np.ndarray, face: "FaceEmotion", u: float) -> None:
-    """Draw the eight probabilities as columns inside the lower edge of the box, where bars have no room."""
-    x, y, w, h = face.box
-    tall, step = round(0.3 * h), w / (len(EMOTIONS) + 1)
-    foot = y + h - round(5 * u)
-    paint.panel(image, x + round(3 * u), foot - tall, w - round(6 * u), tall, round(5 * u), opacity=0.6)
-    for column, (name, probability) in enumerate(zip(EMOTIONS, face.probabilities, strict=True)):
-        left = round(x + (column + 0.62) * step)
-        top = round(foot - 3 * u - float(probability) * (tall - 6 * u))
-        width, height = max(1, round(0.7 * step)) + 1, foot - round(2 * u) - top + 1
-        paint.rectangle(image, left, top, width, height, COLOURS[name])
 
 
 def _recent(image: np.ndarray, shown: TrackedFace, u: float) -> None:
@@ -271,17 +239,8 @@ def _pill(image: np.ndarray, text: str, x: int, middle: int, size: int, before: 
 
 
 def _centred(image: np.ndarray, text: str, middle: int, size: int) -> None:
-    """Write in smaller letters, then in several lines, where there is no room for one; the last on ``middle``."""
-    room = image.shape[1] - 2 * size
-    while size > 9 and paint.text_width(text, size) > room:
-        size -= 1
-    lines = [""]
-    for word in text.split():
-        longer = f"{lines[-1]} {word}".strip()
-        if lines[-1] and paint.text_width(longer, size) > room:
-            lines.append(word)
-        else:
-            lines[-1] = longer
+    """Write in as many lines as there is need for; the last on ``middle``."""
+    lines = textwrap.wrap(text, max(8, int((image.shape[1] - 2 * size) / (0.55 * size))))
     for number, line in enumerate(reversed(lines)):
         left = (image.shape[1] - paint.text_width(line, size) - round(1.4 * size)) // 2
         _pill(image, line, left, middle - round(1.9 * size) * number, size)

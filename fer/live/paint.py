@@ -4,7 +4,7 @@ from functools import lru_cache
 
 import cv2
 import numpy as np
-from PIL import ImageFont
+from PIL import Image, ImageDraw, ImageFont
 
 Colour = tuple[int, int, int]  # RGB 0-255, as in fer.labels.COLOURS
 INK: Colour = (16, 18, 22)
@@ -13,7 +13,7 @@ PAPER: Colour = (245, 245, 245)
 
 def bgr(colour: Colour) -> Colour:
     """Turn an RGB colour into OpenCV's order."""
-    return colour[2], colour[1], colour[0]
+    return colour[::-1]
 
 
 def ink_on(colour: Colour) -> Colour:
@@ -33,14 +33,9 @@ def _font(size: int) -> ImageFont.FreeTypeFont:
 def text_mask(text: str, size: int) -> np.ndarray:
     """Coverage of ``text`` in letters of ``size`` pixels: uint8 (height, width); every text of a size is as high."""
     font = _font(size)
-    ascent, descent = font.getmetrics()
-    letters = font.getmask(text, mode="L", anchor="ls", start=(0, 0))
-    left, top, right, _ = (round(side) for side in font.getbbox(text, anchor="ls"))
-    mask = np.zeros((ascent + descent, max(1, right)), np.uint8)
-    pixels = np.asarray(letters, np.uint8).reshape(letters.size[1], letters.size[0])
-    part = mask[ascent + top :, max(0, left) :][: pixels.shape[0], : pixels.shape[1]]
-    part[:] = pixels[: part.shape[0], : part.shape[1]]
-    return mask
+    mask = Image.new("L", (max(1, round(font.getbbox(text)[2])), sum(font.getmetrics())))
+    ImageDraw.Draw(mask).text((0, 0), text, 255, font)
+    return np.asarray(mask)
 
 
 def text_width(text: str, size: int) -> int:
@@ -65,27 +60,16 @@ def fill(image: np.ndarray, x: int, y: int, mask: np.ndarray, colour: Colour, op
     cover = cv2.merge([cover, cover, cover])
     ink = np.empty_like(part)
     ink[:] = bgr(colour)
-    rest = cv2.bitwise_not(cover) if opacity == 1 else cv2.convertScaleAbs(cover, alpha=-opacity, beta=255)
+    rest = cv2.convertScaleAbs(cover, alpha=-opacity, beta=255)
     part[:] = cv2.add(cv2.multiply(ink, cover, scale=opacity / 255), cv2.multiply(part, rest, scale=1 / 255))
-
-
-def rectangle(image: np.ndarray, x: int, y: int, w: int, h: int, colour: Colour) -> None:
-    """Fill a plain rectangle, at least one pixel wide and high."""
-    cv2.rectangle(image, (x, y), (x + max(w, 1) - 1, y + max(h, 1) - 1), bgr(colour), -1)
 
 
 @lru_cache(maxsize=256)
 def _rounded(w: int, h: int, radius: int) -> np.ndarray:
     """Coverage of a filled rectangle with round corners, uint8 (h, w), smooth at the edge."""
-    radius = min(radius, w // 2, h // 2)
-    big = np.zeros((4 * h, 4 * w), np.uint8)
-    r = 4 * radius
-    cv2.rectangle(big, (r, 0), (4 * w - r - 1, 4 * h), 255, -1)
-    cv2.rectangle(big, (0, r), (4 * w, 4 * h - r - 1), 255, -1)
-    for x in (r, 4 * w - r - 1):
-        for y in (r, 4 * h - r - 1):
-            cv2.circle(big, (x, y), r, 255, -1)
-    return cv2.resize(big, (w, h), interpolation=cv2.INTER_AREA)
+    large = Image.new("L", (4 * w, 4 * h))
+    ImageDraw.Draw(large).rounded_rectangle((0, 0, 4 * w - 1, 4 * h - 1), 4 * radius, 255)
+    return np.asarray(large.reduce(4))
 
 
 def panel(
@@ -96,19 +80,14 @@ def panel(
         fill(image, x, y, _rounded(w, h, radius), colour, opacity)
 
 
-@lru_cache(maxsize=64)
-def _corner(radius: int, start: int) -> np.ndarray:
-    return np.array(cv2.ellipse2Poly((0, 0), (radius, radius), 0, start, start + 90, 6))
-
-
 def outline(
     image: np.ndarray, x: int, y: int, w: int, h: int, radius: int, thickness: int, colour: Colour
 ) -> None:
     """Draw a rounded rectangle with a dark edge, seen on light and on dark pictures."""
     radius = max(1, min(radius, w // 2, h // 2))
     left, top, right, bottom = x + radius, y + radius, x + w - radius, y + h - radius
-    corners = ((right, bottom, 0), (left, bottom, 90), (left, top, 180), (right, top, 270))
-    points = np.concatenate([np.add(_corner(radius, start), (cx, cy)) for cx, cy, start in corners])
-    edge = thickness + 2 * max(1, thickness // 2)
-    cv2.polylines(image, [points.astype(np.int32)], True, bgr(INK), edge, cv2.LINE_AA)
-    cv2.polylines(image, [points.astype(np.int32)], True, bgr(colour), thickness, cv2.LINE_AA)
+    arcs = ((right, bottom, 0), (left, bottom, 90), (left, top, 180), (right, top, 270))
+    size = (radius, radius)
+    points = np.concatenate([cv2.ellipse2Poly((cx, cy), size, 0, at, at + 90, 6) for cx, cy, at in arcs])
+    cv2.polylines(image, [points], True, bgr(INK), thickness + 2 * max(1, thickness // 2), cv2.LINE_AA)
+    cv2.polylines(image, [points], True, bgr(colour), thickness, cv2.LINE_AA)

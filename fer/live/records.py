@@ -1,46 +1,43 @@
 """What a run writes when asked: a table as it goes, and at its end a summary and the data of a timeline."""
 
 import csv
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 
 from fer.errors import DataInvalid
-from fer.labels import EMOTIONS, UNCERTAIN
+from fer.labels import EMOTIONS
 from fer.live.analysis import Analysis
 
 COLUMNS = ("time_s", "frame", "track", "x", "y", "w", "h", "emotion", "confidence", *EMOTIONS)
-LABELS = (*EMOTIONS, UNCERTAIN)
+STEP_S = 0.1  # of the timeline
+GAP_S = 1.5  # between two frames of the same face, longer is absence
+MOST_FACES = 64  # in summary and timeline
 
 
 class CsvWriter:
-    """One row for each face detected in each analysed frame, on disk at once.
+    """One row for each face detected in each analysed frame, on disk at once; DataInvalid where that fails.
 
-    An earlier file is replaced at the first frame (``written`` is true from then
-    on): a source that gives none leaves it as it was. What cannot be written,
-    as on a full disk, is DataInvalid, also when the file is closed.
+    An earlier file is replaced at the first frame (``written`` is true from then on): a source that gives none
+    leaves it as it was.
     """
 
     def __init__(self, path: Path) -> None:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._path, self._new = path, not path.exists()
-            self._file = path.open("a", newline="", encoding="utf-8")
-        except OSError as error:
-            raise DataInvalid(
-                f"{path} cannot be written ({error.strerror}). Choose another place."
-            ) from error
-        self._csv, self.written = csv.writer(self._file), False
+        self.path, self.written = path, False
+        self._file: TextIO | None = None
 
     def write(self, analysis: Analysis) -> None:
         """Append the faces of one frame; faces only remembered from the frames before have no row."""
         with self._explained():
-            if not self.written:
-                if self._path.is_file():  # no pipe
-                    self._file.truncate(0)
+            if self._file is None:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                self._file = self.path.open("w", newline="", encoding="utf-8")
+                self._csv = csv.writer(self._file)
                 self._csv.writerow(COLUMNS)
                 self.written = True
             frame = analysis.frame
@@ -54,10 +51,9 @@ class CsvWriter:
 
     def close(self) -> None:
         """Close the file."""
-        with self._explained():
-            self._file.close()
-        if self._new and not self.written:
-            self._path.unlink()
+        if self._file is not None:
+            with self._explained():
+                self._file.close()
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -65,94 +61,69 @@ class CsvWriter:
             yield
         except OSError as error:
             raise DataInvalid(
-                f"{self._path} cannot be written any further ({error.strerror}): its last rows are missing. "
-                "Make room, or choose another place."
+                f"{self.path} cannot be written ({error.strerror}): its last rows are missing."
             ) from error
 
 
 @dataclass
 class FaceTally:
-    """The run of one face.
+    """One face: when it was last detected, how long it showed each label, and its probabilities over time.
 
     Attributes:
-        last_s: when it was detected last.
-        seconds: (9,), how long each of ``LABELS`` was shown.
-        sums: (steps, 9), of each step in time the sum of the probabilities and the number of frames.
+        steps: by number of the step of ``STEP_S``, (9,): the sum of the probabilities, and the number of frames.
     """
 
     last_s: float
-    seconds: np.ndarray
-    sums: np.ndarray
+    seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    steps: dict[int, np.ndarray] = field(default_factory=dict)
 
 
 class Tally:
-    """Seconds per emotion and face, and averaged probabilities over time, in bounded memory.
+    """Seconds per emotion, and averaged probabilities over time, of the faces that were seen longest."""
 
-    Args:
-        steps: in time, an even number; when they are used up, neighbours are merged, so that hours take no more
-            memory than minutes.
-        max_faces: of more, those seen longest are kept, and the others counted in ``left_out``.
-    """
+    def __init__(self) -> None:
+        self.frames = 0
+        self._all: dict[int, FaceTally] = {}  # by track
 
-    GAP_S = 1.5  # between two frames of the same face, longer is absence
-
-    def __init__(self, steps: int = 1200, max_faces: int = 64) -> None:
-        self.steps, self.step_s, self.max_faces = steps, 0.1, max_faces
-        self.faces: dict[int, FaceTally] = {}
-        self.left_out = self.frames = 0
+    @property
+    def faces(self) -> dict[int, FaceTally]:
+        """The ``MOST_FACES`` that were seen longest, by track."""
+        longest = sorted(self._all.items(), key=lambda item: -sum(item[1].seconds.values()))[:MOST_FACES]
+        return dict(sorted(longest))
 
     def add(self, analysis: Analysis) -> None:
         """Add the faces of one frame."""
         self.frames += 1
         now = analysis.frame.time_s
-        while now / self.step_s >= self.steps:
-            self._merge()
         for shown in analysis.faces:
             if not shown.detected:
                 continue
-            if shown.track not in self.faces:
-                sums = np.zeros((self.steps, len(EMOTIONS) + 1))
-                self.faces[shown.track] = FaceTally(now, np.zeros(len(LABELS)), sums)
-                self._forget()
-            tally = self.faces[shown.track]
+            tally = self._all.setdefault(shown.track, FaceTally(now))
             passed = now - tally.last_s
-            if passed <= self.GAP_S:
-                tally.seconds[LABELS.index(shown.face.emotion)] += passed
+            if passed <= GAP_S:
+                tally.seconds[shown.face.emotion] += passed
             tally.last_s = now
-            tally.sums[int(now / self.step_s)] += (*shown.face.probabilities, 1)
+            step = tally.steps.setdefault(int(now / STEP_S), np.zeros(len(EMOTIONS) + 1))
+            step += (*shown.face.probabilities, 1)
 
     def curves(self) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
         """Yield (track, times (T,), probabilities (T, 8)) of each face; rows of NaN where it was not seen."""
-        for track, tally in sorted(self.faces.items()):
-            seen = np.flatnonzero(tally.sums[:, -1])
-            steps = np.arange(seen[0], seen[-1] + 1)
-            sums, counts = tally.sums[steps, :-1], tally.sums[steps, -1:]
-            yield track, (steps + 0.5) * self.step_s, sums / np.where(counts, counts, np.nan)
+        for track, tally in self.faces.items():
+            steps = np.arange(min(tally.steps), max(tally.steps) + 1)
+            absent = np.full(len(EMOTIONS) + 1, np.nan)
+            sums = np.array([tally.steps.get(step, absent) for step in steps.tolist()])
+            yield track, (steps + 0.5) * STEP_S, sums[:, :-1] / sums[:, -1:]
 
     def table(self) -> str:
         """Return the summary as text: a row per face and emotion that it showed, longest first."""
         lines = [f"{'face':>4}  {'emotion':<10} {'seconds':>8} {'proportion':>10}"]
-        for track, tally in sorted(self.faces.items()):
-            for index in np.argsort(-tally.seconds, kind="stable"):
-                seconds = tally.seconds[index]
+        for track, tally in self.faces.items():
+            for emotion, seconds in sorted(tally.seconds.items(), key=lambda item: -item[1]):
                 if seconds > 0:
-                    proportion = seconds / tally.seconds.sum()
-                    lines.append(f"{track:>4}  {LABELS[index]:<10} {seconds:>8.1f} {proportion:>10.1%}")
+                    proportion = seconds / sum(tally.seconds.values())
+                    lines.append(f"{track:>4}  {emotion:<10} {seconds:>8.1f} {proportion:>10.1%}")
         if len(lines) == 1:
             lines.append("no face was seen for longer than one frame")
-        if self.left_out:
-            lines.append(f"({self.left_out} faces that were seen more briefly are left out)")
+        if len(self._all) > MOST_FACES:
+            lines.append(f"({len(self._all) - MOST_FACES} faces that were seen more briefly are left out)")
         return "\n".join(lines)
-
-    def _merge(self) -> None:
-        self.step_s *= 2
-        for tally in self.faces.values():
-            pairs = tally.sums.reshape(-1, 2, len(EMOTIONS) + 1).sum(1)
-            tally.sums = np.concatenate([pairs, np.zeros_like(pairs)])
-
-    def _forget(self) -> None:
-        if len(self.faces) > 2 * self.max_faces:
-            longest = sorted(self.faces, key=lambda track: -self.faces[track].seconds.sum())[: self.max_faces]
-            kept = sorted({*longest, max(self.faces)})  # and the newest
-            self.left_out += len(self.faces) - len(kept)
-            self.faces = {track: self.faces[track] for track in kept}

@@ -1,5 +1,6 @@
 """The screen as a source of frames: a monitor, a region of the desktop, or what the mouse selects."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -17,16 +18,10 @@ SIDES = ("left", "top", "width", "height")
 
 
 class Screen(Source):
-    """A monitor, or a region of the desktop.
+    """A monitor, or a ``region`` of the desktop in its coordinates, at most ``fps`` frames a second.
 
-    Args:
-        monitor: as ``--list-monitors`` numbers them; 0 is all of them together.
-        region: (left, top, width, height) in the coordinates of the desktop, instead of ``monitor``.
-        fps: at most this many frames a second.
-
-    Raises:
-        DataInvalid: ``fps`` is not above 0.
-        DeviceError (when iterated): no screen, no such monitor or region, or it went away.
+    Monitors are numbered as by ``list_monitors``; 0 is all of them together. DeviceError, when iterated, where
+    there is no screen, no such monitor or region, or it went away.
     """
 
     live = True
@@ -55,8 +50,7 @@ class Screen(Source):
                     yield image, None
             except mss.ScreenShotError as error:
                 raise DeviceError(
-                    f"The {self.name} cannot be captured any more ({error}): was a monitor unplugged or its resolution "
-                    "changed? See --list-monitors and start again."
+                    f"The {self.name} cannot be captured any more ({error}). See --list-monitors and start again."
                 ) from error
 
     def area(self, monitors: Sequence[Mapping[str, int]]) -> dict[str, int]:
@@ -65,8 +59,7 @@ class Screen(Source):
             if not 0 <= self.monitor < len(monitors):
                 numbers = ", ".join(map(str, range(1, len(monitors))))
                 raise DeviceError(
-                    f"There is no monitor {self.monitor}; this desktop has {numbers} "
-                    "(0 is all together, see --list-monitors)."
+                    f"There is no monitor {self.monitor}; this desktop has {numbers} (see --list-monitors)."
                 )
             return {side: monitors[self.monitor][side] for side in SIDES}
         desktop = [monitors[0][side] for side in SIDES]
@@ -91,10 +84,7 @@ class Screen(Source):
 
 
 def darken(image: np.ndarray, area: Mapping[str, int], rectangle: Rectangle) -> None:
-    """Darken the ``rectangle`` of the desktop in ``image`` (H, W, 3), a picture of ``area``.
-
-    On high-density screens the picture has more pixels than the area has points.
-    """
+    """Darken the ``rectangle`` of the desktop in a picture of ``area`` (with more pixels on high-density screens)."""
     across, down = image.shape[1] / area["width"], image.shape[0] / area["height"]
     x0, y0 = (rectangle[0] - area["left"]) * across, (rectangle[1] - area["top"]) * down
     x1, y1 = x0 + rectangle[2] * across, y0 + rectangle[3] * down
@@ -122,7 +112,7 @@ def select_region(monitor: int) -> Rectangle:
     x, y, w, h = cv2.selectROI(title, picture, showCrosshair=False)
     cv2.destroyWindow(title)
     if not w or not h:
-        raise DeviceError("No region was drawn. Press the mouse button, pull, let go, press Enter.")
+        raise DeviceError("No region was drawn. Pull the mouse with its button pressed, then press Enter.")
     density = picture.shape[1] / width  # pixels per point, 2 on many laptops
     return round(left + x / density), round(top + y / density), round(w / density), round(h / density)
 
@@ -136,6 +126,5 @@ def _open_screen() -> "mss.MSS":
     try:
         return mss.MSS()
     except mss.ScreenShotError as error:
-        raise DeviceError(
-            f"The screen cannot be captured: {error}. {environment.advice(environment.SCREEN_ADVICE)}"
-        ) from error
+        advice = environment.SCREEN_ADVICE.get(sys.platform, environment.SCREEN_ADVICE["linux"])
+        raise DeviceError(f"The screen cannot be captured: {error}. {advice}") from error

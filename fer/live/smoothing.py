@@ -6,35 +6,33 @@ import numpy as np
 
 from fer.labels import EMOTIONS, UNCERTAIN
 
-RECENT_S = 30.0
 RECENT_STEP_S = 0.25
+RECENT_STEPS = 120  # half a minute
+LEAD = 0.1  # by which a new emotion must be more probable than the one shown
 LEAST_PROBABILITY = 1e-3  # one frame that is sure of the opposite does not outweigh all others
 
 
 class Smoother:
     """The running prediction for one face.
 
-    Probabilities are averaged as evidence (their logarithms, then normalised
-    again), with weights that fall by 1/e every ``tau_s`` seconds, so 15 and 60
-    frames a second look alike. Averaged as they are, frames that disagree
-    would end below the threshold: errors of the evidence cancel, those of
-    probabilities flatten (benchmarks/live_quality.py). The label changes only
-    when another emotion leads by ``lead``, so two that are nearly equal do not
-    take turns; without any at ``threshold`` it is "uncertain", and it leaves
-    that state only at half a ``lead`` above.
+    Probabilities are averaged as evidence (their logarithms, then normalised again), with weights that fall by 1/e
+    every ``tau_s`` seconds, so 15 and 60 frames a second look alike. Averaged as they are, frames that disagree
+    would end below the threshold: errors of the evidence cancel, those of probabilities flatten
+    (benchmarks/live_quality.py). The label changes only when another emotion leads by ``LEAD``, so two that are
+    nearly equal do not take turns; without any at ``threshold`` it is "uncertain", and it leaves that state only at
+    half a ``LEAD`` above. ``tau_s`` 0 takes every frame as it is, without memory and without lead.
 
-    Args:
-        tau_s: 0 takes every frame as it is, without memory and without lead.
-        threshold: least probability of a named emotion.
-        lead: by how much a new emotion must be more probable than the one shown.
+    Attributes:
+        probabilities, emotion: of the label that is shown; "" before the first update.
+        recent: (emotion, confidence) of each quarter of the last half minute's seconds; None where it was not seen.
     """
 
-    def __init__(self, tau_s: float = 0.25, threshold: float = 0.4, lead: float = 0.1) -> None:
+    def __init__(self, tau_s: float = 0.25, threshold: float = 0.4) -> None:
         self.tau_s, self.threshold = tau_s, threshold
-        self.lead = lead if tau_s > 0 else 0.0
         self.probabilities = np.full(len(EMOTIONS), 1 / len(EMOTIONS), np.float32)
-        self.emotion = ""  # before the first update
-        self.recent = RecentEmotions()
+        self.emotion = ""
+        self.recent: deque[tuple[str, float] | None] = deque([None] * RECENT_STEPS, RECENT_STEPS)
+        self._lead = LEAD if tau_s > 0 else 0.0
         self._evidence = np.zeros(len(EMOTIONS))
         self._time_s = 0.0
 
@@ -55,37 +53,18 @@ class Smoother:
             self._evidence = self._evidence + weight * (evidence - self._evidence)
             unnormalised = np.exp(self._evidence)
             self.probabilities = (unnormalised / unnormalised.sum()).astype(np.float32)
+        new_steps = int(time_s / RECENT_STEP_S) - int(self._time_s / RECENT_STEP_S)
         self._time_s = time_s
         self.emotion = self._label()
-        self.recent.add(self.emotion, self.confidence, time_s)
+        self.recent.extend([None] * min(new_steps, RECENT_STEPS))
+        self.recent[-1] = self.emotion, self.confidence
 
     def _label(self) -> str:
         best = int(self.probabilities.argmax())
         top = self.probabilities[best]
         if self.emotion in EMOTIONS:
             shown = self.probabilities[EMOTIONS.index(self.emotion)]
-            if shown >= self.threshold and top - shown < self.lead:
+            if shown >= self.threshold and top - shown < self._lead:
                 return self.emotion
-        needed = self.threshold + (self.lead / 2 if self.emotion == UNCERTAIN else 0.0)
+        needed = self.threshold + (self._lead / 2 if self.emotion == UNCERTAIN else 0.0)
         return EMOTIONS[best] if top >= needed else UNCERTAIN
-
-
-class RecentEmotions:
-    """What a face showed in the last ``RECENT_S`` seconds, one entry for each ``RECENT_STEP_S``."""
-
-    def __init__(self) -> None:
-        steps = round(RECENT_S / RECENT_STEP_S)
-        self._entries: deque[tuple[str, float] | None] = deque([None] * steps, maxlen=steps)
-        self._step: int | None = None
-
-    def add(self, emotion: str, confidence: float, time_s: float) -> None:
-        """Note what is shown at ``time_s``; the last note of a step counts."""
-        step = int(time_s / RECENT_STEP_S)
-        new_steps = 0 if self._step is None else step - self._step
-        self._entries.extend([None] * min(new_steps, len(self._entries)))
-        self._entries[-1] = emotion, confidence
-        self._step = step
-
-    def entries(self) -> list[tuple[str, float] | None]:
-        """(emotion, confidence) of every step, oldest first; None where the face was not seen."""
-        return list(self._entries)

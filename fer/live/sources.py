@@ -1,17 +1,15 @@
-"""Where frames come from: arrays, the sample, files, folders, streams, cameras; ``open_source`` knows every kind.
+"""Where frames come from: the sample, files, folders, streams, cameras; ``open_source`` knows every kind.
 
-A source is opened by iterating over it and lets go of its device when the
-iteration ends, however it ends. It yields ``(image, time_s)``: BGR uint8
-(H, W, 3), and the media time of a file or None where only the clock can tell.
-What cannot be opened or read raises a UserError there. The screen is in
-``fer.live.screens``.
+A source is opened by iterating over it and lets go of its device when the iteration ends, however it ends. It yields
+``(image, time_s)``: BGR uint8 (H, W, 3), and the media time of a file or None where only the clock can tell. What
+cannot be opened or read raises a UserError there. The screen is in ``fer.live.screens``.
 """
 
 import math
 import re
 import sys
 import time
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import cv2
@@ -19,12 +17,11 @@ import numpy as np
 
 from fer.errors import DataInvalid, DataMissing, DeviceError
 from fer.files import PHOTOS, UNREADABLE_PHOTOS
-from fer.live.environment import CAMERA_ADVICE, advice
+from fer.live.environment import CAMERA_ADVICE
 from fer.photos.reading import read_image, read_video
 
 Frames = Generator[tuple[np.ndarray, float | None], None, None]
-Rectangle = tuple[int, int, int, int]
-"""Left, top, width, height."""
+Rectangle = tuple[int, int, int, int]  # left, top, width, height
 
 CAMERA_PATIENCE_S = 1.0  # a camera may lose some frames; for longer, it is gone
 STREAM_TIMEOUT_MS = 10_000
@@ -60,24 +57,8 @@ class Source:
         """Keep the program's own window, a part of the desktop, out of the frames."""
 
 
-class Images(Source):
-    """Any images (H, W, 3) BGR uint8, at ``fps`` a second: a list, an array (N, H, W, 3), a generator."""
-
-    fps: float
-
-    def __init__(self, images: Iterable[np.ndarray], fps: float = 25.0) -> None:
-        self.images, self.fps = images, fps
-
-    def __iter__(self) -> Frames:
-        for index, image in enumerate(self.images):
-            yield image, index / self.fps
-
-
 class SampleActor(Source):
-    """The built-in sample: a synthetic actor who plays the eight expressions with a face that is nobody's.
-
-    It is one round, every frame of it; or ``endless``, by the clock, for whoever watches.
-    """
+    """A synthetic actor who plays the eight expressions: one round, or ``endless`` by the clock, to be watched."""
 
     name = "sample"
     fps = 25.0
@@ -88,13 +69,11 @@ class SampleActor(Source):
     def __iter__(self) -> Frames:
         from synthetic_faces.actor import Actor
 
-        if not self.live:
-            for image, time_s, _, _ in Actor(size=(1280, 720), fps=self.fps):
-                yield image, time_s
-            return
-        actor = Actor(size=(960, 540), fps=self.fps, rounds=None)  # small enough to render in time
-        for time_s in ticks(self.fps):
-            yield actor.frame(time_s), None
+        if self.live:
+            actor = Actor(size=(960, 540), fps=self.fps, rounds=None)  # small enough to render in time
+            yield from ((actor.frame(time_s), None) for time_s in ticks(self.fps))
+        else:
+            yield from ((image, time_s) for image, time_s, _, _ in Actor(size=(1280, 720), fps=self.fps))
 
 
 class VideoFile(Source):
@@ -134,19 +113,18 @@ class PhotoFolder(Source):
         return sorted((path for path in named if not path.is_dir()), key=_by_number)
 
     def __iter__(self) -> Frames:
-        paths, count = self.files(), 0
+        paths, left_out = self.files(), 0
         for index, path in enumerate(paths):
             try:
-                image = read_image(path)
+                yield read_image(path), index / self.fps
             except DataInvalid as error:
                 print(f"note: {error} Left out.", file=sys.stderr)
-                continue
-            count += 1
-            yield image, index / self.fps
-        if not count:
+                left_out += 1
+        if left_out == len(paths):
             found = f"{len(paths)} photos, none of which can be read" if paths else "no photos"
-            endings = ", ".join(sorted(PHOTOS))
-            raise DataInvalid(f"The folder {self.folder} holds {found}; expected {endings}.")
+            raise DataInvalid(
+                f"The folder {self.folder} holds {found}; expected {', '.join(sorted(PHOTOS))}."
+            )
 
 
 class Stream(Source):
@@ -158,30 +136,25 @@ class Stream(Source):
         self.url, self.name = url, re.sub(r"//[^/@]*@", "//", url)  # no password on the screen
 
     def __iter__(self) -> Frames:
-        timeouts = (cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, cv2.CAP_PROP_READ_TIMEOUT_MSEC)
-        settings = [number for name in timeouts for number in (name, STREAM_TIMEOUT_MS)]
-        stream = cv2.VideoCapture(self.url, cv2.CAP_FFMPEG, settings)
+        names = cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, cv2.CAP_PROP_READ_TIMEOUT_MSEC
+        stream = cv2.VideoCapture(
+            self.url, cv2.CAP_FFMPEG, [x for name in names for x in (name, STREAM_TIMEOUT_MS)]
+        )
         try:
             if not stream.isOpened():
                 raise DeviceError(
-                    f"The stream {self.name} did not open within {STREAM_TIMEOUT_MS // 1000} s. Does it play in VLC "
-                    "or ffplay on this machine? Check the address, the user name and password, and the network."
+                    f"The stream {self.name} did not open within {STREAM_TIMEOUT_MS // 1000} s. Check the address, the "
+                    "user name and password, and the network: does it play in VLC?"
                 )
             while (frame := stream.read())[0]:
-                yield three_channels(frame[1]), None
+                yield frame[1], None
             print(f"note: the stream {self.name} ended.", file=sys.stderr)
         finally:
             stream.release()
 
 
 class Camera(Source):
-    """A webcam, by the number that ``--list-cameras`` prints.
-
-    Args:
-        index: number of the camera.
-        size: (width, height) to ask for; the camera gives the nearest that it has.
-        fps: frames a second to ask for.
-    """
+    """A webcam, by its number in ``list_cameras``; it gives the nearest to ``size`` (width, height) and ``fps``."""
 
     live = True
 
@@ -193,9 +166,10 @@ class Camera(Source):
         camera = cv2.VideoCapture(self.index, _camera_backend())
         try:
             if not camera.isOpened():
+                advice = CAMERA_ADVICE.get(sys.platform, CAMERA_ADVICE["linux"])
                 raise DeviceError(
                     f"Camera {self.index} did not open. Cameras found: {_found_cameras()}. "
-                    f"{advice(CAMERA_ADVICE)} `--source sample` shows the demo without a camera."
+                    f"{advice} `--source sample` shows the demo without a camera."
                 )
             self._request(camera)
             last_s, count = time.monotonic(), 0
@@ -205,11 +179,10 @@ class Camera(Source):
                     time.sleep(0.01)
                     continue
                 count += 1
-                yield three_channels(image), None
+                yield image, None
                 last_s = time.monotonic()  # after the yield: a paused reader is not the camera's fault
             raise DeviceError(
-                f"Camera {self.index} stopped sending after {count} frames: unplugged, or taken by another program? "
-                "Plug it in and start again."
+                f"Camera {self.index} stopped sending after {count} frames: unplugged, or taken by another program?"
             )
         finally:
             camera.release()
@@ -239,19 +212,14 @@ def open_source(
     """Return what ``--source`` names: a camera's number or name, a file, a folder, a URL or ``sample``.
 
     Args:
-        spec: what the user wrote.
         size: (width, height) to ask a camera for.
         fps: frames a second to ask for from a camera, or to play of a folder.
         watched: the sample acts by the clock and without end.
 
     Raises:
         DataMissing: it is none of these.
-        DataInvalid: ``spec`` is empty, or a number is not above 0.
+        DataInvalid: a number is not above 0.
     """
-    if not spec:
-        raise DataInvalid(
-            "--source is empty: expected a camera's number, a file, a folder, a URL or `sample`."
-        )
     if size and min(size) <= 0:
         raise DataInvalid(f"--width {size[0]} --height {size[1]}: more than 0 is expected.")
     check_rate(fps)
@@ -262,8 +230,6 @@ def open_source(
     if spec.isdecimal() and len(spec) < 5:
         return Camera(int(spec), size, fps)
     path = Path(spec)
-    if not path.exists() and spec.startswith(("~/", "~\\")):
-        path = path.expanduser()
     if path.is_dir():
         return PhotoFolder(path, fps)
     if path.exists():
@@ -299,15 +265,9 @@ def ticks(fps: float) -> Iterator[float]:
         time.sleep(max(0.0, due - time.monotonic()))
 
 
-def three_channels(image: np.ndarray) -> np.ndarray:
-    """Return a frame as BGR; some cameras give one grey channel."""
-    return cv2.cvtColor(image, cv2.COLOR_GRAY2BGR) if image.ndim == 2 else image
-
-
-def _by_number(path: Path) -> list[tuple[int, str]]:
-    """Sort key under which 2.png comes before 10.png."""
-    parts = re.split(r"(\d+)", path.name)
-    return [(int(part), "") if part.isdecimal() else (-1, part.lower()) for part in parts]
+def _by_number(path: Path) -> list[str | int]:
+    parts = re.split(r"(\d+)", path.name.lower())  # every second one is a number
+    return [int(part) if part.isdecimal() else part for part in parts]
 
 
 def _camera_backend() -> int:

@@ -11,19 +11,21 @@ from fer.faces import share_a_middle
 GRID = np.stack(np.meshgrid(np.linspace(0.2, 0.8, 6), np.linspace(0.2, 0.8, 6)), -1).reshape(-1, 2)
 """Where in a box its movement is measured, (36, 2), as fractions of width and height."""
 
-SLOWEST_S = 3.0  # a face is never followed over a longer time between two frames
+GAP_S = 0.7  # a face that was not detected for longer is gone; when it comes back it is a new one
+SLOWEST_S = 3.0  # frames further apart than GAP_S, up to this, count as neighbours
+OVERLAP = 0.2  # smallest intersection over union of the same face
+SETTLE_S = 0.12  # in which a box follows its detections, which jitter by some pixels
 JITTER = 0.1  # Haar's boxes of a still face vary by less than this fraction of its width
 
 
 @dataclass(eq=False)
 class Track:
-    """A face that is followed. ``box`` is (x, y, width, height) in pixels, float64."""
+    """A face that is followed; ``box`` is (x, y, width, height) in pixels, float64."""
 
     identity: int
     box: np.ndarray
     seen_s: float
-    hits: int = 1
-    confirmed: bool = False
+    confirmed: bool
 
 
 class Tracker:
@@ -34,17 +36,11 @@ class Tracker:
     assignment over all pairs, by the Hungarian method.
 
     Args:
-        gap_s: a face that was not detected for longer is gone; when it comes back it is a new one. Where frames
-            are further apart, up to SLOWEST_S, it may be missing in none.
-        overlap: smallest intersection over union of the same face.
-        confirm: detections before a face is confirmed. Haar's false alarms are seldom detected twice.
-        settle_s: seconds in which a box follows its detections, which jitter by some pixels.
+        confirm: wait for a second detection: Haar's false alarms are seldom detected twice.
     """
 
-    def __init__(
-        self, gap_s: float = 0.7, overlap: float = 0.2, confirm: int = 2, settle_s: float = 0.12
-    ) -> None:
-        self.gap_s, self.overlap, self.confirm, self.settle_s = gap_s, overlap, confirm, settle_s
+    def __init__(self, confirm: bool = True) -> None:
+        self.confirm = confirm
         self.tracks: list[Track] = []
         self._next = 1
         self._last_s: float | None = None
@@ -60,15 +56,14 @@ class Tracker:
             The confirmed tracks, oldest first; those with ``seen_s == time_s`` were detected in this frame.
         """
         boxes = np.asarray(boxes, float).reshape(-1, 4)
-        first, step_s, weight = self._last_s is None, 0.0, 1.0
-        if self._last_s is not None:
-            step_s = time_s - self._last_s
-            weight = 1 - np.exp(-max(step_s, 0.0) / self.settle_s)
+        first = self._last_s is None
+        step_s = 0.0 if self._last_s is None else max(time_s - self._last_s, 0.0)
+        weight = 1 - np.exp(-step_s / SETTLE_S)
         self._last_s = time_s
         if moved is not None:
             for track, box in zip(self.tracks, moved, strict=True):
                 track.box = box
-        gap_s = max(self.gap_s, min(step_s, SLOWEST_S))
+        gap_s = max(GAP_S, min(step_s, SLOWEST_S))
         self.tracks = [track for track in self.tracks if time_s - track.seen_s <= gap_s]
         free = set(range(len(boxes)))
         for row, column in self._pairs(boxes):
@@ -76,25 +71,23 @@ class Tracker:
             # Jitter of a few per cent is averaged away; what is further off has moved, and is followed at once.
             off = np.abs(detection - track.box).max() / (JITTER * detection[2])
             track.box = track.box + min(1.0, max(weight, off**2)) * (detection - track.box)
-            track.seen_s, track.hits = time_s, track.hits + 1
-            track.confirmed |= track.hits >= self.confirm
+            track.seen_s, track.confirmed = time_s, True
             free.discard(column)
         known = [track.box for track in self.tracks if track.confirmed and track.seen_s == time_s]
         for column in sorted(free):
             if any(share_a_middle(boxes[column], box) for box in known):
                 continue  # the same head at another size: Haar takes a whole head for a face, too
             # Nothing contradicts the faces of the very first frame.
-            self.tracks.append(Track(self._next, boxes[column], time_s, confirmed=first or self.confirm <= 1))
+            self.tracks.append(Track(self._next, boxes[column], time_s, first or not self.confirm))
             self._next += 1
         return [track for track in self.tracks if track.confirmed]
 
     def _pairs(self, boxes: np.ndarray) -> list[tuple[int, int]]:
-        """(track, box) indices of the best assignment, without pairs that hardly overlap."""
         if not self.tracks or not len(boxes):
             return []
         iou = overlaps(np.stack([track.box for track in self.tracks]), boxes)
         rows, columns = linear_sum_assignment(-iou)
-        return [(r, c) for r, c in zip(rows, columns, strict=True) if iou[r, c] >= self.overlap]
+        return [(r, c) for r, c in zip(rows, columns, strict=True) if iou[r, c] >= OVERLAP]
 
 
 def overlaps(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -107,15 +100,10 @@ def overlaps(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def follow(then: np.ndarray, now: np.ndarray, boxes: np.ndarray, scale: float = 1.0) -> np.ndarray:
-    """Move boxes with the picture under them, by sparse optical flow (Lucas-Kanade).
+    """Return ``boxes`` (K, 4) moved with the picture under them, by sparse optical flow (Lucas-Kanade).
 
-    Args:
-        then, now: grey pictures, uint8 (h, w), as from ``small_grey``.
-        boxes: (K, 4) x, y, width, height at ``then``, in the pixels of the full frame.
-        scale: width of the small picture over that of the full frame.
-
-    Returns:
-        (K, 4) float: the boxes at ``now``. Those stay that cannot be followed, and all if the size changed.
+    They are in pixels of the full frame, ``then`` and ``now`` are ``small_grey`` pictures, ``scale`` times as large.
+    Boxes stay that cannot be followed, and all if the size changed.
     """
     boxes = np.asarray(boxes, float).reshape(-1, 4)
     if not len(boxes) or then.shape != now.shape:

@@ -20,24 +20,18 @@ WAITING = 8  # frames that may wait for the encoder
 
 
 class VideoWriter:
-    """Encodes in a thread of its own into ``NAME.part-….mp4``, and gives it its name when it is closed.
+    """Encodes an .mp4 in a thread of its own, as ``NAME.part-….mp4`` until it is closed.
 
-    What cannot be written is DataInvalid, at once or at a later call.
-
-    Args:
-        path: where the video goes, an .mp4; its folder is made.
-        drop: when the encoder falls behind, leave frames out (live) rather than wait (files).
-        fps: expected rate, written as a hint.
+    What cannot be written is DataInvalid, at once or at a later call. With ``drop``, frames are left out when the
+    encoder falls behind (live); without, they wait (files).
 
     Attributes:
         frames, dropped: number of frames written, and left out.
         start_s: time of the first frame, or None before it.
     """
 
-    def __init__(self, path: Path, drop: bool = False, fps: float = 30.0) -> None:
+    def __init__(self, path: Path, drop: bool = False) -> None:
         self.path, self.drop = Path(path), drop
-        if self.path.suffix.lower() != RECORDING:
-            raise DataInvalid(f"{self.path}: recordings are .mp4 files; give a name that ends in .mp4.")
         self.frames = self.dropped = 0
         self.start_s: float | None = None
         self._part = self.path.with_suffix(f".part-{unique()}.mp4")
@@ -48,7 +42,6 @@ class VideoWriter:
             raise DataInvalid(
                 f"{self.path} cannot be written ({error.strerror}). Choose another folder."
             ) from error
-        self._rate = Fraction(fps).limit_denominator(1000)
         self._queue: queue.Queue[tuple[np.ndarray, float] | None] = queue.Queue(WAITING)
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._encode, name=f"write {self.path.name}", daemon=True)
@@ -78,15 +71,13 @@ class VideoWriter:
             return None
         self._part.replace(self.path)
         if self.dropped:
-            print(
-                f"note: {self.path} lacks {self.dropped} frames: the encoder was too slow.", file=sys.stderr
-            )
+            print(f"note: {self.path} lacks {self.dropped} frames: encoding was too slow.", file=sys.stderr)
         return self.path
 
     def _check(self) -> None:
         if self._error is not None:
             raise DataInvalid(
-                f"{self.path} could not be recorded: {self._error}. Is the disk full?"
+                f"{self.path} was not recorded: {self._error}. Is the disk full?"
             ) from self._error
 
     def _encode(self) -> None:
@@ -114,7 +105,9 @@ class VideoWriter:
 
     def _open(self, container: av.container.OutputContainer, size: tuple[int, int]) -> av.VideoStream:
         options = {"preset": "veryfast", "crf": "21"}
-        stream = container.add_stream("libx264", rate=self._rate, options=options)
+        stream = container.add_stream(
+            "libx264", rate=30, options=options
+        )  # a hint: frames have their own times
         stream.width, stream.height = size
         stream.pix_fmt = "yuv420p"
         stream.codec_context.time_base = Fraction(1, TICKS)

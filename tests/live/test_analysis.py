@@ -42,13 +42,6 @@ def test_a_face_that_is_missed_for_a_moment_is_remembered_and_marked():
     assert results[5:9] == [[(1, True)], [(1, False)], [(1, False)], [(1, True)]]
 
 
-def test_photos_that_have_nothing_to_do_with_each_other_share_no_smoothing():
-    names = ["anger", "happiness", "fear"]
-    images = [picture((name, 100 + 40 * i, 100)) for i, name in enumerate(names)]
-    results = [[(s.face.emotion, s.track) for s in r.faces] for r in analyses(images, fps=1, stills=True)]
-    assert results == [[("anger", 1)], [("happiness", 2)], [("fear", 3)]]
-
-
 @pytest.mark.parametrize("fps", [0.5, 2])
 def test_photos_with_a_face_at_the_same_place_show_two_people_and_hide_nothing_later(fps):
     images = [picture(("anger", 100, 100)), picture(("happiness", 100, 100)), picture()]
@@ -112,14 +105,14 @@ def test_an_error_while_loading_or_analysing_reaches_the_thread_that_draws():
     def missing():
         raise DataMissing("no model")
 
-    worker = Worker(missing)
+    worker = Worker(missing, print)
     for call in (worker.finish, lambda: worker.offer(frames(film(1))[0]), lambda: worker.ready):
         with pytest.raises(DataMissing, match="no model"):
             call()
 
     broken = ColourPredictor()
     broken.classify = lambda *_: 1 / 0
-    worker = Worker(lambda: Analyser(broken))
+    worker = Worker(lambda: Analyser(broken), print)
     worker.offer(frames(film(1))[0])
     with pytest.raises(ZeroDivisionError):
         worker.finish()

@@ -5,14 +5,15 @@ import time
 
 import numpy as np
 import pytest
+from live_support import Images
 
 from fer.errors import DeviceError
 from fer.live.capture import AHEAD, Capture, Frame
-from fer.live.sources import Images, Source
+from fer.live.sources import Source
 
 
 class Double(Source):
-    """A camera that follows ``script``: numbers and sizes are sent, "freeze" blocks, an exception is raised."""
+    """A camera that follows ``script``: numbers are sent as shades, "freeze" blocks, an exception is raised."""
 
     live = True
 
@@ -28,8 +29,7 @@ class Double(Source):
                 if step == "freeze":
                     self.thaw.wait(10)
                     continue
-                size, shade = (step, 0) if isinstance(step, tuple) else ((4, 4), step)
-                yield np.full((*size, 3), shade, np.uint8), None
+                yield np.full((4, 4, 3), step, np.uint8), None
                 self.sent += 1
         finally:
             self.released.set()
@@ -53,7 +53,7 @@ def everything(capture):
 
 def test_every_frame_arrives_in_order_when_none_may_be_dropped():
     images = [np.full((2, 2, 3), i, np.uint8) for i in range(50)]
-    frames = everything(Capture(Images(images, fps=10), drop=False))
+    frames = everything(Capture(Images(images, fps=10), in_step=True))
     assert [int(frame.image[0, 0, 0]) for frame in frames] == list(range(50))
     assert [frame.index for frame in frames] == list(range(50))
     assert np.allclose([frame.time_s for frame in frames], np.arange(50) / 10)
@@ -61,7 +61,7 @@ def test_every_frame_arrives_in_order_when_none_may_be_dropped():
 
 def test_reading_ahead_is_bounded(wait_until):
     taken = []
-    capture = Capture(Images(black(1000, taken)), drop=False)
+    capture = Capture(Images(black(1000, taken)), in_step=True)
     wait_until(lambda: len(taken) > AHEAD)
     time.sleep(0.1)
     assert len(taken) == AHEAD + 1
@@ -71,7 +71,7 @@ def test_reading_ahead_is_bounded(wait_until):
 
 def test_a_slow_reader_gets_the_newest_frame_and_only_that(wait_until):
     camera = Double(*range(9), "freeze", 9)
-    capture = Capture(camera, drop=True)
+    capture = Capture(camera, in_step=False)
     wait_until(lambda: camera.sent == 9)
     assert capture.get(1).index == 8
     assert capture.get(0.01) is None and capture.alive
@@ -82,23 +82,18 @@ def test_a_slow_reader_gets_the_newest_frame_and_only_that(wait_until):
 
 def test_a_dying_camera_gives_its_last_frame_and_then_its_error():
     camera = Double(1, 2, DeviceError("unplugged"))
-    capture = Capture(camera, drop=False)
+    capture = Capture(camera, in_step=True)
     assert [capture.get(5).index, capture.get(5).index] == [0, 1]
     with pytest.raises(DeviceError, match="unplugged"):
         capture.get(5)
     assert camera.released.is_set() and not capture.alive
 
 
-def test_frames_may_change_their_size():
-    frames = everything(Capture(Double((4, 6), (8, 2)), drop=False))
-    assert [frame.image.shape for frame in frames] == [(4, 6, 3), (8, 2, 3)]
-
-
-@pytest.mark.parametrize("drop", [True, False])
-def test_closing_lets_go_of_the_device_and_ends_the_thread(drop):
+@pytest.mark.parametrize("in_step", [True, False])
+def test_closing_lets_go_of_the_device_and_ends_the_thread(in_step):
     threads = set(threading.enumerate())
     camera = Double(*range(100_000))
-    capture = Capture(camera, drop)
+    capture = Capture(camera, in_step)
     assert capture.get(5) is not None
     capture.close()
     assert camera.released.is_set() and set(threading.enumerate()) <= threads
@@ -106,14 +101,16 @@ def test_closing_lets_go_of_the_device_and_ends_the_thread(drop):
 
 def test_a_file_keeps_its_own_time_when_it_is_watched():
     start = time.monotonic()
-    frames = everything(Capture(Images(black(6, []), fps=20), drop=False, paced=True))
+    capture = Capture(Images(black(6, []), fps=20), in_step=False)
+    capture.paused = False
+    frames = everything(capture)
     assert time.monotonic() - start >= 0.24  # the sixth frame is due after 5/20 s
     assert len(frames) == 6
 
 
 def test_a_paused_file_stands_still(wait_until):
     taken = []
-    capture = Capture(Images(black(1000, taken), fps=50), drop=True, paced=True, paused=True)
+    capture = Capture(Images(black(1000, taken), fps=50), in_step=False)
     time.sleep(0.2)
     assert len(taken) == 1 and capture.get(0.01) is None
     capture.paused = False
@@ -128,5 +125,5 @@ def test_a_paused_file_stands_still(wait_until):
 
 def test_numbers_and_times_go_on_after_a_change_of_camera():
     last = Frame(np.zeros((4, 4, 3), np.uint8), 12.0, 299)
-    frame = everything(Capture(Double(1), drop=False, last=last))[0]
+    frame = everything(Capture(Double(1), in_step=True, last=last))[0]
     assert frame.index == 300 and 12.0 <= frame.time_s < 17.0

@@ -3,11 +3,10 @@
 import cv2
 import numpy as np
 import pytest
-from live_support import ColourPredictor, Live, Program, picture
+from live_support import Program
 
 from fer.errors import DeviceError
-from fer.live import notebook
-from fer.live.display import Display, NotebookDisplay, Window, within
+from fer.live.display import NotebookDisplay, Window, within
 
 WINDOW = """
 import cv2, numpy as np
@@ -78,39 +77,15 @@ def test_a_display_that_is_missing_or_does_not_answer_is_an_error_and_not_an_abo
         Window()
 
 
-def test_no_display_is_silent():
-    display = Display()
-    display.show(picture())
-    assert (display.key(), display.rectangle(), display.size((4, 3))) == ("", None, (4, 3))
-    assert not display.visible
-
-
 def test_the_notebook_gets_a_jpeg_of_its_width_and_buttons_are_keys():
-    display = NotebookDisplay(width=320)
-    assert display.size((1280, 720)) == (320, 180)
-    display.show(np.full((180, 320, 3), (10, 200, 30), np.uint8))
+    display = NotebookDisplay()
+    assert display.size((1280, 720)) == (960, 540)
+    display.show(np.full((540, 960, 3), (10, 200, 30), np.uint8))
     shown = cv2.imdecode(np.frombuffer(display.jpeg, np.uint8), cv2.IMREAD_COLOR)
-    assert shown.shape == (180, 320, 3) and np.abs(shown[90, 160] - np.array((10, 200, 30.0))).max() < 4
+    assert shown.shape == (540, 960, 3) and np.abs(shown[90, 160] - np.array((10, 200, 30.0))).max() < 4
     display.buttons[1].click()
     display.buttons[0].click()
     assert [display.key(), display.key(), display.key()] == [" ", "q", ""]
-
-
-def test_a_notebook_session_shows_faces_and_stops(wait_until):
-    source = Live([picture(("happiness", 200, 150))])
-    session = notebook.Session(source, notebook.LiveOptions(), load=ColourPredictor)
-
-    def yellow():
-        if not session.display.jpeg:
-            return False
-        shown = cv2.imdecode(np.frombuffer(session.display.jpeg, np.uint8), cv2.IMREAD_COLOR)
-        label = shown[180:220, 300:480].reshape(-1, 3).astype(int)
-        return (np.abs(label - (66, 228, 240)).max(1) < 30).sum() > 500
-
-    wait_until(yellow)
-    session.display.buttons[0].click()
-    assert session.wait(10).player.shown > 0
-    assert all(button.disabled for button in session.display.buttons) and source.released
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,5 @@
 """Messages for each platform."""
 
-import importlib.util
-
 import pytest
 
 from fer.live import environment
@@ -13,7 +11,6 @@ from fer.live import environment
         ({}, ["DISPLAY is not set", "--no-window"]),
         ({"SSH_CONNECTION": "10.0.0.1"}, ["this side of ssh", "ssh -X", "--no-window"]),
         ({"WAYLAND_DISPLAY": "wayland-0"}, ["Wayland", "xwayland", "--no-window"]),
-        ({"JPY_PARENT_PID": "1"}, ["--no-window", "fer.live.notebook.show"]),
         ({"DISPLAY": ":987"}, [":987 cannot be used", "--no-window"]),
     ],
 )
@@ -45,19 +42,6 @@ def test_a_screen_that_cannot_be_captured(environ, word):
     assert word in environment.screen_problem(environ, "linux")
 
 
-@pytest.mark.parametrize(
-    ("texts", "platform", "word"),
-    [
-        (environment.CAMERA_ADVICE, "darwin", "Privacy & Security > Camera"),
-        (environment.CAMERA_ADVICE, "win32", "Teams"),
-        (environment.CAMERA_ADVICE, "linux", "video $USER"),
-        (environment.SCREEN_ADVICE, "darwin", "Screen Recording"),
-    ],
-)
-def test_advice_names_the_platforms_own_setting(texts, platform, word):
-    assert word in environment.advice(texts, platform)
-
-
 def test_variables_that_opencv_reads_are_set_and_the_users_stay():
     windows, wayland = {}, {"WAYLAND_DISPLAY": "wayland-0"}
     environment.prepare(windows, "win32")
@@ -68,14 +52,3 @@ def test_variables_that_opencv_reads_are_set_and_the_users_stay():
     before = dict(chosen)
     environment.prepare(chosen, "linux")
     assert chosen == before
-
-
-def test_a_missing_package_is_named_with_its_pip_line(monkeypatch):
-    find = importlib.util.find_spec
-    monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name: None if name in {"cv2", "av"} else find(name)
-    )
-    with pytest.raises(
-        environment.DependencyMissing, match=r"opencv-python, av.*pip install -r requirements\.txt"
-    ):
-        environment.prepare({}, "linux")

@@ -5,12 +5,11 @@ import threading
 import time
 
 import pytest
-from live_support import ColourPredictor, Live, picture
+from live_support import ColourPredictor, Images, Live, picture
 
 from fer.errors import DeviceError
 from fer.live.notebook import Session
 from fer.live.options import LiveOptions
-from fer.live.sources import Images
 
 IMAGES = [picture(("happiness", 100, 100))]
 

@@ -107,17 +107,9 @@ def test_composing_copies_scales_mirrors_and_hides():
     picture, _ = overlay.compose(image, [], (200, 100), hidden=np.array([[10, 20, 20, 20]]))
     assert picture[20:40, 10:30].min() < 200
     assert (image[20:40, 10:30] == 255).all()  # the source's picture stays as it was
-    image[20:40, 10:30] = np.random.default_rng(0).integers(0, 255, (20, 20, 3))
-    picture, _ = overlay.compose(image, [], (200, 100), hidden=np.zeros((0, 4)))
-    assert np.abs(np.diff(picture.astype(int), axis=1)).max() < 60
 
 
-def test_longer_texts_are_wider_and_the_cache_of_letters_is_bounded():
-    assert paint.text_width("happiness 100%", 20) > paint.text_width("fear 9%", 20) > 20
-    assert paint.text_mask.cache_info().maxsize is not None  # rates and times make new texts for hours
-
-
-def test_labels_lie_over_the_columns_and_strips_of_other_faces():
+def test_labels_lie_over_the_strips_of_other_faces():
     above, below = face((10, 10, 140, 140), "anger"), face((10, 150, 140, 140), "happiness")
     crowded = np.full((300, 160, 3), 60, np.uint8)
     alone = crowded.copy()

@@ -1,9 +1,6 @@
 """Tables and summaries."""
 
 import csv
-import os
-import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -46,26 +43,16 @@ def test_the_table_has_the_published_columns_and_is_on_disk_at_once(tmp_path):
 
 
 def test_a_table_is_replaced_when_the_first_frame_comes(tmp_path):
-    """A source that cannot be read must not cost the table of the run before, nor leave an empty one."""
-    old, new = tmp_path / "old.csv", tmp_path / "new.csv"
+    """A source that cannot be read must not cost the table of the run before."""
+    old = tmp_path / "old.csv"
     old.write_text("of the run before")
-    tables = [CsvWriter(old), CsvWriter(new)]
-    for table in tables:
-        table.close()
-        assert not table.written
-    assert old.read_text() == "of the run before"
-    assert not new.exists()
     table = CsvWriter(old)
+    table.close()
+    assert not table.written and old.read_text() == "of the run before"
     table.write(analysis(0.0))
     table.close()
     assert table.written
     assert old.read_text().startswith("time_s,frame,") and "before" not in old.read_text()
-
-
-def test_a_place_that_cannot_be_written_is_named(tmp_path):
-    (tmp_path / "file").touch()
-    with pytest.raises(DataInvalid, match="cannot be written"):
-        CsvWriter(tmp_path / "file" / "out.csv")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a full disk as Linux has it")
@@ -73,7 +60,7 @@ def test_a_disk_that_is_full_is_named():
     table = CsvWriter(Path("/dev/full"))
     # Some file systems report it only when the file is closed.
     for step in (lambda: table.write(analysis(0.0, (1, "anger", True))), table.close):
-        with pytest.raises(DataInvalid, match="/dev/full cannot be written any further"):
+        with pytest.raises(DataInvalid, match="/dev/full cannot be written"):
             step()
 
 
@@ -97,40 +84,20 @@ def test_absence_is_not_counted():
     tally = Tally()
     for time_s in (0.0, 0.5, 60.0, 60.5):
         tally.add(analysis(time_s, (1, "neutral", True)))
-    assert tally.faces[1].seconds.sum() == pytest.approx(1.0)
+    assert tally.faces[1].seconds == {"neutral": pytest.approx(1.0)}
     track, times, probabilities = next(iter(tally.curves()))
     assert track == 1 and probabilities.shape == (len(times), 8)
     assert np.isnan(probabilities[10:-10]).all() and np.isfinite(probabilities[[0, -1]]).all()
 
 
-def test_hours_and_crowds_take_no_more_memory_than_minutes():
-    tally = Tally(steps=100, max_faces=8)
-    for second in range(3 * 3600):
-        tally.add(analysis(float(second), (1, "happiness", True), (2 + second // 60, "sadness", True)))
-    assert all(len(face.sums) <= 100 for face in tally.faces.values())
-    assert len(tally.faces) <= 17 and tally.left_out > 100
-    assert tally.faces[1].seconds[1] == pytest.approx(3 * 3600 - 1)
-    _, times, probabilities = next(iter(tally.curves()))
-    assert times[-1] == pytest.approx(3 * 3600, abs=2 * tally.step_s)
-    assert np.allclose(np.nansum(probabilities, 1), 1, atol=1e-5)
+def test_of_a_crowd_the_faces_seen_longest_are_shown():
+    tally = Tally()
+    for second in range(3600):
+        tally.add(analysis(float(second), (1, "happiness", True), (2 + second // 30, "sadness", True)))
+    tracks = [track for track, _, _ in tally.curves()]
+    assert len(tracks) == 64 and tracks[0] == 1
+    assert "(57 faces that were seen more briefly are left out)" in tally.table()
 
 
 def test_the_table_of_an_empty_room_names_that():
     assert "no face" in Tally().table()
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no named pipes among its files")
-def test_the_table_can_go_into_a_pipe(tmp_path):
-    pipe = tmp_path / "pipe"
-    os.mkfifo(pipe)
-    with ThreadPoolExecutor(1) as pool:
-        read = pool.submit(pipe.read_text)
-        table = CsvWriter(pipe)
-        try:
-            table.write(analysis(1.5, (3, "fear", True)))
-        finally:
-            table.close()
-        header, row = read.result(10).splitlines()
-    assert header.startswith("time_s,frame,track")
-    assert row.startswith("1.500,0,3")
-    assert pipe.exists()

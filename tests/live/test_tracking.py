@@ -28,16 +28,16 @@ def test_two_faces_that_pass_each_other_keep_their_numbers():
 
 
 def test_a_face_survives_misses_shorter_than_the_gap_and_not_longer():
-    tracker = Tracker(gap_s=0.5, confirm=1)
+    tracker = Tracker(confirm=False)
     assert list(identities(tracker, [(50, 50, 80, 80)], 0.0)) == [1]
-    assert identities(tracker, [], 0.2) == {}
-    assert list(identities(tracker, [(52, 50, 80, 80)], 0.4)) == [1]
-    assert identities(tracker, [], 1.0) == {}
-    assert list(identities(tracker, [(50, 50, 80, 80)], 1.1)) == [2]
+    assert identities(tracker, [], 0.3) == {}
+    assert list(identities(tracker, [(52, 50, 80, 80)], 0.6)) == [1]
+    assert identities(tracker, [], 1.2) == {}
+    assert list(identities(tracker, [(50, 50, 80, 80)], 1.4)) == [2]
 
 
 def test_a_face_is_followed_where_frames_are_further_apart_than_the_gap():
-    tracker = Tracker(gap_s=0.5)
+    tracker = Tracker()
     seen = [list(identities(tracker, [(50 + step, 50, 80, 80)] if step else [], step)) for step in range(4)]
     assert seen == [[], [], [1], [1]]  # believed when it was found twice
     assert identities(tracker, [(50, 50, 80, 80)], 60) == {}  # a minute later it may be anybody

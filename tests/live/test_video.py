@@ -1,7 +1,6 @@
 """Recordings: valid whatever happens, or not there."""
 
 import contextlib
-import signal
 import time
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import av
 import cv2
 import numpy as np
 import pytest
-from live_support import Program, film, picture
+from live_support import film
 
 from fer.errors import DataInvalid
 from fer.live.video import VideoWriter, fit
@@ -35,22 +34,19 @@ def test_a_recording_is_h264_that_starts_playing_before_it_is_loaded(tmp_path):
     content = path.read_bytes()
     assert 0 < content.find(b"moov") < content.find(b"mdat")
     assert [entry.name for entry in path.parent.iterdir()] == ["out.mp4"]
-
-
-def test_colours_survive(tmp_path):
-    video = VideoWriter(tmp_path / "out.mp4")
-    for step in range(5):
-        video.write(picture(("surprise", 200, 200)), step / 25)
-    frame = cv2.VideoCapture(str(video.close())).read()[1]
-    assert np.abs(frame[250, 230].astype(int) - picture(("surprise", 200, 200))[250, 230]).max() < 12
+    first = cv2.VideoCapture(str(path)).read()[1]
+    assert np.abs(first[200, 130].astype(int) - film(1)[0][200, 130]).max() < 12
 
 
 def test_frames_of_other_and_odd_sizes_fit_into_the_first(tmp_path):
     video = VideoWriter(tmp_path / "out.mp4")
-    for step, size in enumerate([(641, 481), (320, 240), (100, 700), (641, 481)]):
+    for step, size in enumerate([(641, 481), (320, 240), (100, 700), (1, 1), (641, 481)]):
         video.write(np.full((size[1], size[0], 3), 200, np.uint8), step / 10)
     _, _, size, times = probe(video.close())
-    assert size == (640, 480) and len(times) == 4
+    assert size == (640, 480) and len(times) == 5
+    smallest = VideoWriter(tmp_path / "smallest.mp4")
+    smallest.write(np.zeros((1, 40, 3), np.uint8), 0.0)
+    assert len(probe(smallest.close())[3]) == 1
     narrow = fit(np.full((700, 100, 3), 200, np.uint8), (640, 480))
     assert narrow.shape == (480, 640, 3) and (narrow[:, 320] == 200).all() and not narrow[:, :280].any()
 
@@ -69,26 +65,9 @@ def test_a_recording_without_a_frame_leaves_nothing(tmp_path):
 
 
 def test_names_that_cannot_be_recorded_to_are_refused(tmp_path):
-    with pytest.raises(DataInvalid, match=r"\.mp4"):
-        VideoWriter(tmp_path / "out.avi")
     (tmp_path / "file").touch()
     with pytest.raises(DataInvalid, match="cannot be written"):
         VideoWriter(tmp_path / "file" / "out.mp4")
-
-
-def test_a_killed_program_leaves_no_half_a_file_under_the_final_name(tmp_path, wait_until):
-    code = """
-import numpy as np
-from fer.live.video import VideoWriter
-video = VideoWriter("out.mp4")
-for i in range(10_000_000):
-    video.write(np.random.default_rng(i).integers(0, 255, (240, 320, 3)).astype(np.uint8), i / 25)
-"""
-    with Program(code, tmp_path) as program:
-        wait_until(lambda: any(part.stat().st_size for part in tmp_path.glob("out.part-*.mp4")))
-        program.process.send_signal(signal.SIGKILL)
-        program.wait()
-    assert not (tmp_path / "out.mp4").exists()
 
 
 def test_a_live_recording_leaves_frames_out_rather_than_make_the_camera_wait(tmp_path):
@@ -129,14 +108,6 @@ def test_whatever_breaks_the_encoder_is_reported_and_nobody_waits_for_it(tmp_pat
     with pytest.raises(DataInvalid, match="out of range"):
         video.close()
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("shape", [(1, 1, 3), (40, 1, 3), (1, 40, 3)])
-def test_the_smallest_pictures_make_a_film_too(tmp_path, shape):
-    video = VideoWriter(tmp_path / "out.mp4")
-    for step in range(12):
-        video.write(np.zeros(shape, np.uint8), step / 25)
-    assert len(probe(video.close())[3]) == 12
 
 
 def test_a_name_may_have_a_colon_and_another_file_the_name_of_a_part(tmp_path, monkeypatch):
