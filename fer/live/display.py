@@ -50,8 +50,7 @@ class Window(Display):
     visible = True
 
     def __init__(self) -> None:
-        problem = environment.display_problem()
-        if problem:
+        if problem := environment.display_problem():
             raise DeviceError(problem)
         self._ratio = 0.0  # width over height of what is shown; 0 before anything is
         try:

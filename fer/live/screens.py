@@ -99,8 +99,7 @@ def list_monitors() -> list[Rectangle]:
 
 def select_region(monitor: int) -> Rectangle:
     """Let the user select a region on a picture of the monitor; return it in the desktop's coordinates."""
-    problem = environment.display_problem()
-    if problem:
+    if problem := environment.display_problem():
         raise DeviceError(problem)
     frames = iter(Screen(monitor))
     picture, _ = next(frames)
@@ -118,8 +117,7 @@ def select_region(monitor: int) -> Rectangle:
 
 
 def _open_screen() -> "mss.MSS":
-    problem = environment.screen_problem()
-    if problem:
+    if problem := environment.screen_problem():
         raise DeviceError(problem)
     import mss
 
