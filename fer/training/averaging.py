@@ -111,12 +111,9 @@ class Halve:
         if (self.model / STATE).exists():
             raise DataInvalid(f"{self.model} holds an unfinished run: finish it first, with --resume.")
         model, card = checkpoint.load(self.model)
-        file = self.model / checkpoint.WEIGHTS
-        before = file.stat().st_size
         checkpoint.save(self.model, model, card, half=True)
         drop_records(self.model)
-        sizes = f"{before / 1e6:.1f} MB -> {file.stat().st_size / 1e6:.1f} MB"
-        print(f"{file}: {sizes}. {_next(self.model, card)}")
+        print(f"{self.model}: stored in half precision. {_next(self.model, card)}")
 
 
 def _lineage(card: dict) -> dict[str, dict]:

@@ -148,16 +148,11 @@ class TrainConfig:
                     f"The run would replace {model}, which it learns from. Choose another --out."
                 )
 
-    def check_faces(self, train: int, valid: int, processes: int = 1) -> None:
-        """Raise DataInvalid for an empty split, or a process that would get too few faces of a batch."""
+    def check_faces(self, train: int, valid: int, processes: int) -> None:
+        """Raise DataInvalid for an empty split, or batches too small for the loss of valence and arousal."""
         if not train or not valid:
             raise DataInvalid(
                 f"Found {train} training and {valid} validation faces; expected some of both. Raise --limit."
-            )
-        if min(self.batch_size, train) < processes:
-            raise DataInvalid(
-                f"Found batches of {min(self.batch_size, train)} faces; expected one or more for each of {processes} "
-                "processes. Raise --batch-size, or start fewer."
             )
         parts = processes * self.accumulate
         if self.targets != "expression" and self.batch_size < 2 * parts:

@@ -62,11 +62,7 @@ def fit(
         Stopped: SIGINT or SIGTERM came; the state is saved where ``config.out`` is set.
     """
     config.check_values()
-    trainer = Trainer(model, train, valid, config)
-    history = trainer.run(on_epoch)
-    if trainer.is_first:
-        trainer.finish(on_end)
-    return history
+    return Trainer(model, train, valid, config).run(on_epoch, on_end)
 
 
 class Trainer:
@@ -120,7 +116,9 @@ class Trainer:
         out = config.out
         self.advice = f"Add --resume to go on from {out}." if out else "Without --out nothing was kept."
 
-    def run(self, on_epoch: Callable[[History], None] | None = None) -> History:
+    def run(
+        self, on_epoch: Callable[[History], None] | None, on_end: Callable[[History], None] | None
+    ) -> History:
         """Train to the end, leave the model with its best weights, and return the record."""
         config = self.config
         try:
@@ -135,6 +133,8 @@ class Trainer:
             plain = self.accelerator.unwrap_model(self.network, keep_fp32_wrapper=False).eval()
             vars(plain).pop("_is_accelerate_prepared", None)  # another fit must prepare it again
         self.model.load_state_dict(self.progress.best_weights)
+        if self.is_first:
+            self.finish(on_end)
         return history
 
     def epoch(self) -> None:
@@ -195,7 +195,7 @@ class Trainer:
             labels = soft_targets(labels, self.teacher_probabilities[indices], config.teachers_weight)
         batch = [images, labels] + ([] if self.annotations is None else [self.annotations[indices]])
         counts = self.rank < size  # see fer.training.batches.part_of
-        parts = max(1, min(config.accumulate, len(indices)))
+        parts = min(config.accumulate, len(indices))
         for k, part in enumerate(zip(*(tensor.tensor_split(parts) for tensor in batch), strict=True)):
             last = k == parts - 1
             with contextlib.nullcontext() if last else accelerator.no_sync(self.network):

@@ -12,28 +12,23 @@ from pathlib import Path
 import pytest
 import torch
 from helpers import ended, launch, plain_network
+from several_processes import PLAIN, data
 from training_support import same
-from two_processes import PLAIN, data
 
 from fer.checkpoint import load
 from fer.evaluation.predictions import predict
 from fer.training import History, TrainConfig, fit
 
-TESTS = Path(__file__).parents[1]
+SCRIPT = str(Path(__file__).parents[1] / "several_processes.py")
 
 
 @pytest.fixture(scope="module")
 def launched(tmp_path_factory):
-    """The files of two_processes.py, run once by two processes together."""
+    """The files that two processes leave."""
     out = tmp_path_factory.mktemp("launched")
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    done = subprocess.run(
-        [*command, str(TESTS / "two_processes.py"), str(out)],
-        env=os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    alone = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run([*command, SCRIPT, "two", str(out)], env=alone, stderr=subprocess.PIPE, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     return out
 
@@ -99,8 +94,8 @@ def test_two_processes_learn_from_a_teacher_what_one_learns(launched):
 
 @pytest.fixture(scope="module")
 def handed_on(launched):
-    """The same folder after three_processes.py: they went on where the two had stopped, and were stopped."""
-    results = ended(launch([sys.executable, str(TESTS / "three_processes.py"), str(launched)], 3))
+    """The same folder after three processes went on where the two had stopped, and were stopped."""
+    results = ended(launch([sys.executable, SCRIPT, "three", str(launched)], 3))
     assert [code for code, _, _ in results] == [3, -signal.SIGKILL, 3], results
     return launched
 

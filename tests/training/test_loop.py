@@ -87,15 +87,11 @@ def test_biases_and_normalisation_do_not_decay():
 
 
 @pytest.mark.parametrize("mix", ["mixup", "cutmix", "both"])
-def test_mixing_runs_and_is_seeded(mix):
-    plain, mixed = run(plain_network()), run(plain_network(), mix=mix)
-    assert np.isfinite(mixed.column("train_loss")).all()
-    assert untimed(mixed) != untimed(plain)
-    assert untimed(mixed) == untimed(run(plain_network(), mix=mix))
-
-
-def test_soft_labels_are_mixed():
-    assert np.isfinite(run(plain_network(), Soft(), mix="both").column("train_loss")).all()
+def test_mixing_runs_with_hard_and_soft_labels(mix):
+    for kind in (Spots, Soft):
+        plain, mixed = run(plain_network(), kind()), run(plain_network(), kind(), mix=mix)
+        assert np.isfinite(mixed.column("train_loss")).all()
+        assert untimed(mixed) != untimed(plain)
 
 
 @pytest.mark.parametrize("parts", [2, 3, 16, 99])
@@ -183,11 +179,7 @@ def test_resampling_shows_rare_classes_more_often(imbalance, counts, low, high):
 
 
 @pytest.mark.parametrize(
-    ("imbalance", "power"),
-    [
-        *[("none", 1.0), ("square_root_sampling", 0.5)],
-        *[("class_weights", 0.0), ("balanced_sampling", 0.0), ("logit_adjustment", 0.0)],
-    ],
+    ("imbalance", "power"), [("none", 1.0), ("square_root_sampling", 0.5), ("logit_adjustment", 0.0)]
 )
 @pytest.mark.parametrize("missing", [False, True])
 def test_the_card_has_the_prior_that_was_learned(tmp_path, imbalance, power, missing):
@@ -213,10 +205,8 @@ def test_moving_average_by_hand():
         "lr": 0.003,
         "clip": 0.0,
     }
-    history = run(
-        model, ema=0.25, on_epoch=lambda _: steps.append(copy.deepcopy(model.state_dict())), **options
-    )
-    assert history.best_epoch == 4
+    keep = lambda _: steps.append(copy.deepcopy(model.state_dict()))  # noqa: E731
+    assert run(model, ema=0.25, on_epoch=keep, **options).best_epoch == 4
     mean = steps[0]
     for count, weights in enumerate(steps[1:], 1):
         decay = min(0.25, (1 + count) / (10 + count))
