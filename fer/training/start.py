@@ -65,8 +65,7 @@ def training_targets(model: FaceNetwork, dataset: FaceDataset, targets: str) -> 
     wanted = targets != "expression"
     if wanted != model.valence_arousal:
         raise DataInvalid(
-            f"targets={targets!r} does not fit this network: expected one of "
-            f"fer.model.build(…, valence_arousal={wanted})."
+            f"targets={targets!r}: expected a network of fer.model.build(…, valence_arousal={wanted})."
         )
     if not wanted:
         return None
