@@ -169,12 +169,9 @@ class Mix:
     def __call__(
         self, x: Tensor, labels: Tensor, annotations: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Return faces, targets and annotations: mixed, the targets are float32 (N, classes).
+        """Return faces (N, C, H, W), targets, int64 (N,) or float32 (N, classes), and annotations (N, 2).
 
-        Args:
-            x: float32 (N, C, H, W).
-            labels: int64 (N,), or soft targets, float32 (N, classes).
-            annotations: valence and arousal, float32 (N, 2); what one face of a pair lacks (NaN), both lack.
+        Mixed, the targets are float32; the valence or arousal that one face of a pair lacks (NaN), both lack.
         """
         if self.kind == "none" or torch.rand(()) >= self.probability:
             return x, labels, annotations

@@ -232,8 +232,8 @@ def test_parts_of_one_face_are_refused():
 @pytest.mark.parametrize(
     ("predicts", "train", "targets", "message"),
     [
-        (False, Annotated(16), BOTH, "does not fit this network"),
-        (True, Annotated(16), "expression", "does not fit this network"),
+        (False, Annotated(16), BOTH, "expected a network"),
+        (True, Annotated(16), "expression", "expected a network"),
         (True, Spots(16), BOTH, "spots has no valence and arousal"),
         (True, Annotated(16), "arousal", "expected one of"),
     ],
