@@ -9,7 +9,9 @@ import hashlib
 import importlib.metadata
 import json
 import math
+import pickle
 import platform
+import struct
 import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -182,12 +184,19 @@ def read_plain(path: Path) -> object:
     """Return the tensors and plain values that ``torch.save`` wrote; DataInvalid for all else, never unpickled."""
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception:  # noqa: BLE001  nine kinds, depending on which byte is wrong
+    except _UNREADABLE:
         # Without torch's message, not even as the cause: it advises to let the pickle run.
         raise DataInvalid(
             f"{path} holds no plain weights, or is damaged. Expected a state_dict: whole pickled models are never "
             "loaded, because a pickle can run any program."
         ) from None
+
+
+_UNREADABLE = (
+    *(pickle.UnpicklingError, EOFError, RuntimeError, AssertionError),
+    *(LookupError, ValueError, TypeError, AttributeError, struct.error),
+)
+"""What torch.load raises on a damaged file depends on which byte is wrong."""
 
 
 def _read_weights(path: Path) -> dict[str, Tensor]:
@@ -199,6 +208,9 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
         except SafetensorError as error:
             raise DataInvalid(f"{path} is damaged ({error}). {AGAIN}") from error
     state = read_plain(path)
+    for key in ("state_dict", "model_state_dict", "model"):  # of a training checkpoint
+        if isinstance(state, Mapping) and isinstance(state.get(key), Mapping):
+            state = state[key]
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
         raise DataInvalid(f"{path} holds a {type(state).__name__}; expected a state_dict of tensors.")
     return dict(state)

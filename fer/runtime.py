@@ -95,17 +95,25 @@ RUNTIMES = (OpenVinoNetwork, OnnxNetwork)
 
 @contextmanager
 def _opening(file: str | Path, package: str) -> Iterator[None]:
+    """Say of an error on opening a network what to do."""
     try:
         yield
     except ImportError as error:
         raise DataMissing(
             f"Running {file} needs {package} ({error}): python -m pip install {package}"
         ) from error
-    except Exception as error:  # ONNX Runtime's have no base of their own
+    except (RuntimeError, *_failures_of_onnxruntime()) as error:
         reason = " ".join(str(error).split())[:200]
         raise DataInvalid(
             f"{file} cannot be run ({reason}). Write it again: python -m fer.export."
         ) from error
+
+
+def _failures_of_onnxruntime() -> tuple[type[Exception], ...]:
+    """Return what ONNX Runtime, if it is imported, raises for a file; these have no base of their own."""
+    state = sys.modules.get("onnxruntime.capi.onnxruntime_pybind11_state")
+    names = ("Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "NoSuchFile", "NotImplemented")
+    return tuple(getattr(state, name) for name in names) if state else ()
 
 
 @cache
