@@ -137,8 +137,8 @@ def train(processes: int, out: Path, options: ScalingOptions) -> float:
 def predict(processes: int, photos: Path, out: Path, count: int) -> float:
     """Photos a second from the moment when all processes have opened their parts."""
     process = torchrun(processes, "fer.predict", str(photos), "--csv", str(out))
-    parts = [out.with_name(f"{out.name}.parts") / f"{rank}.csv" for rank in range(processes)]
-    while not all(part.exists() for part in parts) and process.poll() is None:
+    parts = out.with_name(f"{out.name}.parts")
+    while len(list(parts.glob("*.csv"))) < processes and process.poll() is None:
         time.sleep(0.02)
     start = time.perf_counter()
     while not out.exists() and process.poll() is None:

@@ -27,3 +27,9 @@ class DeviceError(UserError, OSError):
 
     def __str__(self) -> str:
         return str(self.args[0])
+
+
+class Stopped(UserError):
+    """The work was asked to stop, and what it had done is saved."""
+
+    exit_code = 130

@@ -1,25 +1,30 @@
 """Name the emotions in photos, folders and videos, as a table.
 
     python -m fer.predict photo.jpg holiday/ clip.mp4 --csv faces.csv
-    torchrun --nproc_per_node 8 -m fer.predict photos/ --csv faces.csv --resume     on several cores or machines
+    python -m fer.predict photos/ --csv faces.csv --jobs 8        in eight processes
+    python -m fer.predict photos/ --csv faces.csv --part 3/20     on twenty machines, this is the third
 
 Memory does not grow with the number of files (but with --save-annotated). A
 stopped run leaves what it did in ``faces.csv.parts``; the same command with
-``--resume`` goes on from there, also with another number of processes.
+``--resume`` goes on from there, also with other --jobs and --part.
 """
 
+import os
 import sys
+from contextlib import closing
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 import tyro
 
 from fer import cli
-from fer.errors import DataInvalid, DataMissing
+from fer.errors import DataInvalid, DataMissing, Stopped, UserError
 from fer.files import check_output
+from fer.interrupt import stop_signals
 
-FREE_TO_CHANGE = {"csv", "resume", "batch_size", "model"}
+FREE_TO_CHANGE = {"csv", "resume", "jobs", "part", "batch_size", "model"}
 """Options that may differ between the first run and its resumption (the model's weights may not)."""
 
 
@@ -38,6 +43,10 @@ class PredictOptions:
     valence and arousal, too, where the model predicts them."""
     resume: bool = False
     """Go on with the run for --csv that was stopped, if there is one."""
+    jobs: int = 1
+    """Processes that share the work, and the cores."""
+    part: str | None = None
+    """K/N: do the K-th of N parts; the process that finishes last writes the table. Implies --resume for N > 1."""
     detector: Literal["thorough", "fast"] = "thorough"
     """How faces are searched in photos. fast takes a ninth of the time and misses more; videos always have it."""
     whole_image: bool = False
@@ -67,6 +76,7 @@ class PredictOptions:
             ("threshold", 0 <= self.threshold <= 1, "0 to 1"),
             ("every_seconds", self.every_seconds >= 0, "0 or more"),
             ("frame_step", self.frame_step >= 1, "1 or more"),
+            ("jobs", self.jobs >= 1, "1 or more"),
             ("batch_size", self.batch_size >= 1, "1 or more"),
         ):
             if not fits:
@@ -114,51 +124,52 @@ def main(options: PredictOptions) -> int:
         return 2
     options.check()
 
-    import cv2
-    import torch
-
     from fer.photos.annotate import Annotator
-    from fer.photos.bulk import Sampling, analyse
+    from fer.photos.bulk import Sampling
+    from fer.photos.jobs import in_processes, share_cores
     from fer.photos.listing import Listing
-    from fer.photos.parts import Parts, Process
-    from fer.photos.table import COLUMNS, VALENCE_AROUSAL, Summary, write_pictures
+    from fer.photos.parts import Part, Parts
+    from fer.photos.table import COLUMNS, VALENCE_AROUSAL, Summary, rows_of, with_progress
     from fer.predictor import EmotionPredictor
 
-    process = Process.from_environment()
-    if process.world > 1:
-        cv2.setNumThreads(process.cores)
-        torch.set_num_threads(process.cores)
+    part, local = Part.parse(options.part), int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    if local > 1:  # processes that torchrun has started on this machine
+        share_cores(local)
     listing = Listing(options.paths, leave_out=options.save_annotated)
     if next(iter(listing), None) is None:
         raise DataMissing(
             f"Found no photo or video in {', '.join(map(str, options.paths))} ({listing.count()[1]} other files)."
         )
     annotator = Annotator(options.save_annotated, list(listing)) if options.save_annotated else None
-    predictor = EmotionPredictor(options.model, options.threshold, options.detector, prior=options.prior)
+    load = partial(EmotionPredictor, options.model, options.threshold, options.detector, prior=options.prior)
+    predictor = load()
     columns = (*COLUMNS, *VALENCE_AROUSAL * predictor.model.valence_arousal)
-    parts = Parts(options.csv, columns, listing, process)
-    first = process.rank == 0
-    if not parts.begin(options.fixed(predictor.card.get("weights_sha256")), options.resume):
-        if first:
-            print(f"{options.csv} is finished: there is nothing to resume.", file=sys.stderr)
+    parts = Parts(options.csv, columns, listing, part)
+    fixed = options.fixed(predictor.card.get("weights_sha256"))
+    if not parts.begin(fixed, resume=options.resume or part.count > 1):
+        print(f"{options.csv} is finished: there is nothing to resume.", file=sys.stderr)
         return 0
-    pictures = analyse(
-        parts.todo(),
-        predictor,
-        options.whole_image,
-        Sampling(options.frame_step, options.every_seconds),
-        options.batch_size,
-        keep_images=annotator is not None,
-    )
-    write_pictures(pictures, parts, annotator, show_progress=first)
+    sampling = Sampling(options.frame_step, options.every_seconds)
+    work = partial(rows_of, annotator, options.whole_image, sampling, options.batch_size)
+    advice = f"{parts.folder} holds what was done: the same command with --resume goes on."
     summary = Summary()
-    if not parts.finish(summary.counting):
-        if first:
-            print(
-                f"The part of process 0 of {process.world} is finished; the last process writes {options.csv}. "
-                "If one dies, the same command with --resume goes on.",
-                file=sys.stderr,
-            )
+    try:
+        with stop_signals(at_once=True):
+            seen = sys.stderr.isatty() and (options.part or part.number == 1)
+            total = sum(1 for _ in parts.todo()) if seen else None
+            if options.jobs > 1:
+                results = in_processes(work, load, parts.todo(), options.jobs, options.jobs * local)
+            else:
+                results = work(parts.todo(), predictor)
+            with closing(results):
+                parts.write(with_progress(results, total))
+            unfinished = parts.finish(summary.counting)
+    except KeyboardInterrupt:
+        raise Stopped(f"Stopped. {advice}") from None
+    except (UserError, OSError) as error:
+        raise DataInvalid(f"{error}\n{advice}") from error
+    if unfinished:
+        print(f"Part {part.number} of {part.count} is finished; {unfinished}.", file=sys.stderr)
         return 0
     print(f"{options.csv}: {summary}; {listing.count()[1]:,} other files ignored")
     return 0 if summary["pictures"] else 1

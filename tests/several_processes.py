@@ -10,7 +10,8 @@ from accelerate import PartialState
 from helpers import Interrupting, Spots, plain_network, small_net
 
 from fer.checkpoint import save
-from fer.training import Stopped, TrainConfig, fit
+from fer.errors import Stopped
+from fer.training import TrainConfig, fit
 from fer.training.distributed import ProcessLost, leaving
 
 PLAIN = {"epochs": 2, "batch_size": 8, "augment": "none", "ema": 0.9, "lr": 0.01, "metric": "loss"}

@@ -11,8 +11,7 @@ import pytest
 
 import fer
 from fer import cli
-from fer.errors import DataInvalid, DataMissing, DeviceError, UserError
-from fer.training import Stopped
+from fer.errors import DataInvalid, DataMissing, DeviceError, Stopped, UserError
 
 ROOT = Path(__file__).parents[1]
 HEAVY = ("torch", "torchvision", "cv2", "sklearn", "scipy", "matplotlib", "pandas", "accelerate", "av", "mss")

@@ -3,27 +3,30 @@
 import csv
 import errno
 import os
-import re
+import signal
 import subprocess
 import sys
 import threading
-import zlib
 from pathlib import Path
 
 import cv2
 import numpy as np
+import psutil
 import pytest
 import torch
-from helpers import ended, launch
+from helpers import ended
 from PIL import Image
 from video_support import write_video
 
 from fer import checkpoint
-from fer.errors import DataInvalid, DataMissing
+from fer.errors import DataInvalid, DataMissing, Stopped
 from fer.faces import FaceDetector, crop
 from fer.labels import EMOTIONS
 from fer.model import build
 from fer.photos import bulk
+from fer.photos.jobs import share_cores
+from fer.photos.listing import File
+from fer.photos.parts import Part
 from fer.predict import PredictOptions, main
 from fer.predictor import EmotionPredictor
 from synthetic_faces.actor import Actor
@@ -124,12 +127,15 @@ def test_without_a_photo_nothing_is_begun(tmp_path, model, name, message):
 
 
 @pytest.mark.parametrize(
-    "options",
-    [{"threshold": 2}, {"frame_step": 0}, {"every_seconds": -1}, {"batch_size": 0}, {"csv": Path(".")}],
+    ("name", "value"),
+    [
+        *(("threshold", 2), ("frame_step", 0), ("every_seconds", -1), ("batch_size", 0), ("jobs", 0)),
+        *(("part", "3/2"), ("csv", Path("."))),
+    ],
 )
-def test_senseless_options_are_refused(tmp_path, model, scene, options):
+def test_senseless_options_are_refused(tmp_path, model, scene, name, value):
     with pytest.raises(DataInvalid, match="--"):
-        predict(model, save(tmp_path / "a.png", scene), **options)
+        predict(model, save(tmp_path / "a.png", scene), **{name: value})
 
 
 def test_whole_image_takes_the_picture_as_the_face(tmp_path, model):
@@ -216,8 +222,9 @@ def test_annotated_copies_mirror_the_folder(tmp_path, model, scene):
     write_video(photos / "v.avi")
     before = {p: p.read_bytes() for p in photos.rglob("*") if p.is_file()}
     annotated = photos / "annotated"
-    predict(model, photos, save_annotated=annotated)
-    _, rows = predict(model, photos, save_annotated=annotated)  # the copies are not taken for photos
+    _, alone = predict(model, photos, save_annotated=annotated, batch_size=1)
+    _, rows = predict(model, photos, save_annotated=annotated, batch_size=1, jobs=2)
+    assert rows == alone  # the copies are not taken for photos
     assert {row["path"] for row in rows} == {str(p) for p in before}
     assert {str(p.relative_to(annotated)) for p in annotated.rglob("*") if p.is_file()} == {
         "a.png",
@@ -304,7 +311,7 @@ def test_the_table_may_go_into_a_pipe(tmp_path, model, scene, resume):
 
 
 @pytest.fixture
-def stopped(tmp_path, model, scene, monkeypatch, capsys):
+def stopped(tmp_path, model, scene, monkeypatch):
     """A folder of three photos, of which two were done when Ctrl-C came."""
     for name in ("a", "b", "c"):
         save(tmp_path / "in" / f"{name}.png", scene)
@@ -315,16 +322,16 @@ def stopped(tmp_path, model, scene, monkeypatch, capsys):
             raise KeyboardInterrupt
         return read(path)
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch, pytest.raises(Stopped, match=r"OUT\.csv\.parts holds .*--resume"):
         patch.setattr(bulk, "read_image", interrupted)
         predict(model, tmp_path / "in", batch_size=1)
-    assert re.search(r"stopped: .*OUT\.csv\.parts holds .*--resume", capsys.readouterr().err)
     return tmp_path
 
 
 def test_stopped_it_leaves_what_was_done_and_goes_on(stopped, model, capsys, monkeypatch):
     assert not (stopped / "OUT.csv").exists()
-    with (stopped / "OUT.csv.parts" / "0.csv").open() as table:
+    (part,) = (stopped / "OUT.csv.parts").glob("1-of-1.*.csv")
+    with part.open() as table:
         assert [Path(row["path"]).name for row in csv.DictReader(table)] == ["a.png", "b.png"]
 
     seen, read = [], bulk.read_image
@@ -349,6 +356,29 @@ def test_an_unfinished_table_is_not_started_over_unasked(stopped, model):
         predict(model, stopped / "in", resume=True, threshold=0.5)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a device that is always full")
+@pytest.mark.parametrize("when", ["meanwhile", "at the end"])
+def test_a_full_disk_loses_nothing_and_says_how_to_go_on(stopped, model, monkeypatch, when):
+    out = stopped / "OUT.csv"
+    with (
+        monkeypatch.context() as patch,
+        pytest.raises(DataInvalid, match=r"(?s)No space.*\.parts .*--resume"),
+    ):
+        if when == "at the end":
+            out.symlink_to("/dev/full")
+        else:
+            device, open_ = Path("/dev/full"), Path.open
+            patch.setattr(
+                Path,
+                "open",
+                lambda path, mode="r", *a, **k: open_(device if mode == "w" else path, mode, *a, **k),
+            )
+        predict(model, stopped / "in", resume=True)
+    out.unlink(missing_ok=True)
+    _, rows = predict(model, stopped / "in", resume=True)
+    assert [Path(row["path"]).name for row in rows] == ["a.png", "b.png", "c.png"]
+
+
 def test_photos_are_read_ahead_of_their_turn(tmp_path, model, monkeypatch):
     """The first photo's reader waits for the second's."""
     for name in ("a", "b"):
@@ -365,44 +395,95 @@ def test_photos_are_read_ahead_of_their_turn(tmp_path, model, monkeypatch):
     assert [Path(row["path"]).name for row in rows] == ["a.png", "b.png"]
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs a file that keeps its reader waiting")
-def test_two_processes_share_the_work_and_one_may_be_killed(tmp_path, model, wait_until):
-    """One is killed with SIGKILL, the other ends its part; then two go on to the table that one alone writes."""
-    folder, out = tmp_path / "in", tmp_path / "OUT.csv"
+@pytest.fixture
+def stuck(tmp_path):
+    """The last of 18 files, of which one is broken: it keeps its reader waiting."""
     rng = np.random.default_rng(0)
-    halves = [], []  # whose each photo is to do
-    for n in range(99):
-        path = folder / str(n // 33) / f"{n:02}.png"
-        halves[zlib.crc32(os.fsencode(path)) % 2].append(path)
-    stuck = halves[1].pop()
-    for path in halves[0][:8] + halves[1][:8]:
-        save(path, rng.integers(0, 256, (48, 48), np.uint8))
-    (folder / "broken.jpg").touch()
-    stuck.parent.mkdir(exist_ok=True)
-    os.mkfifo(stuck)
+    for n in range(16):
+        save(tmp_path / "in" / str(n // 6) / f"{n:02}.png", rng.integers(0, 256, (48, 48), np.uint8))
+    (tmp_path / "in" / "broken.jpg").touch()
+    os.mkfifo(tmp_path / "in" / "2" / "z.png")
+    return tmp_path / "in" / "2" / "z.png"
 
-    options = ["--csv", str(out), "--model", str(model), "--whole-image", "--batch-size", "1"]
-    command = [sys.executable, "-m", "fer.predict", str(folder), *options]
-    first, other = launch(command, 2)
-    part = tmp_path / "OUT.csv.parts" / "1.csv"
-    wait_until(lambda: part.exists() and part.read_bytes().count(b"\n") > 8)
-    other.kill()
-    (code, _, printed), _ = ended([first, other])
-    assert code == 0, printed
-    assert re.search(r"The part of process 0 of 2 is finished.*--resume", printed)
-    assert not out.exists()
-    with (part.parent / "0.csv").open(newline="", encoding="utf-8") as table:
-        assert len({row["path"] for row in csv.DictReader(table)} - {str(folder / "broken.jpg")}) == 8
+
+def command(model, stuck, *options):
+    folder = stuck.parents[1]
+    return [
+        *(sys.executable, "-m", "fer.predict", str(folder), "--csv", str(folder.with_name("OUT.csv"))),
+        *("--model", str(model), "--whole-image", "--batch-size", "1", *options),
+    ]
+
+
+def assert_same_as_unbroken(model, stuck):
+    together = stuck.parents[2] / "OUT.csv"
+    assert sorted(os.listdir(together.parent)) == ["OUT.csv", "in"]
+    before = together.read_text()
+    predict(model, stuck.parents[1], whole_image=True, batch_size=1)
+    assert together.read_text() == before
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a file that keeps its reader waiting")
+@pytest.mark.parametrize(
+    ("how", "code"), [("SIGTERM", 130), ("a job killed", 1), ("main killed", -signal.SIGKILL)]
+)
+def test_jobs_that_are_stopped_go_on_to_the_same_table(tmp_path, model, stuck, wait_until, how, code):
+    process = subprocess.Popen(
+        command(model, stuck, "--jobs", "2"), stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    table = wait_until(lambda: next((tmp_path / "OUT.csv.parts").glob("*.csv"), None))
+    wait_until(lambda: table.read_bytes().count(b"\n") == 17)
+    jobs = [p for p in psutil.Process(process.pid).children() if "spawn_main" in str(p.cmdline())]
+    if how == "SIGTERM":  # to all of them, as a cluster does; and a terminal with Ctrl-C
+        os.killpg(process.pid, signal.SIGTERM)
+    else:
+        (jobs[1] if how == "a job killed" else process).kill()
+    ((found, _, printed),) = ended([process])
+    assert found == code
+    assert "Traceback" not in printed and (code < 0 or "--resume" in printed.splitlines()[-1]), printed
+    assert len(jobs) == 2 and not psutil.wait_procs(jobs, 60)[1]
 
     stuck.unlink()
     save(stuck, np.zeros((48, 48), np.uint8))
-    two = ended(launch([*command, "--resume"], 2))
-    assert [code for code, _, _ in two] == [0, 0], two
-    assert "17 pictures, 17 faces; 0 pictures without a face; 1 files not readable" in two[0][1] + two[1][1]
-    assert sorted(os.listdir(tmp_path)) == ["OUT.csv", "in"]
-    together = out.read_text()
-    predict(model, folder, whole_image=True, batch_size=1)
-    assert out.read_text() == together
+    predict(model, tmp_path / "in", whole_image=True, batch_size=1, resume=True)
+    assert_same_as_unbroken(model, stuck)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a file that keeps its reader waiting")
+def test_parts_share_the_work_and_one_may_be_killed(tmp_path, model, stuck, wait_until, monkeypatch, capsys):
+    """One is killed, the other ends its part; then three go on to the table that one alone writes."""
+    number = Part(count=2).number_of(File(stuck, stuck))
+    killed = subprocess.Popen(command(model, stuck, "--part", f"{number}/2"))
+    table = wait_until(lambda: next((tmp_path / "OUT.csv.parts").glob(f"{number}-of-2.*.csv"), None))
+    wait_until(lambda: table.read_bytes().count(b"\n") > 2)
+    killed.kill()
+    killed.wait()
+
+    def part(text=None):
+        options = {"csv": tmp_path / "OUT.csv", "model": model, "whole_image": True, "batch_size": 1}
+        assert main(PredictOptions(paths=(tmp_path / "in",), part=text, **options)) == 0
+        return "".join(capsys.readouterr())
+
+    finished = f"Part {3 - number} of 2 is finished; of 2 parts not finished: {number}."
+    assert finished in part(f"{3 - number}/2")
+    stuck.unlink()
+    save(stuck, np.zeros((48, 48), np.uint8))
+    monkeypatch.setenv("WORLD_SIZE", "3")  # as torchrun says it
+    for rank in range(3):
+        assert not (tmp_path / "OUT.csv").exists()
+        monkeypatch.setenv("RANK", str(rank))
+        printed = part()
+    assert "17 pictures, 17 faces; 0 pictures without a face; 1 files not readable" in printed
+    assert "nothing to resume" in part("2/2")
+    monkeypatch.delenv("WORLD_SIZE")
+    assert_same_as_unbroken(model, stuck)
+
+
+def test_processes_share_the_cores():
+    threads = cv2.getNumThreads(), torch.get_num_threads()
+    share_cores(10**6)
+    assert (cv2.getNumThreads(), torch.get_num_threads()) == (1, 1)
+    cv2.setNumThreads(threads[0])
+    torch.set_num_threads(threads[1])
 
 
 def test_the_command_line_from_end_to_end(tmp_path, model, scene):

@@ -1,4 +1,4 @@
-"""The cluster's script, with stand-ins for SLURM's programs that note how they are called."""
+"""The cluster's scripts, with stand-ins for SLURM's programs that note how they are called."""
 
 import os
 import signal
@@ -74,3 +74,13 @@ def test_after_an_error_it_does_not_queue_again(cluster):
 def test_the_script_asks_slurm_for_what_it_relies_on():
     asked = [line.split()[1] for line in SCRIPT.read_text().splitlines() if line.startswith("#SBATCH")]
     assert {"--requeue", "--ntasks-per-node=1", "--open-mode=append", "--signal=B:USR1@180"} <= set(asked)
+
+
+def test_a_task_of_an_array_does_its_part(cluster):
+    (cluster / "python").write_text('#!/bin/bash\necho "python $*" >> calls\n')
+    (cluster / "python").chmod(0o755)
+    slurm = {"SLURM_ARRAY_TASK_ID": "3", "SLURM_ARRAY_TASK_COUNT": "20", "SLURM_CPUS_PER_TASK": "8"}
+    slurm["PATH"] = f"{cluster}:{os.environ['PATH']}"
+    command = ["bash", str(SCRIPT.with_name("predict.sbatch")), "my photos", "--csv", "out.csv"]
+    subprocess.run(command, cwd=cluster, env=os.environ | slurm, check=True)
+    assert calls(cluster) == ["python -m fer.predict my photos --csv out.csv --resume --jobs 8 --part 3/20"]

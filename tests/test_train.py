@@ -11,11 +11,11 @@ from helpers import small_net, votes, write_ferplus
 
 from fer.checkpoint import load, save
 from fer.datasets import FERPlus
-from fer.errors import DataInvalid
+from fer.errors import DataInvalid, Stopped
 from fer.evaluation import calibration, predictions, recorded
 from fer.labels import EMOTIONS
 from fer.train import main
-from fer.training import Stopped, TrainConfig
+from fer.training import TrainConfig
 
 
 @pytest.mark.parametrize(

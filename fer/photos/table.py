@@ -2,19 +2,22 @@
 
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 
 from tqdm import tqdm
 
-from fer.interrupt import stop_signals
 from fer.labels import EMOTIONS
 from fer.photos.annotate import Annotator
-from fer.photos.bulk import Picture
-from fer.photos.parts import Parts, write_row
+from fer.photos.bulk import Picture, Sampling, analyse
+from fer.photos.listing import File
+from fer.photos.parts import line
+from fer.predictor import EmotionPredictor
 
 COLUMNS = ("path", "frame", "face", "x", "y", "w", "h", "emotion", "confidence", *EMOTIONS)
 VALENCE_AROUSAL = ("valence", "arousal")
 """Columns more, for a network that predicts them."""
+PictureRows = tuple[File, str, str | None]
+"""A picture's file, its rows as text, and why it cannot be read."""
 
 
 def rows(picture: Picture, valence_arousal: bool = False) -> list[list[object]]:
@@ -37,40 +40,36 @@ def rows(picture: Picture, valence_arousal: bool = False) -> list[list[object]]:
     ]
 
 
-def write_pictures(
-    pictures: Iterable[Picture], parts: Parts, annotator: Annotator | None, show_progress: bool
-) -> None:
-    """Write the rows of pictures to this process's part, and their annotated copies.
-
-    A signal ends it at once; what was written stays for ``--resume``.
-    """
-    total = sum(1 for _ in parts.todo()) if show_progress else 0
-    latest, finished = None, False
+def rows_of(
+    annotator: Annotator | None,
+    whole_image: bool,
+    sampling: Sampling,
+    batch_size: int,
+    files: Iterable[File],
+    predictor: EmotionPredictor,
+) -> Generator[PictureRows]:
+    """Yield the rows of each picture, as ``analyse`` finds its faces, once its annotated copy is written."""
     try:
-        with (
-            stop_signals(at_once=True),
-            parts.open() as table,
-            tqdm(total=total, unit="file", disable=None if show_progress else True) as bar,
-        ):
-            for picture in pictures:
-                for row in rows(picture, VALENCE_AROUSAL[0] in parts.columns):
-                    write_row(table, row)
-                table.flush()
-                if picture.error:
-                    bar.write(f"error: {picture.error}", file=sys.stderr)
-                elif annotator:
-                    annotator.write(picture)
-                bar.update(picture.file is not latest)
-                latest = picture.file
-        finished = True
+        for picture in analyse(files, predictor, whole_image, sampling, batch_size, annotator is not None):
+            if annotator and not picture.error:
+                annotator.write(picture)
+            text = "".join(map(line, rows(picture, predictor.model.valence_arousal)))
+            yield picture.file, text, picture.error
     finally:
         if annotator:
             annotator.close()
-        if show_progress and not finished:
-            print(
-                f"stopped: {parts.folder} holds what was done. The same command with --resume goes on from there.",
-                file=sys.stderr,
-            )
+
+
+def with_progress(rows: Iterable[PictureRows], total: int | None) -> Iterator[str]:
+    """Yield the text of each, while a bar counts files to ``total`` (None: no bar) and errors are printed."""
+    latest = None
+    with tqdm(total=total, unit="file", disable=total is None) as bar:
+        for file, text, error in rows:
+            yield text
+            if error:
+                bar.write(f"error: {error}", file=sys.stderr)
+            bar.update(file != latest)
+            latest = file
 
 
 class Summary(Counter[str]):

@@ -9,7 +9,6 @@ __getattr__, __dir__ = exports(
         "training_splits": "start",
         "new_model": "start",
         "fit": "loop",
-        "Stopped": "state",
         "History": "state",
     },
 )

@@ -20,7 +20,7 @@ from tqdm import tqdm
 from fer import checkpoint, preprocess
 from fer.datasets.collate import load_batches
 from fer.datasets.face_dataset import FaceDataset
-from fer.errors import DataInvalid
+from fer.errors import DataInvalid, Stopped
 from fer.evaluation.predictions import Predictions, predict
 from fer.evaluation.recorded import drop_records
 from fer.interrupt import stop_signals
@@ -34,7 +34,7 @@ from fer.training.distillation import soft_targets, teacher_probabilities
 from fer.training.distributed import noticing_losses, processes
 from fer.training.loss import Loss, learned_prior
 from fer.training.start import training_targets
-from fer.training.state import HISTORY, STATE, History, Progress, Stopped, check_unused
+from fer.training.state import HISTORY, STATE, History, Progress, check_unused
 
 
 def fit(

@@ -13,16 +13,10 @@ import torch
 from torch import Tensor
 
 from fer import checkpoint
-from fer.errors import DataInvalid, DataMissing, UserError
+from fer.errors import DataInvalid, DataMissing
 from fer.files import check_same_options, replacing
 
 HISTORY, STATE = "history.csv", "state.pt"
-
-
-class Stopped(UserError):
-    """Training was asked to stop, and its state has been saved."""
-
-    exit_code = 130
 
 
 @dataclass

@@ -1,17 +1,19 @@
 """A table in parts: whatever is cut off, and however many go on, each file is there once and in order."""
 
 import csv
-import errno
+import os
 import random
+import tracemalloc
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from fer.errors import DataInvalid, DataMissing
-from fer.photos import parts as parts_module
-from fer.photos.listing import Listing
-from fer.photos.parts import Parts, Process, write_row
+from fer.errors import DataInvalid
+from fer.photos.listing import File, Listing
+from fer.photos.parts import Part, Parts, line
 
 COLUMNS = ("path", "face", "emotion")
 
@@ -52,32 +54,47 @@ def read(table):
         return list(csv.reader(file))
 
 
-def begin_together(parts, resume=True):
-    with ThreadPoolExecutor(len(parts)) as pool:
-        return list(pool.map(lambda part: part.begin({}, resume), parts))
+class Killed(Exception):
+    """Stands for the end of a process."""
 
 
-def work(folder, table, world, stop_after=None, cut=None):
-    """What ``world`` processes do; each may stop after so many files, and lose the end of its part."""
-    parts = [Parts(table, COLUMNS, Listing([folder]), Process(rank, world)) for rank in range(world)]
-    begin_together(parts)
-    done = []
-    for rank, part in enumerate(parts):
-        with part.open() as file:
-            for number, photo in enumerate(part.todo()):
-                if number == stop_after:
-                    break
-                for row in expected_rows(photo.path):
-                    write_row(file, row)
-                done.append(photo.path)
+def texts(photos, done, stop_after=None):
+    """The rows of photos, as a process writes them that may be killed after some of them."""
+    for number, photo in enumerate(photos):
+        if number == stop_after:
+            raise Killed
+        done.append(photo.path)
+        yield "".join(map(line, expected_rows(photo.path)))
+
+
+def begun(folder, table, *numbers, count):
+    """Parts that have begun."""
+    parts = [Parts(table, COLUMNS, Listing([folder]), Part(number, count)) for number in numbers]
+    assert all(part.begin({}, resume=True) for part in parts)
+    return parts
+
+
+def work(folder, table, count, stop_after=None, cut=None):
+    """What the processes of a run do; each may be killed after some files, and lose the end of its table."""
+    parts, done = begun(folder, table, *range(1, count + 1), count=count), []
+    for part in parts:
+        before = set(part.folder.glob("*.csv"))
+        with suppress(Killed):
+            part.write(texts(part.todo(), done, stop_after))
+        (written,) = set(part.folder.glob("*.csv")) - before
         if cut is not None:
-            file = part.folder / f"{rank}.csv"
-            whole = file.read_bytes()
-            file.write_bytes(whole[: cut % (len(whole) + 1)])
+            os.truncate(written, cut % (written.stat().st_size + 1))
     if stop_after is None:
-        order = random.Random(world).sample(parts, world)  # whichever comes last joins them
-        assert [part.finish(iter) for part in order] == [False] * (world - 1) + [True]
+        finished = [part.finish(iter) for part in random.Random(count).sample(parts, count)]
+        assert finished.count("") == 1  # whichever it is
     return done
+
+
+def assert_whole(table, folder):
+    """Each file is there once, in order, with all its rows, and nothing else is left."""
+    listing = [file.path for file in Listing([folder])]
+    assert read(table) == [list(COLUMNS), *(row for path in listing for row in expected_rows(path))]
+    assert sorted(os.listdir(table.parent)) == sorted([table.name, folder.name])
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -87,10 +104,8 @@ def test_stopped_and_cut_anywhere_by_any_number_of_processes(photos, tmp_path, s
     for _ in range(4):
         work(photos, table, rng.randint(1, 5), rng.randint(1, 4), cut=rng.randrange(800))
     work(photos, table, rng.randint(1, 5))
-    listing = [file.path for file in Listing([photos])]
-    assert len(listing) == len(set(listing)) == 28
-    assert read(table) == [list(COLUMNS), *(row for path in listing for row in expected_rows(path))]
-    assert not (tmp_path / "OUT.csv.parts").exists()
+    assert len({file.path for file in Listing([photos])}) == 28
+    assert_whole(table, photos)
 
 
 def test_what_is_done_is_not_done_again(photos, tmp_path):
@@ -117,77 +132,107 @@ def test_files_that_come_and_go_between_two_runs(photos, tmp_path):
     assert len(set(rows)) == 29
 
 
-def test_no_process_has_much_more_to_do_than_another(tmp_path):
+def test_a_file_that_comes_after_its_part_was_finished_is_asked_for(photos, tmp_path):
+    table = tmp_path / "OUT.csv"
+    late = next(path for n in range(9) if Part(1, 2).number_of(File(path := photos / f"0{n}.jpg", path)) == 1)
+    lacks = "of 2 parts not finished: "
+    for number, reason in ((1, lacks + "2"), (2, lacks + "1"), (1, "")):
+        (part,) = begun(photos, table, number, count=2)
+        part.write(texts(part.todo(), []))
+        assert part.finish(iter) == reason
+        late.touch()
+    assert_whole(table, photos)
+
+
+def test_no_part_is_much_larger_than_another(tmp_path):
     Path("in").mkdir()
     for n in range(800):
         Path("in", f"{n:07}.jpg").touch()
-    for world in (2, 3, 8):
+    for count in (2, 3, 8):
         parts = [
-            Parts(tmp_path / "x", COLUMNS, Listing([Path("in")]), Process(k, world)) for k in range(world)
+            Parts(tmp_path / "x", COLUMNS, Listing([Path("in")]), Part(k + 1, count)) for k in range(count)
         ]
-        counts = [len(list(part.todo())) for part in parts]
-        assert sum(counts) == 800
-        assert max(counts) < 1.3 * 800 / world
+        sizes = [len(list(part.todo())) for part in parts]
+        assert sum(sizes) == 800
+        assert max(sizes) < 1.3 * 800 / count
 
 
-@pytest.mark.parametrize("when", ["at the end", "when it goes on"])
-def test_a_full_disk_loses_nothing_and_says_how_to_go_on(photos, tmp_path, monkeypatch, when):
+def test_memory_does_not_grow_with_the_number_of_files(tmp_path):
+    peaks = []
+    for folders in (3, 30):
+        folder = Path(f"{folders}")
+        for n in range(100 * folders):
+            (folder / str(n // 100)).mkdir(parents=True, exist_ok=True)
+            (folder / str(n // 100) / f"{n}.jpg").touch()
+        table = tmp_path / f"{folders}.csv"
+        tracemalloc.start()
+        for part in begun(folder, table, 1, 2, count=2) + begun(folder, table, 1, count=1):
+            part.write(texts(part.todo(), deque(maxlen=1)))
+        assert part.finish(iter) == ""
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.5 * peaks[0], peaks
+
+
+def test_of_processes_that_begin_at_once_one_sets_the_options(photos, tmp_path):
+    def begin(number):
+        parts = Parts(tmp_path / "OUT.csv", COLUMNS, Listing([photos]), Part())
+        try:
+            return parts.begin({"n": number % 2}, resume=True)
+        except DataInvalid as error:
+            return str(error)
+
+    with ThreadPoolExecutor(8) as pool:
+        results = list(pool.map(begin, range(8)))
+    for same in (results[::2], results[1::2]):
+        assert same == [True] * 4 or all("other options: n was" in text for text in same)
+    assert results.count(True) == 4
+    assert sorted(os.listdir(tmp_path)) == ["OUT.csv.parts", "in"]
+
+
+def test_only_one_process_joins_and_another_when_that_is_killed(photos, tmp_path):
     table = tmp_path / "OUT.csv"
-    done = work(photos, table, 2, stop_after=2)
-    written = []
+    one, two = begun(photos, table, 1, 2, count=2)
+    for part in (one, two):
+        part.write(texts(part.todo(), []))
+    one.finish(iter)
 
-    def full(table, row):
-        written.append(row)
-        if len(written) > (1 if when == "when it goes on" else 30):
-            raise OSError(errno.ENOSPC, "No space left on device")
-        write_row(table, row)
+    def killed(rows):
+        yield next(rows)
+        assert one.finish(iter).startswith("another process")
+        raise Killed
 
-    message = r"csv cannot be written: No space left.*OUT\.csv\.parts.*--resume"
-    with monkeypatch.context() as patch, pytest.raises(DataInvalid, match=message):
-        patch.setattr(parts_module, "write_row", full)
-        patch.setattr(parts_module, "PATIENCE_S", 2)  # of the second process, when the first could not begin
-        work(photos, table, 2)
-    assert not table.exists()
-    work(photos, table, 2)
-    listing = [file.path for file in Listing([photos])]
-    assert set(done) <= set(listing)
-    assert read(table) == [list(COLUMNS), *(row for path in listing for row in expected_rows(path))]
+    with pytest.raises(Killed):
+        two.finish(killed)
+    assert not work(photos, table, 1)
+    assert_whole(table, photos)
 
 
-def test_a_folder_that_is_not_shared_is_noticed(photos, tmp_path, monkeypatch):
-    monkeypatch.setattr(parts_module, "PATIENCE_S", 0.3)
-    for rank, message in (
-        (0, "Process 1 of 2 did not come.*share"),
-        (1, "Process 0 of 2 did not begin.*share"),
-    ):
-        with pytest.raises(DataMissing, match=message):
-            Parts(tmp_path / "OUT.csv", COLUMNS, Listing([photos]), Process(rank, 2)).begin({}, resume=False)
-    assert not (tmp_path / "OUT.csv").exists()
-
-
-def test_a_process_of_an_earlier_run_that_ends_late_spoils_nothing(photos, tmp_path):
-    """Its sister was killed, and the run begun anew, while it was still writing."""
+def test_a_process_that_ends_late_spoils_nothing(photos, tmp_path):
+    """While it still wrote, the table was finished without it, and another run begun."""
     table = tmp_path / "OUT.csv"
-    late, _ = earlier = [Parts(table, COLUMNS, Listing([photos]), Process(k, 2)) for k in range(2)]
-    begin_together(earlier)
-    with late.open() as part:
-        two = [Parts(table, COLUMNS, Listing([photos]), Process(k, 2)) for k in range(2)]
-        begin_together(two)
-        for row in (row for photo in late.todo() for row in expected_rows(photo.path)):
-            write_row(part, row)
-    assert not late.finish(iter)
-    for part in two:
-        with part.open() as file:
-            for row in (row for photo in part.todo() for row in expected_rows(photo.path)):
-                write_row(file, row)
-        assert part.finish(iter) == (part is two[1])
-    listing = [file.path for file in Listing([photos])]
-    assert read(table) == [list(COLUMNS), *(row for path in listing for row in expected_rows(path))]
+    one, two = begun(photos, table, 1, 2, count=2)
+    one.write(texts(one.todo(), []))
+    work(photos, table, 1)
+    assert one.finish(iter).startswith("another process")
+    assert_whole(table, photos)
+    assert not one.begin({}, resume=True)
+
+    table.unlink()
+    (new,) = begun(photos, table, 1, count=1)
+    new.write(texts(new.todo(), []))
+    assert one.finish(iter).startswith("another process")
+    assert two.finish(iter).startswith("another process")
+    assert new.finish(iter) == ""
+    assert_whole(table, photos)
 
 
-def test_the_environment_says_which_process_this_is(monkeypatch):
-    assert Process.from_environment() == Process(0, 1, 1)
-    for name, value in {"RANK": "3", "WORLD_SIZE": "8", "LOCAL_WORLD_SIZE": "4"}.items():
+def test_which_part_is_this_process(monkeypatch):
+    assert Part.parse(None) == Part(1, 1)
+    assert Part.parse("3/8") == Part(3, 8)
+    for name, value in {"RANK": "3", "WORLD_SIZE": "8"}.items():
         monkeypatch.setenv(name, value)
-    assert Process.from_environment() == Process(3, 8, 4)
-    assert Process(local=10**6).cores == 1
+    assert Part.parse(None) == Part(4, 8)
+    for text in ("0/8", "9/8", "3", "3/8/2", "-1/2"):
+        with pytest.raises(DataInvalid, match="expected K/N"):
+            Part.parse(text)

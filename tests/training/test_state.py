@@ -18,9 +18,9 @@ from helpers import Interrupting, Spots, plain_network, small_net
 from training_support import run, same, untimed
 
 from fer.checkpoint import load
-from fer.errors import DataInvalid, DataMissing
+from fer.errors import DataInvalid, DataMissing, Stopped
 from fer.labels import EMOTIONS
-from fer.training import Stopped, loop
+from fer.training import loop
 
 TESTS = Path(__file__).parents[1]
 
