@@ -102,18 +102,18 @@ def _opening(file: str | Path, package: str) -> Iterator[None]:
         raise DataMissing(
             f"Running {file} needs {package} ({error}): python -m pip install {package}"
         ) from error
-    except (RuntimeError, *_failures_of_onnxruntime()) as error:
+    except _failures() as error:
         reason = " ".join(str(error).split())[:200]
         raise DataInvalid(
             f"{file} cannot be run ({reason}). Write it again: python -m fer.export."
         ) from error
 
 
-def _failures_of_onnxruntime() -> tuple[type[Exception], ...]:
-    """Return what ONNX Runtime, if it is imported, raises for a file; these have no base of their own."""
+def _failures() -> tuple[type[Exception], ...]:
+    """Return what OpenVINO raises for a file, and ONNX Runtime, if it is imported: these have no base of their own."""
     state = sys.modules.get("onnxruntime.capi.onnxruntime_pybind11_state")
     names = ("Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "NoSuchFile", "NotImplemented")
-    return tuple(getattr(state, name) for name in names) if state else ()
+    return (RuntimeError, *(getattr(state, name) for name in names if state))
 
 
 @cache

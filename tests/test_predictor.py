@@ -12,7 +12,7 @@ from torch import nn
 
 from fer import EmotionPredictor
 from fer.checkpoint import save
-from fer.errors import DataInvalid
+from fer.errors import DataInvalid, UserError
 from fer.faces import crop
 from fer.labels import EMOTIONS
 from fer.model import ARCHITECTURES, FaceNetwork, build
@@ -130,11 +130,11 @@ def test_grey_pictures(folder):
         (np.zeros((9, 9, 4), np.uint8), r"uint8 \(9, 9, 4\); expected uint8"),
         (np.zeros((9, 9, 3)), "float64"),
         (np.zeros((0, 9, 3), np.uint8), r"\(0, 9, 3\)"),
-        ("absent.jpg", "absent.jpg"),
+        ("absent.jpg", "There is no photo absent.jpg"),
     ],
 )
 def test_what_is_no_picture_is_refused(folder, image, message):
-    with pytest.raises(DataInvalid, match=message):
+    with pytest.raises(UserError, match=message):
         predictor(folder)(image)
 
 

@@ -117,7 +117,7 @@ class PhotoFolder(Source):
         for index, path in enumerate(paths):
             try:
                 yield read_image(path), index / self.fps
-            except DataInvalid as error:
+            except (DataInvalid, DataMissing) as error:
                 print(f"note: {error} Left out.", file=sys.stderr)
                 left_out += 1
         if left_out == len(paths):

@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from fer.errors import DataInvalid
+from fer.errors import UserError
 from fer.faces import FaceDetector, clip, crop
 from fer.photos.listing import File
 from fer.photos.reading import VideoFrame, read_image, read_video
@@ -141,7 +141,7 @@ def _read(files: Iterable[File], sampling: Sampling) -> Iterator[tuple[Picture, 
                 else:
                     for frame in sampling.frames(file.path):
                         yield Picture(file, frame.number, frame.time_s), frame.image
-            except DataInvalid as error:
+            except UserError as error:
                 yield Picture(file, error=str(error)), None
     finally:
         pool.shutdown(cancel_futures=True)

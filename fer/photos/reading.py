@@ -10,7 +10,7 @@ import av
 import numpy as np
 from PIL import Image, ImageOps
 
-from fer.errors import DataInvalid
+from fer.errors import DataInvalid, DataMissing
 from fer.files import UNREADABLE_PHOTOS
 
 UNTIMED = {"avi", "h264", "hevc", "m4v", "mpegvideo"}
@@ -39,9 +39,12 @@ def read_image(path: str | Path) -> np.ndarray:
     pictures are scaled to 8 bits. Of an animation or several pages the first is read.
 
     Raises:
-        DataInvalid: it is missing, no photo, damaged or cut off.
+        DataMissing: there is no such file.
+        DataInvalid: it is no photo, damaged or cut off.
     """
     path = Path(path)
+    if not path.exists():
+        raise DataMissing(f"There is no photo {path}. Check the spelling.")
     try:
         with Image.open(path) as image:
             image.load()

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 from video_support import write_video
 
-from fer.errors import DataInvalid
+from fer.errors import DataInvalid, DataMissing
 from fer.photos.reading import read_image, read_video
 
 RED_BGR = (0, 0, 255)
@@ -96,7 +96,6 @@ def test_broken_files_say_what_is_wrong(tmp_path):
         "empty.jpg": "0 bytes",
         "text.jpg": "no photo of a kind known",
         "phone.heic": "Save it as JPEG",
-        "absent.jpg": "No such file",
     }.items():
         with pytest.raises(DataInvalid, match=message):
             read_image(tmp_path / name)
@@ -174,3 +173,8 @@ def test_a_video_that_was_cut_off_gives_its_frames_and_says_so(tmp_path, ending,
 def test_a_video_whose_frames_come_unevenly_is_not_called_cut_off(tmp_path):
     """Matroska does not count frames: a header that promises 60 a second is all that there is."""
     assert len(list(read_video(write_video(tmp_path / "a.mkv", frames=30, rate=60, step=6)))) == 30
+
+
+def test_a_photo_that_is_not_there(tmp_path):
+    with pytest.raises(DataMissing, match=r"There is no photo .*nowhere\.jpg"):
+        read_image(tmp_path / "nowhere.jpg")
