@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 import av
+import tyro
 
 OUT = Path(__file__).with_name("demo.webp")
 SIZE, SKIP, QUALITY = (560, 320), 4, 60
@@ -38,4 +39,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    tyro.cli(main, prog="python -m assets.make_demo")

@@ -253,8 +253,8 @@ class Trainer:
         scores = predictions.score(resamples=0)
         columns = {"loss": scores.nll, "accuracy": scores.accuracy}
         columns |= {"balanced_accuracy": scores.balanced_accuracy, "macro_f1": scores.macro_f1}
-        if (agreement := predictions.score_valence_arousal()) is not None:
-            columns |= {"ccc_valence": agreement.valence.ccc, "ccc_arousal": agreement.arousal.ccc}
+        if (annotated := predictions.score_valence_arousal()) is not None:
+            columns |= {"ccc_valence": annotated.valence.ccc, "ccc_arousal": annotated.arousal.ccc}
         return {f"valid_{name}": value for name, value in columns.items()}
 
     def _keep_if_best(self, row: dict[str, float]) -> None:
