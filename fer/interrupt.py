@@ -51,6 +51,22 @@ def stop_signals(at_once: bool = False) -> Iterator[Stop]:
             signal.signal(number, handler)
 
 
+@contextlib.contextmanager
+def starting_deaf_processes() -> Iterator[None]:
+    """Start processes that get no signals, from their first moment on, while they import what they need, too.
+
+    Signals that come meanwhile wait until the block ends. Without effect on Windows.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # processes inherit it
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def leave_to_the_main_process(worker: int) -> None:
     """Make a process that reads for another one ignore what asks that one to stop (``DataLoader(worker_init_fn=...)``).
 

@@ -15,7 +15,7 @@ import cv2
 import torch
 
 from fer.errors import UserError
-from fer.interrupt import leave_to_the_main_process
+from fer.interrupt import leave_to_the_main_process, starting_deaf_processes
 from fer.photos.listing import File
 from fer.photos.table import PictureRows
 from fer.predictor import EmotionPredictor
@@ -59,7 +59,8 @@ def in_processes(
     try:
         while True:
             for chunk in islice(chunks, AHEAD * jobs - len(waiting)):
-                waiting.append(pool.submit(_work, chunk))
+                with starting_deaf_processes():  # the pool starts them when there is work
+                    waiting.append(pool.submit(_work, chunk))
             if not waiting:
                 return
             yield from waiting.popleft().result()
