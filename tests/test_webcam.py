@@ -21,8 +21,8 @@ def run(*arguments, cwd=None, code=None):
     return done.returncode, done.stdout, done.stderr
 
 
-def test_the_demos_import_neither_scikit_learn_nor_matplotlib_nor_torch():
-    heavy = ("torch", "matplotlib", "sklearn")
+def test_the_demos_import_neither_scikit_learn_nor_scipy_nor_matplotlib_nor_torch():
+    heavy = ("torch", "matplotlib", "sklearn", "scipy")
     code = f"import sys, fer.live.app, fer.live.screens; print([n for n in {heavy} if n in sys.modules])"
     assert run(code=code) == (0, "[]\n", "")
 

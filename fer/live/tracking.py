@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from fer.faces import share_a_middle
 
@@ -32,8 +31,8 @@ class Tracker:
     """Matches the detections of each frame with the faces known so far.
 
     Overlap (intersection over union) is enough to tell faces apart, once the
-    known boxes were moved along with the picture (``follow``): the best
-    assignment over all pairs, by the Hungarian method.
+    known boxes were moved along with the picture (``follow``). Pairs are taken
+    greedily, the largest overlap first.
 
     Args:
         confirm: wait for a second detection: Haar's false alarms are seldom detected twice.
@@ -83,11 +82,16 @@ class Tracker:
         return [track for track in self.tracks if track.confirmed]
 
     def _pairs(self, boxes: np.ndarray) -> list[tuple[int, int]]:
+        """Return (track, detection) by index, the largest overlap first; neither is taken twice."""
         if not self.tracks or not len(boxes):
             return []
         iou = overlaps(np.stack([track.box for track in self.tracks]), boxes)
-        rows, columns = linear_sum_assignment(-iou)
-        return [(r, c) for r, c in zip(rows, columns, strict=True) if iou[r, c] >= OVERLAP]
+        enough = np.argwhere(iou >= OVERLAP).tolist()
+        pairs: dict[int, int] = {}
+        for row, column in sorted(enough, key=lambda pair: -iou[*pair]):
+            if row not in pairs and column not in pairs.values():
+                pairs[row] = column
+        return list(pairs.items())
 
 
 def overlaps(a: np.ndarray, b: np.ndarray) -> np.ndarray:
