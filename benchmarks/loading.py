@@ -30,7 +30,7 @@ import numpy as np
 
 from benchmarks import record
 from benchmarks.make_affectnet8 import MakeOptions, make
-from fer import cli
+from fer import cli, threads
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -88,6 +88,7 @@ def main(options: LoadingOptions) -> None:
     from fer.training.start import keep_freed_memory
 
     torch.set_num_threads(1)
+    threads.limit(1)
     cv2.setNumThreads(1)
     keep_freed_memory()  # as training does
     root = options.root or Path(f"outputs/affectnet8-{options.images}")

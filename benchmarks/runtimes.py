@@ -9,7 +9,6 @@ with a crop of 160x160 pixels: resize, scale, network, probabilities. Medians.
 
 from __future__ import annotations
 
-import copy
 import statistics
 import tempfile
 import time
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from fer.model import FaceNetwork
+    from fer.probabilities import Network
 
 
 @dataclass
@@ -86,52 +86,45 @@ def main(options: RuntimesOptions) -> None:
     record.save(options.out, threads=torch.get_num_threads(), repeats=options.repeats, cases=rows)
 
 
-def names(model: FaceNetwork, network: Callable[[Tensor], Tensor], faces: Tensor) -> Tensor:
+def names(model: FaceNetwork, network: Network, faces: Tensor) -> np.ndarray:
     """Return the likeliest class of each face, int64 (N,), with its mirror image."""
-    import torch
-
     from fer.probabilities import outputs_of
 
     parts = faces.split(64)
-    return torch.cat([outputs_of(network, model.preprocess(part), flip=True)[0].argmax(1) for part in parts])
+    logits = [outputs_of(network, model.preprocess(part), flip=True)[0] for part in parts]
+    return np.concatenate(logits).argmax(1)
 
 
-def times(folder: Path, network: Callable[[Tensor], Tensor], repeats: int) -> dict[str, float]:
+def times(folder: Path, network: Network, repeats: int) -> dict[str, float]:
     """Return milliseconds for one face."""
-    import torch
-
     from fer.predictor import EmotionPredictor
 
     predictor = EmotionPredictor(folder, runtime="torch")
     predictor.network = network
-    preprocess = predictor.model.preprocess
-    face = torch.randn(1, preprocess.channels, preprocess.size, preprocess.size)
-    photo = np.random.default_rng(0).integers(0, 256, (CROP, CROP, 3), np.uint8)
-    with torch.inference_mode():
-        return {
-            "network_ms": median(lambda: network(face), repeats),
-            "mirrored_ms": median(lambda: network(torch.cat([face, face.flip(-1)])), repeats),
-            "crop_ms": median(lambda: predictor.classify_crops([photo]), repeats),
-        }
+    preprocess, random = predictor.preprocess, np.random.default_rng(0)
+    face = random.standard_normal((1, preprocess.channels, preprocess.size, preprocess.size), np.float32)
+    mirrored = np.concatenate([face, face[..., ::-1]])
+    photo = random.integers(0, 256, (CROP, CROP, 3), np.uint8)
+    return {
+        "network_ms": median(lambda: network(face), repeats),
+        "mirrored_ms": median(lambda: network(mirrored), repeats),
+        "crop_ms": median(lambda: predictor.classify_crops([photo]), repeats),
+    }
 
 
-def runtimes(model: FaceNetwork, file: Path) -> dict[str, Callable[[Tensor], Tensor]]:
+def runtimes(model: FaceNetwork, file: Path) -> dict[str, Network]:
     """Return the same network in each runtime."""
-    import torch
-
+    from fer.model import TorchNetwork
     from fer.runtime import OnnxNetwork, OpenVinoNetwork
 
     opencv = cv2.dnn.readNetFromONNX(str(file))
 
-    def by_opencv(x: Tensor) -> Tensor:
-        opencv.setInput(x.numpy())
-        return torch.from_numpy(opencv.forward())
+    def by_opencv(faces: np.ndarray) -> tuple[np.ndarray, None]:
+        opencv.setInput(faces)
+        return opencv.forward(), None
 
-    last = torch.channels_last
-    reordered = copy.deepcopy(model).to(memory_format=last)
     return {
-        "torch": model,
-        "torch, channels last": lambda x: reordered(x.contiguous(memory_format=last)),
+        "torch": TorchNetwork(model),
         "OpenVINO": OpenVinoNetwork(file),
         "OpenVINO, float32": OpenVinoNetwork(file, exact=True),
         "ONNX Runtime": OnnxNetwork(file),

@@ -26,7 +26,6 @@ from fer import cli
 from fer.errors import DataInvalid
 
 if TYPE_CHECKING:
-    from torch import Tensor
     from torch.utils.data import Dataset
 
     from fer.preprocess import Preprocess
@@ -68,7 +67,7 @@ PIXELS = 224
 
 
 class OneByOne:
-    """Faces as most code reads them: an item is a float tensor (3, H, W) from a JPEG, and a label from a npy file."""
+    """Faces as most code reads them: an item is a float array (3, H, W) from a JPEG, and a label from a npy file."""
 
     def __init__(self, root: Path, ids: list[str], preprocess: Preprocess) -> None:
         self.root, self.ids = root, ids
@@ -77,12 +76,10 @@ class OneByOne:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def __getitem__(self, i: int) -> tuple[Tensor, int]:
-        import torch
-
+    def __getitem__(self, i: int) -> tuple[np.ndarray, int]:
         image = Image.open(self.root / "images" / f"{self.ids[i]}.jpg").convert("RGB")
         label = int(np.load(self.root / "annotations" / f"{self.ids[i]}_exp.npy"))
-        return self.preprocess(torch.from_numpy(np.array(image)).permute(2, 0, 1)), label
+        return self.preprocess(np.array(image).transpose(2, 0, 1)), label
 
 
 def main(options: TrainingOptions) -> None:

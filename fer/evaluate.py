@@ -75,6 +75,7 @@ def main(config: EvaluateConfig) -> None:
     import torch
 
     from fer import checkpoint
+    from fer.card import write_card
     from fer.datasets.face_dataset import FaceDataset
     from fer.datasets.finding import HELD_OUT, open_held_out, open_split
     from fer.evaluation.calibration import calibrate
@@ -101,7 +102,7 @@ def main(config: EvaluateConfig) -> None:
     predictions = predict(model, dataset, config.batch_size, flip)
     if config.calibrate:
         earlier, card = card, calibrate(card, predictions)
-        checkpoint.write_card(config.model, card)
+        write_card(config.model, card)
         if drop_records_of_other_calibration(config.model, earlier, card):
             print(
                 f"The records in {config.model} were made with another calibration and have been removed: "

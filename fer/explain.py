@@ -62,7 +62,9 @@ def grad_cam(model: FaceNetwork, image: Tensor, target: int | None = None) -> tu
         The map, float32 (H, W), 1 at its strongest place, or all 0 without any evidence; and the class.
     """
     device = next(model.parameters()).device
-    x = model.preprocess(image)[None].to(device).requires_grad_()  # also where all weights are frozen
+    x = (
+        torch.from_numpy(model.preprocess(image))[None].to(device).requires_grad_()
+    )  # also where all weights are frozen
     if target is None:
         with torch.no_grad():
             target = int(model(x).argmax())

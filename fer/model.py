@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, Self
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -58,6 +59,23 @@ class FaceNetwork(nn.Module):
         """Return an input of zeros for ``n`` faces, on the network's device."""
         side, channels = self.preprocess.size, self.preprocess.channels
         return torch.zeros(n, channels, side, side, device=next(self.parameters()).device)
+
+
+class TorchNetwork:
+    """A network as scoring and the demos run it: arrays in, arrays out, computed on the network's device."""
+
+    def __init__(self, model: FaceNetwork) -> None:
+        self.model, self.valence_arousal = model, model.valence_arousal
+
+    @torch.inference_mode()
+    def __call__(self, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return logits (N, C), and valence and arousal (N, 2) or None, float32, of preprocessed faces (N, C, S, S)."""
+        device = next(self.model.parameters()).device
+        x = torch.from_numpy(faces).to(device).contiguous(memory_format=torch.channels_last)
+        logits, valence_arousal = self.model(x, both=True)
+        if valence_arousal is not None:
+            valence_arousal = valence_arousal.float().cpu().numpy()
+        return logits.float().cpu().numpy(), valence_arousal
 
 
 class BaselineCNN(FaceNetwork):

@@ -143,7 +143,7 @@ def main(options: PredictOptions) -> int:
     annotator = Annotator(options.save_annotated, list(listing)) if options.save_annotated else None
     load = partial(EmotionPredictor, options.model, options.threshold, options.detector, prior=options.prior)
     predictor = load()
-    columns = (*COLUMNS, *VALENCE_AROUSAL * predictor.model.valence_arousal)
+    columns = (*COLUMNS, *VALENCE_AROUSAL * predictor.valence_arousal)
     parts = Parts(options.csv, columns, listing, part)
     fixed = options.fixed(predictor.card.get("weights_sha256"))
     if not parts.begin(fixed, resume=options.resume or part.count > 1):

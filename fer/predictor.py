@@ -1,21 +1,19 @@
 """Picture in, faces with their emotions out: every demo and script goes through here."""
 
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch import nn
 
-from fer import checkpoint
-from fer.errors import DataInvalid
+from fer import threads
+from fer.card import preprocess_of, read_card
+from fer.errors import DataInvalid, DataMissing
 from fer.faces import FaceDetector, check_frame, clip, crop
 from fer.labels import EMOTIONS, UNCERTAIN
 from fer.photos.reading import read_image
-from fer.probabilities import class_shift, outputs_of, to_probabilities
-from fer.runtime import fastest, one_torch_thread
+from fer.probabilities import Network, class_shift, outputs_of, to_probabilities
+from fer.runtime import ONNX, exported
 
 MODELS = Path(__file__).parent.parent / "models"
 DEFAULTS = ("emotion_net", "baseline_cnn")
@@ -73,10 +71,16 @@ class EmotionPredictor:
         detector: ``"thorough"``, for photos; ``"fast"``, for live frames; or a function from frame to boxes (K, 4).
         flip: average each face with its mirror image; by default as the card says.
         prior: ``"chosen"``, ``"training"`` or ``"uniform"``; see ``fer.probabilities.class_shift``.
-        runtime: ``"auto"`` runs the model's ``model.onnx`` where it can, ``"torch"`` the weights themselves.
+        runtime: ``"auto"`` runs the model's ``model.onnx``, without torch, or the weights where there is none;
+            ``"torch"`` runs the weights.
+
+    Attributes:
+        card: of the model; see ``fer.card``.
+        preprocess: of the model.
+        valence_arousal: whether it predicts them.
 
     Raises:
-        DataMissing, DataInvalid: as ``fer.checkpoint.load``.
+        DataMissing, DataInvalid: as ``fer.checkpoint.load``; or only torch could run the model, and is not installed.
     """
 
     def __init__(
@@ -97,11 +101,11 @@ class EmotionPredictor:
                 raise DataInvalid(f"detector={detector!r}; expected 'thorough', 'fast' or a FaceDetector.")
             detector = FaceDetector(thorough=detector == "thorough")
         folder = Path(model or default_model())
-        self.model, self.card = checkpoint.load(folder)
-        self.model.to(memory_format=torch.channels_last)
-        # An exported network gives logits alone.
-        auto = runtime == "auto" and not self.model.valence_arousal
-        self.network = fastest(folder, self.model, self.card) if auto else self.model
+        self.card = read_card(folder)
+        self.preprocess = preprocess_of(folder, self.card)
+        network = exported(folder, self.card) if runtime == "auto" else None
+        self.network: Network = network or _torch_network(folder)
+        self.valence_arousal: bool = getattr(self.network, "valence_arousal", False)
         self.threshold = threshold
         self.detect = detector
         self.flip = self.card.get("flip", False) if flip is None else flip
@@ -156,13 +160,11 @@ class EmotionPredictor:
             return []
         if boxes is None:
             boxes = [np.array([0, 0, face.shape[1], face.shape[0]]) for face in crops]
-        with nullcontext() if isinstance(self.network, nn.Module) else one_torch_thread():
-            planes = [
-                np.atleast_3d(face)[:, :, ::-1].copy().transpose(2, 0, 1) for face in crops
-            ]  # RGB or grey
-            inputs = torch.stack([self.model.preprocess(torch.from_numpy(face)) for face in planes])
-            logits, valence_arousal = outputs_of(self.network, inputs, self.flip)
-        known = to_probabilities(logits.numpy(), self.temperature, self.shift)
+        # BGR (H, W, 3) or grey (H, W) to RGB or grey planes.
+        planes = [np.atleast_3d(face)[:, :, ::-1].transpose(2, 0, 1) for face in crops]
+        inputs = np.stack([self.preprocess(face) for face in planes])
+        logits, valence_arousal = outputs_of(self.network, inputs, self.flip)
+        known = to_probabilities(logits, self.temperature, self.shift)
         probabilities = np.zeros((len(crops), len(EMOTIONS)), np.float32)
         probabilities[:, : known.shape[1]] = known  # a network of seven classes never predicts contempt
         pairs = [()] * len(crops) if valence_arousal is None else valence_arousal.tolist()
@@ -170,6 +172,25 @@ class EmotionPredictor:
             FaceEmotion.from_probabilities(box, row, self.threshold, *pair)
             for box, row, pair in zip(boxes, probabilities, pairs, strict=True)
         ]
+
+
+def _torch_network(folder: Path) -> Network:
+    """Load weights into torch: the only place of the demos that needs it, where no exported network can run."""
+    try:
+        import torch
+
+        from fer import checkpoint
+        from fer.model import TorchNetwork
+    except ModuleNotFoundError as error:
+        what = f"{folder / ONNX} cannot be run" if (folder / ONNX).is_file() else f"{folder} has no {ONNX}"
+        raise DataMissing(
+            f"{what}, and its weights need a package ({error}). Install what training uses, "
+            "python -m pip install -r requirements.txt, or write it where that is installed: "
+            f"python -m fer.export {folder}"
+        ) from error
+    torch.set_num_threads(min(torch.get_num_threads(), threads.count()))
+    model, _ = checkpoint.load(folder)
+    return TorchNetwork(model.to(memory_format=torch.channels_last))
 
 
 def default_model() -> Path:

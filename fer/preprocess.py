@@ -1,7 +1,8 @@
 """From pixels to network input: the only place where pixels are scaled.
 
 Training, scoring and the demos all call the same ``Preprocess``, and it is
-stored in the checkpoint's card, so that they cannot disagree.
+stored in the checkpoint's card, so that they cannot disagree. It needs no torch;
+``fer.training.preprocess`` does the same to tensors wherever they are.
 """
 
 import math
@@ -10,9 +11,8 @@ from numbers import Integral
 
 import cv2
 import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Tensor
+from numpy.typing import ArrayLike
+from PIL import Image
 
 from fer.errors import DataInvalid
 from fer.threads import for_each
@@ -20,7 +20,9 @@ from fer.threads import for_each
 
 @dataclass(frozen=True)
 class Preprocess:
-    """uint8 image(s) (..., 1 or 3, H, W), RGB order, to float32 (..., channels, size, size).
+    """uint8 image(s) (..., 1 or 3, H, W), RGB order, to a float32 array (..., channels, size, size).
+
+    An image is anything that ``np.asarray`` takes, also a tensor on the CPU.
 
     Args:
         size: side of the square input of the network, in pixels.
@@ -58,67 +60,68 @@ class Preprocess:
                 f"{self}: expected a size of 1 or more, and a mean and an std above 0, for all or each channel."
             )
 
-    def __call__(self, image: Tensor) -> Tensor:
+    def __call__(self, image: ArrayLike) -> np.ndarray:
         """Return the network input."""
-        check(image)
-        x = to_grey(image) if self.channels == 1 and image.shape[-3] == 3 else image
-        x = self._scale(self._resize(x))
+        pixels = np.asarray(image)
+        check(pixels.dtype, pixels.shape)
+        x = to_grey(pixels) if self.channels == 1 and pixels.shape[-3] == 3 else pixels
+        if x.shape[-2:] != (self.size, self.size):
+            x = self._resize(x)
+        if self.scaling == "image":
+            x = _standardize(x)
+        elif self.scaling == "fixed":
+            mean, std = (np.array(values, np.float32).reshape(-1, 1, 1) for values in (self.mean, self.std))
+            x = (x.astype(np.float32) / 255 - mean) / std
+        x = x.astype(np.float32, copy=False)
         # Last, because scaling one grey channel is a third of the work and gives the same numbers.
-        return x.expand(*x.shape[:-3], self.channels, self.size, self.size)
+        return x if x.shape[-3] == self.channels else np.repeat(x, self.channels, axis=-3)
 
-    def _resize(self, x: Tensor) -> Tensor:
-        if x.shape[-2:] == (self.size, self.size):
-            return x
-        batch = x.float().reshape(-1, *x.shape[-3:])
-        shrinks = self.size < max(x.shape[-2:])  # smoothing matters only then, and costs time
-        batch = F.interpolate(batch, (self.size, self.size), mode="bilinear", antialias=shrinks)
-        return batch.reshape(*x.shape[:-2], self.size, self.size)
+    def _resize(self, x: np.ndarray) -> np.ndarray:
+        """Return float32 (..., C, size, size): bilinear, smoothed where it shrinks, not rounded."""
+        planes = x.reshape(-1, *x.shape[-2:])
+        resized = np.empty((len(planes), self.size, self.size), np.float32)
 
-    def _scale(self, x: Tensor) -> Tensor:
-        if self.scaling == "image" and x.dtype == torch.uint8 and x.device.type == "cpu":
-            return _standardize(x)
-        x = x.float()
-        if self.scaling == "raw":
-            return x
-        if self.scaling == "fixed":
-            return (x / 255 - x.new_tensor(self.mean).view(-1, 1, 1)) / x.new_tensor(self.std).view(-1, 1, 1)
-        dims = (-3, -2, -1)
-        x = x - x.mean(dims, keepdim=True)
-        # The norm of what is left is the deviation, in a fraction of the time of torch.std.
-        std = torch.linalg.vector_norm(x, dim=dims, keepdim=True) / math.prod(x.shape[-3:]) ** 0.5
-        return x.div_(std.clamp_(min=1.0))  # a flat image stays near 0 instead of becoming noise
+        def resize(k: int) -> None:
+            plane = Image.fromarray(planes[k].astype(np.float32))
+            resized[k] = np.asarray(plane.resize((self.size, self.size), Image.Resampling.BILINEAR))
+
+        for_each(len(planes), resize)
+        return resized.reshape(*x.shape[:-2], self.size, self.size)
 
 
-def check(image: Tensor) -> None:
-    """Raise DataInvalid for what is no uint8 image or images (..., 1 or 3, H, W)."""
-    if image.dtype != torch.uint8 or image.ndim < 3 or image.shape[-3] not in (1, 3):
+def check(dtype: object, shape: tuple[int, ...]) -> None:
+    """Raise DataInvalid for what is no uint8 image or images (..., 1 or 3, H, W); the dtype is numpy's or torch's."""
+    if not str(dtype).endswith("uint8") or len(shape) < 3 or shape[-3] not in (1, 3):
         raise DataInvalid(
-            f"Found an image of {image.dtype} {tuple(image.shape)}; expected uint8 (..., 1 or 3, H, W). "
+            f"Found an image of {dtype} {tuple(shape)}; expected uint8 (..., 1 or 3, H, W). "
             "Scale and reorder nowhere else: give Preprocess the pixels as they were read."
         )
 
 
-def _standardize(images: Tensor) -> Tensor:
-    """Return what ``_scale`` gives for uint8 (..., C, H, W) on the CPU: OpenCV takes two passes, torch seven."""
+def _standardize(images: np.ndarray) -> np.ndarray:
+    """Return each image of uint8 or float32 (..., C, H, W) at mean 0 and deviation 1, float32."""
     faces = images.reshape(-1, *images.shape[-3:])
     n, channels, height, width = faces.shape
-    channels_last = faces.is_contiguous(memory_format=torch.channels_last)
-    pixels = (faces.permute(0, 2, 3, 1) if channels_last else faces.contiguous()).numpy()
+    channels_last = faces.transpose(0, 2, 3, 1).flags.c_contiguous
+    pixels = faces.transpose(0, 2, 3, 1) if channels_last else np.ascontiguousarray(faces)
     pixels = pixels.reshape(n, height, width * channels)
     scaled = np.empty(pixels.shape, np.float32)
 
     def scale(k: int) -> None:
         mean, std = (value.item() for value in cv2.meanStdDev(pixels[k]))
-        gain = 1 / max(std, 1.0)
+        gain = 1 / max(std, 1.0)  # a flat image stays near 0 instead of becoming noise
         cv2.addWeighted(pixels[k], gain, pixels[k], 0, -mean * gain, scaled[k], cv2.CV_32F)
 
     for_each(n, scale)
-    x = torch.from_numpy(scaled)
-    x = x.view(n, height, width, channels).permute(0, 3, 1, 2) if channels_last else x.view(faces.shape)
-    return x.reshape(images.shape)
+    if channels_last:
+        return scaled.reshape(n, height, width, channels).transpose(0, 3, 1, 2).reshape(images.shape)
+    return scaled.reshape(images.shape)
 
 
-def to_grey(image: Tensor) -> Tensor:
+def to_grey(image: np.ndarray) -> np.ndarray:
     """Return RGB uint8 (..., 3, H, W) as float32 (..., 1, H, W), by ITU-R BT.601, as in PIL and OpenCV."""
-    red, green, blue = image.unbind(-3)  # a sum over the channels takes up to three times as long
-    return (red * 0.299).add_(green, alpha=0.587).add_(blue, alpha=0.114).unsqueeze(-3)
+    red, green, blue = np.moveaxis(image, -3, 0)
+    grey = red * np.float32(0.299)
+    grey += green * np.float32(0.587)
+    grey += blue * np.float32(0.114)
+    return np.expand_dims(grey, -3)

@@ -3,32 +3,24 @@
 from collections.abc import Callable, Mapping
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from fer.errors import DataInvalid
-from fer.model import FaceNetwork
+
+Network = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray | None]]
+"""From preprocessed faces, float32 (N, channels, size, size), to logits, float32 (N, C), and valence and arousal,
+float32 (N, 2), of a network that predicts them: of ``fer.runtime``, or a ``fer.model.TorchNetwork``."""
 
 
-@torch.inference_mode()
 def outputs_of(
-    network: Callable[[Tensor], Tensor], inputs: Tensor, flip: bool = False
-) -> tuple[Tensor, Tensor | None]:
-    """Return logits (N, C), and valence and arousal (N, 2) of a network that predicts them; float32.
+    network: Network, inputs: np.ndarray, flip: bool = False
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return what a network gives, with ``flip`` the mean over each face and its mirror image."""
+    if not flip:
+        return network(inputs)
+    logits, valence_arousal = network(np.concatenate([inputs, inputs[..., ::-1]]))
 
-    Args:
-        network: of ``fer.model``, or an exported one of ``fer.runtime``, which gives logits alone.
-        inputs: preprocessed faces, float32 (N, channels, size, size).
-        flip: give the mean of the outputs of each face and of its mirror image.
-    """
-    x = torch.cat([inputs, inputs.flip(-1)]) if flip else inputs
-    x = x.contiguous(memory_format=torch.channels_last)
-    logits, valence_arousal = (
-        network(x, both=True) if isinstance(network, FaceNetwork) else (network(x), None)
-    )
-
-    def mean(outputs: Tensor) -> Tensor:
-        return outputs.float().unflatten(0, (2, len(inputs))).mean(0) if flip else outputs.float()
+    def mean(outputs: np.ndarray) -> np.ndarray:
+        return outputs.reshape(2, len(inputs), outputs.shape[1]).mean(0)
 
     return mean(logits), None if valence_arousal is None else mean(valence_arousal)
 

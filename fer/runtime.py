@@ -1,16 +1,15 @@
-"""Run an exported network on a CPU, in less time than torch takes.
+"""Run an exported network on a CPU, without torch and in less time than torch takes.
 
-``python -m fer.export`` writes ``model.onnx`` beside the weights of a model, with
-their hash in its metadata. OpenVINO runs it fastest, ONNX Runtime wherever
-OpenVINO is not installed. Torch stays the reference: without the file, without
-both packages, or when the file belongs to other weights, the predictor runs torch.
+``model.onnx`` lies beside the weights of a model (``fer.export``), with their hash in
+its metadata. OpenVINO runs it fastest, ONNX Runtime wherever OpenVINO is not installed.
 """
 
 import json
+import os
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -18,20 +17,16 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
+from fer import threads
 from fer.errors import DataInvalid, DataMissing
 
 ONNX = "model.onnx"
-INPUT, OUTPUT = "faces", "logits"
-
-Network = Callable[[Tensor], Tensor]
-"""Preprocessed faces, float32 (N, channels, size, size), to logits, float32 (N, C)."""
+INPUT, LOGITS, VALENCE_AROUSAL = "faces", "logits", "valence_arousal"
 
 
 class OpenVinoNetwork:
-    """A ``Network`` that OpenVINO runs on the CPU.
+    """A ``fer.probabilities.Network`` that OpenVINO runs on the CPU.
 
     Args:
         file: written by ``python -m fer.export``.
@@ -39,6 +34,7 @@ class OpenVinoNetwork:
 
     Attributes:
         metadata: entries of the card, see ``fer.export``.
+        valence_arousal: whether it predicts them.
 
     Raises:
         DataMissing: the package openvino is not installed.
@@ -49,7 +45,7 @@ class OpenVinoNetwork:
         # Importing openvino is reported to Google Analytics, unless its package for that cannot be imported.
         sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
         options = {"PERFORMANCE_HINT": "LATENCY", "ENABLE_CPU_PINNING": False}
-        options |= {"INFERENCE_NUM_THREADS": torch.get_num_threads()}
+        options |= {"INFERENCE_NUM_THREADS": threads.count()}
         options |= {"INFERENCE_PRECISION_HINT": "f32"} if exact else {}
         with _opening(file, "openvino"):
             import openvino
@@ -59,34 +55,42 @@ class OpenVinoNetwork:
         self.lock = threading.Lock()
         names = [name for port in (*model.inputs, *model.outputs) for name in port.names]
         entries = model.get_rt_info()["framework"] if model.has_rt_info("framework") else {}
-        self.metadata = _metadata(file, names, {key: value.astype(str) for key, value in entries.items()})
+        self.valence_arousal = _check_names(file, names)
+        self.metadata = _metadata({key: value.astype(str) for key, value in entries.items()})
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """Return the logits of a batch on the CPU."""
+    def __call__(self, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return logits (N, C), and valence and arousal (N, 2) or None, of a batch."""
         with self.lock:  # one request serves one thread at a time
-            return torch.from_numpy(self.request.infer([np.ascontiguousarray(x.numpy())])[OUTPUT].copy())
+            outputs = self.request.infer([np.ascontiguousarray(faces)])
+            logits = outputs[LOGITS].copy()
+            return logits, outputs[VALENCE_AROUSAL].copy() if self.valence_arousal else None
 
 
 class OnnxNetwork:
-    """The same in ONNX Runtime: float32 everywhere, and logits within 1e-4 of torch's."""
+    """The same in ONNX Runtime: float32 everywhere, and outputs within 1e-4 of torch's."""
 
     def __init__(self, file: str | Path) -> None:
         with _opening(file, "onnxruntime"):
+            # Read while the library is loaded: without it, it looks up its maker's host and writes a queue of reports.
+            os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
             import onnxruntime
 
             options = onnxruntime.SessionOptions()
-            options.intra_op_num_threads = torch.get_num_threads()
+            options.intra_op_num_threads = threads.count()
             # Idle threads that spin would take the cores from detection and drawing.
             options.add_session_config_entry("session.intra_op.allow_spinning", "0")
             self.session = onnxruntime.InferenceSession(
                 str(file), options, providers=["CPUExecutionProvider"]
             )
         names = [node.name for node in (*self.session.get_inputs(), *self.session.get_outputs())]
-        self.metadata = _metadata(file, names, self.session.get_modelmeta().custom_metadata_map)
+        self.valence_arousal = _check_names(file, names)
+        self.metadata = _metadata(self.session.get_modelmeta().custom_metadata_map)
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """Return the logits of a batch on the CPU."""
-        return torch.from_numpy(self.session.run(None, {INPUT: np.ascontiguousarray(x.numpy())})[0])
+    def __call__(self, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return logits (N, C), and valence and arousal (N, 2) or None, of a batch."""
+        wanted = [LOGITS, VALENCE_AROUSAL] if self.valence_arousal else [LOGITS]
+        outputs = self.session.run(wanted, {INPUT: np.ascontiguousarray(faces)})
+        return outputs[0], outputs[1] if self.valence_arousal else None
 
 
 RUNTIMES = (OpenVinoNetwork, OnnxNetwork)
@@ -127,28 +131,27 @@ def _core(openvino: ModuleType) -> Any:
     return openvino.Core()
 
 
-def _metadata(file: str | Path, names: list[str], entries: Mapping[str, str]) -> dict:
-    """Check the names of inputs and outputs; return what ``fer.export`` noted: entries of others are no JSON."""
-    if names != [INPUT, OUTPUT]:
+def _check_names(file: str | Path, names: list[str]) -> bool:
+    """Refuse inputs and outputs of other names; return whether there is one for valence and arousal."""
+    if names not in ([INPUT, LOGITS], [INPUT, LOGITS, VALENCE_AROUSAL]):
         raise DataInvalid(
-            f"{file} has the inputs and outputs {names}; expected {[INPUT, OUTPUT]}, from python -m fer.export."
+            f"{file} has the inputs and outputs {names}; expected {[INPUT, LOGITS]}, and {VALENCE_AROUSAL!r} where it "
+            "is predicted, from python -m fer.export."
         )
+    return VALENCE_AROUSAL in names
+
+
+def _metadata(entries: Mapping[str, str]) -> dict:
+    """Return what ``fer.export`` noted: entries of other programs are no JSON."""
     return {key: json.loads(value) for key, value in entries.items() if key.startswith("fer.")}
 
 
-@contextmanager
-def one_torch_thread() -> Iterator[None]:
-    """Keep torch to the calling thread: after each operation its others spin on cores that the network needs."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
+def exported(folder: Path, card: Mapping) -> OpenVinoNetwork | OnnxNetwork | None:
+    """Return the exported network of a model's folder; None where it is missing, of other weights, or cannot run.
 
-
-def fastest(folder: Path, model: Network, card: Mapping) -> Network:
-    """Return the exported network of a model's folder, or the torch one where it is missing or of other weights."""
+    Raises:
+        DataInvalid: it is damaged.
+    """
     file = folder / ONNX
     for runtime in RUNTIMES if file.is_file() else ():
         with suppress(DataMissing):  # without its package, the next best
@@ -158,4 +161,4 @@ def fastest(folder: Path, model: Network, card: Mapping) -> Network:
             what = f"{file} was exported from other weights and is not used"
             warnings.warn(f"{what}. Write it again: python -m fer.export {folder}", stacklevel=3)
             break
-    return model
+    return None

@@ -19,7 +19,7 @@ def main(config: TrainConfig) -> None:
     config.out = out = config.out or Path("models") / f"{config.model}-{config.data}"
     config.check()
 
-    from fer import checkpoint
+    from fer.card import read_card, write_card
     from fer.evaluation.calibration import calibrate
     from fer.evaluation.predictions import predict
     from fer.evaluation.recorded import record
@@ -29,9 +29,9 @@ def main(config: TrainConfig) -> None:
 
     def calibrate_and_record(history: History) -> None:
         predictions = predict(model, valid, config.batch_size, config.flip)
-        card = calibrate(checkpoint.read_card(out), predictions)
+        card = calibrate(read_card(out), predictions)
         card["seconds"] = round(history.column("seconds").sum())
-        checkpoint.write_card(out, card)
+        write_card(out, card)
         notes = {"flip": config.flip} | ({"labels": "majority"} if config.data == "ferplus" else {})
         epochs = f"epoch {history.best_epoch} of {len(history.rows)}"
         print(f"\nvalidation, {epochs}, temperature {card['temperature']}")

@@ -154,7 +154,9 @@ def test_a_card_whose_numbers_cannot_be(folder, key, value):
 
 
 def test_no_such_model(tmp_path):
-    with pytest.raises(DataMissing, match=r"expected a folder with model\.safetensors and card\.json"):
+    with pytest.raises(
+        DataMissing, match=r"expected a model's folder with model\.safetensors and card\.json"
+    ):
         load(tmp_path / "nothing")
 
 
@@ -176,7 +178,7 @@ def test_student_weights_load_strictly_and_see_raw_pixels(student):
     assert card["emotions"] == list(EMOTIONS)
     image = torch.randint(0, 256, (1, 3, 224, 224), dtype=torch.uint8)
     with torch.no_grad():
-        torch.testing.assert_close(model(model.preprocess(image)), original(image.float()))
+        torch.testing.assert_close(model(torch.from_numpy(model.preprocess(image))), original(image.float()))
 
 
 @pytest.mark.parametrize(

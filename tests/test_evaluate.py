@@ -8,7 +8,8 @@ from helpers import small_net, votes, write_ferplus
 from torch import nn
 
 from fer import evaluate
-from fer.checkpoint import read_card, save
+from fer.card import read_card
+from fer.checkpoint import save
 from fer.errors import DataInvalid
 from fer.evaluate import EvaluateConfig
 from fer.labels import EMOTIONS

@@ -41,7 +41,7 @@ def test_every_network_has_a_map_of_the_picture_own_size(name, options):
     assert strength.shape == (70, 60) and strength.dtype == np.float32
     assert strength.min() >= 0 and strength.max() <= 1
     with torch.no_grad():
-        assert target == model(model.preprocess(image)[None]).argmax()
+        assert target == model(torch.from_numpy(model.preprocess(image))[None]).argmax()
     assert all(parameter.grad is None for parameter in model.parameters())
 
 

@@ -65,7 +65,7 @@ def test_any_number_of_classes(name, classes):
     model = build(name, num_classes=classes).eval()
     image = torch.zeros(2, 3, 60, 60, dtype=torch.uint8)
     with torch.no_grad():
-        assert model(model.preprocess(image)).shape == (2, classes)
+        assert model(torch.from_numpy(model.preprocess(image))).shape == (2, classes)
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,8 @@ def test_each_face_gets_its_own_probabilities(folder):
 @pytest.mark.parametrize("flip", [False, True])
 def test_all_faces_of_a_frame_take_one_forward_pass(folder, flip):
     one, passes = predictor(folder, flip=flip), []
-    one.model.register_forward_hook(lambda module, inputs, output: passes.append(len(inputs[0])))
+    network = one.network
+    one.network = lambda faces: passes.append(len(faces)) or network(faces)
     one(picture())
     assert passes == [6 if flip else 3]
 
@@ -142,8 +143,8 @@ def test_what_is_no_picture_is_refused(folder, image, message):
 def test_margin_of_the_card_is_used(tmp_path, margin, side):
     save(tmp_path, small_net(), CARD | {"crop_margin": margin})
     one, seen = predictor(tmp_path), []
-    original = one.model.preprocess
-    one.model.preprocess = lambda image: seen.append(tuple(image.shape)) or original(image)
+    original = one.preprocess
+    one.preprocess = lambda image: seen.append(tuple(image.shape)) or original(image)
     one.classify(picture(), BOXES[:1])
     assert seen == [(3, side, side)]
 
@@ -225,7 +226,7 @@ def test_the_detector_is_thorough_unless_a_fast_one_is_asked_for(folder):
 
 
 def test_demos_need_no_training_libraries():
-    heavy = "('sklearn', 'scipy', 'matplotlib', 'pandas', 'accelerate', 'fer.datasets.ferplus')"
+    heavy = "('torch', 'sklearn', 'scipy', 'matplotlib', 'pandas', 'fer.datasets.ferplus')"
     code = f"import sys, fer.predictor; print([name for name in {heavy} if name in sys.modules])"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
@@ -239,3 +240,19 @@ def test_the_shipped_network_reads_the_built_in_sample(actor):
         moments = 3 * label + np.linspace(0.8, 2.4, 17)
         named = [[face.emotion for face in predictor(film.frame(moment))] for moment in moments]
         assert sum(names[:1] == [emotion] for names in named) > len(moments) / 2, (emotion, named)
+
+
+def test_without_torch_a_model_needs_its_exported_network(folder):
+    """Where it has none, the message says what to install."""
+    code = (
+        "import sys; sys.modules['torch'] = None\n"
+        "from fer import EmotionPredictor\n"
+        "from fer.errors import DataMissing\n"
+        "print(len(EmotionPredictor().classify_crops([__import__('numpy').zeros((50, 50, 3), 'uint8')])))\n"
+        "try: EmotionPredictor(sys.argv[1])\n"
+        "except DataMissing as error: print(error)\n"
+    )
+    run = subprocess.run([sys.executable, "-c", code, folder], capture_output=True, text=True, check=True)
+    faces, message = run.stdout.splitlines()
+    assert faces == "1"
+    assert "has no model.onnx" in message and "pip install" in message

@@ -12,7 +12,7 @@ from fer.errors import DataInvalid
 from fer.evaluation import valence_arousal
 from fer.evaluation.scores import RESAMPLES, Scores, score
 from fer.evaluation.valence_arousal import ValenceArousalScores
-from fer.model import FaceNetwork
+from fer.model import FaceNetwork, TorchNetwork
 from fer.probabilities import class_shift, outputs_of, to_probabilities
 
 
@@ -87,16 +87,16 @@ def predict(
     indices = list(range(part[0], len(dataset), part[1]))
     batches = [indices[i : i + batch_size] for i in range(0, len(indices), batch_size)]
     loader = load_batches(dataset, batches, workers)
-    device = next(model.parameters()).device
+    network = TorchNetwork(model)
     logits, predicted = [np.zeros((0, model.num_classes), np.float32)], [np.zeros((0, 2), np.float32)]
     was_training = model.training
     model.eval()
     try:
         for images, _ in tqdm(loader, "predicting", leave=False, disable=not progress, delay=1):
-            outputs = outputs_of(model, model.preprocess(images.to(device)), flip)
-            logits.append(outputs[0].cpu().numpy())
+            outputs = outputs_of(network, model.preprocess(images), flip)
+            logits.append(outputs[0])
             if outputs[1] is not None:
-                predicted.append(outputs[1].cpu().numpy())
+                predicted.append(outputs[1])
     finally:
         model.train(was_training)
     annotated = valence_arousal.true_valence_arousal(dataset) if model.valence_arousal else None

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fer import checkpoint
+from fer.card import AGAIN, CARD, read_card
 from fer.errors import DataInvalid, DataMissing
 from fer.evaluation.predictions import Predictions
 from fer.evaluation.scores import Scores, score
@@ -107,8 +107,8 @@ class RecordedModel:
 
     @cached_property
     def card(self) -> dict:
-        """As ``fer.checkpoint`` reads it."""
-        return checkpoint.read_card(self.folder)
+        """As ``fer.card`` reads it."""
+        return read_card(self.folder)
 
     @cached_property
     def metrics(self) -> dict[str, dict]:
@@ -139,12 +139,12 @@ class RecordedModel:
             )
             return RecordedPredictions(names, probabilities, card=self.card, **arrays)
         except (ValueError, LookupError, TypeError, EOFError, zipfile.BadZipFile) as error:
-            raise DataInvalid(f"{file} is damaged ({error}). {checkpoint.AGAIN}") from error
+            raise DataInvalid(f"{file} is damaged ({error}). {AGAIN}") from error
 
 
 def recorded_models(folder: str | Path = "models") -> list[RecordedModel]:
     """Return the models in a folder that have a card and scores, by name; none if there is no such folder."""
-    cards = sorted(Path(folder).glob(f"*/{checkpoint.CARD}"))
+    cards = sorted(Path(folder).glob(f"*/{CARD}"))
     return [RecordedModel(card.parent) for card in cards if (card.parent / METRICS).is_file()]
 
 

@@ -1,13 +1,13 @@
 """From a script's options to a running demo, and the files that it writes."""
 
 import math
-import os
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fer import threads
 from fer.errors import DataInvalid
 from fer.files import check_output, replacing
 from fer.interrupt import stop_signals
@@ -105,15 +105,13 @@ def check(options: LiveOptions, source: Source) -> None:
 
 
 def load_predictor(options: LiveOptions) -> "EmotionPredictor":
-    """Load the model; torch is imported here, while the camera opens."""
-    import torch
-
+    """Load the model, while the camera opens."""
     from fer.faces import FaceDetector
     from fer.predictor import EmotionPredictor
 
-    # Half of the cores classify, the others read and draw. With all of them, torch's threads wait for each other
-    # whenever something is drawn: on two busy cores a face took 18 times as long.
-    torch.set_num_threads(max(1, (os.cpu_count() or 2) // 2))
+    # Half of the processors classify, the others read and draw. With all of them, the network's threads wait for each
+    # other whenever something is drawn: on two busy cores a face took 18 times as long.
+    threads.limit(threads.processors() // 2)
     detector = FaceDetector(min_size=SMALLEST_FACE)
     return EmotionPredictor(options.model, options.threshold, detector, prior=options.prior)
 

@@ -12,8 +12,8 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection
 
 import cv2
-import torch
 
+from fer import threads
 from fer.errors import UserError
 from fer.interrupt import leave_to_the_main_process, starting_deaf_processes
 from fer.photos.listing import File
@@ -28,10 +28,8 @@ _of_this_process: list[Callable[[list[File]], Iterable[PictureRows]]] = []
 
 def share_cores(processes: int) -> None:
     """Use one of so many equal shares of the cores that this process may use."""
-    limited = hasattr(os, "sched_getaffinity")  # on Linux: what the process may use, not what there is
-    cores = len(os.sched_getaffinity(0)) if limited else os.cpu_count() or 1
-    cv2.setNumThreads(max(1, cores // processes))
-    torch.set_num_threads(max(1, cores // processes))
+    threads.limit(threads.processors() // processes)
+    cv2.setNumThreads(threads.count())
 
 
 def in_processes(

@@ -53,7 +53,7 @@ def rows_of(
         for picture in analyse(files, predictor, whole_image, sampling, batch_size, annotator is not None):
             if annotator and not picture.error:
                 annotator.write(picture)
-            text = "".join(map(line, rows(picture, predictor.model.valence_arousal)))
+            text = "".join(map(line, rows(picture, predictor.valence_arousal)))
             yield picture.file, text, picture.error
     finally:
         if annotator:

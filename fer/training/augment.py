@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchvision.transforms import v2
 
-from fer import preprocess
 from fer.threads import for_each
+from fer.training.preprocess import to_grey
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def to_grey_uint8(images: Tensor) -> Tensor:
     if images.shape[1] == 1:
         return images
     if images.device.type != "cpu":
-        return preprocess.to_grey(images).round_().to(torch.uint8)
+        return to_grey(images).round_().to(torch.uint8)
     return _by_opencv(images, lambda _, face, new: cv2.cvtColor(face, cv2.COLOR_RGB2GRAY, new), channels=1)
 
 

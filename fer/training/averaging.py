@@ -47,6 +47,7 @@ class Soup:
         import torch
 
         from fer import checkpoint
+        from fer.card import provenance
         from fer.evaluation.recorded import drop_records
         from fer.training.state import HISTORY, STATE, check_unused
 
@@ -81,7 +82,7 @@ class Soup:
             "averaged": [{key: card[key] for key in card if key in OF_EACH} for card in trained],
             "averaged_with_the_start": len(trained) < len(cards),
             "started_from": lineages[0][common[0]],
-            **checkpoint.provenance(),
+            **provenance(),
         }
         model, mean = loaded[0][0], {}
         for name, tensor in model.state_dict().items():

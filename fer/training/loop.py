@@ -17,7 +17,8 @@ from accelerate.utils import broadcast, gather_object
 from torch import Tensor
 from tqdm import tqdm
 
-from fer import checkpoint, preprocess
+from fer import checkpoint
+from fer.card import provenance, read_card
 from fer.datasets.collate import load_batches
 from fer.datasets.face_dataset import FaceDataset
 from fer.errors import DataInvalid, Stopped
@@ -26,6 +27,7 @@ from fer.evaluation.recorded import drop_records
 from fer.interrupt import stop_signals
 from fer.labels import EMOTIONS
 from fer.model import FaceNetwork
+from fer.preprocess import check
 from fer.training import optim
 from fer.training.augment import STRENGTHS, Mix, to_grey_uint8
 from fer.training.batches import SAMPLING, cut, epoch_order, part_of
@@ -33,6 +35,7 @@ from fer.training.config import FREE_TO_CHANGE, NOT_IN_THE_CARD, TrainConfig
 from fer.training.distillation import soft_targets, teacher_probabilities
 from fer.training.distributed import noticing_losses, processes
 from fer.training.loss import Loss, learned_prior
+from fer.training.preprocess import preprocess_tensor
 from fer.training.start import training_targets
 from fer.training.state import HISTORY, STATE, History, Progress, check_unused
 
@@ -88,7 +91,7 @@ class Trainer:
         self.config, self.train, self.valid = config, train, valid
         self.model = model.to(self.accelerator.device).to(memory_format=torch.channels_last)
         self.class_counts = np.bincount(train.labels, minlength=classes)
-        self.provenance = checkpoint.provenance()
+        self.provenance = provenance()
         self.progress, self.began = Progress(), 0.0
         # What a step is made of.
         self.augment, self.mix = STRENGTHS[config.augment], Mix(config.mix, classes)
@@ -222,10 +225,10 @@ class Trainer:
 
         Images are uint8 (N, channels, H, W), labels int64 (N,) or float32 (N, C), annotations float32 (N, 2).
         """
-        preprocess.check(images)  # before they are changed: anything but uint8 would become noise
+        check(images.dtype, images.shape)  # before they are changed: anything but uint8 would become noise
         if self.augment is not None:
             images = self.augment(to_grey_uint8(images) if self.model.preprocess.channels == 1 else images)
-        x, side = self.model.preprocess(images), self._side()
+        x, side = preprocess_tensor(self.model.preprocess, images), self._side()
         if side < x.shape[-1]:
             x = F.interpolate(x, (side, side), mode="bilinear", antialias=True)
         x, targets, annotations = self.mix(x, labels, annotations)
@@ -290,7 +293,7 @@ class Trainer:
         if self.model.started_from:
             card["started_from"] = self.model.started_from
         if config.teachers:
-            hashes = [checkpoint.read_card(folder)["weights_sha256"] for folder in config.teachers]
+            hashes = [read_card(folder)["weights_sha256"] for folder in config.teachers]
             card["teachers"] = dict(zip(map(str, config.teachers), hashes, strict=True))
         return card | {"date": datetime.now(UTC).date().isoformat(), **self.provenance}
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from fer import checkpoint
+from fer.card import WEIGHTS
 from fer.errors import DataInvalid, DataMissing
 from fer.files import check_same_options, replacing
 
@@ -100,7 +101,7 @@ def check_unused(out: Path) -> None:
     """Raise DataInvalid where a folder holds what must not be replaced unasked."""
     kinds = {
         STATE: "an unfinished run (fer.train --resume goes on with it)",
-        checkpoint.WEIGHTS: "a trained model",
+        WEIGHTS: "a trained model",
     }
     for name, what in kinds.items():
         if (out / name).exists():

@@ -20,7 +20,8 @@ from helpers import small_net
 from torch.utils.data import DataLoader
 
 from fer import evaluate, train
-from fer.checkpoint import save, write_card
+from fer.card import write_card
+from fer.checkpoint import save
 from fer.datasets import PUBLISHED, AffectNet8
 from fer.datasets.affectnet8 import extracted, npy, tarball
 from fer.datasets.affectnet8 import index as affectnet8_index

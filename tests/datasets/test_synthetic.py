@@ -11,7 +11,7 @@ import pytest
 import torch
 from helpers import votes, write_ferplus
 
-from fer.checkpoint import read_card
+from fer.card import read_card
 from fer.datasets import SyntheticFaces
 from fer.datasets.ferplus import FERPlus
 from fer.datasets.synthetic.__main__ import Options, main

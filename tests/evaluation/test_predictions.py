@@ -13,7 +13,7 @@ def test_predictions_are_in_the_order_of_the_data_set():
     model, faces = plain_network().eval(), Spots(21)
     predictions = predict(model, faces, batch_size=8)
     with torch.no_grad():
-        expected = model(model.preprocess(faces.images)).numpy()
+        expected = model(torch.from_numpy(model.preprocess(faces.images))).numpy()
     np.testing.assert_allclose(predictions.logits, expected, rtol=1e-5, atol=1e-6)
     assert predictions.names == faces.keys
     assert np.array_equal(predictions.labels, faces.labels)

@@ -164,5 +164,5 @@ def test_grey_faces_are_what_the_network_would_have_seen(last):
     images = noise(8, 3).to(memory_format=torch.channels_last if last else torch.contiguous_format)
     expected = Preprocess(size=32, channels=1, scaling="raw")(images)
     assert to_grey_uint8(images).dtype == torch.uint8
-    torch.testing.assert_close(to_grey_uint8(images).float(), expected, atol=0.51, rtol=0)
+    torch.testing.assert_close(to_grey_uint8(images).float(), torch.from_numpy(expected), atol=0.51, rtol=0)
     assert torch.equal(to_grey_uint8(images[:, :1]), images[:, :1])

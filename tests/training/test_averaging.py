@@ -8,7 +8,8 @@ import torch
 from helpers import small_net
 from training_support import run
 
-from fer.checkpoint import load, save, write_card
+from fer.card import write_card
+from fer.checkpoint import load, save
 from fer.errors import DataInvalid
 from fer.model import build
 from fer.training.averaging import Halve, Soup

@@ -6,6 +6,7 @@ from helpers import Spots, plain_network, small_net
 from training_support import run
 
 from fer import checkpoint
+from fer.card import read_card
 from fer.errors import DataInvalid
 from fer.training.distillation import soft_targets, teacher_probabilities
 
@@ -27,7 +28,7 @@ def teachers(tmp_path):
 
 def probabilities_by_hand(folder, images):
     network, _ = checkpoint.load(folder)
-    x = network.preprocess(images)
+    x = torch.from_numpy(network.preprocess(images))
     with torch.inference_mode():
         return ((network(x) + network(x.flip(-1))) / 2).softmax(1)
 
@@ -57,7 +58,7 @@ def test_each_face_learns_from_its_own_probabilities(teachers, weight):
         image[..., :: 1 + i % 4] = 255
     with torch.no_grad():
         network.fc.weight *= 10
-        logs = network(network.preprocess(faces.images)).log_softmax(1)
+        logs = network(torch.from_numpy(network.preprocess(faces.images))).log_softmax(1)
     probabilities = probabilities_by_hand(teachers[0], faces.images)
     targets = (1 - weight) * torch.eye(8)[torch.from_numpy(faces.labels)] + weight * probabilities
     history = run(network, faces, teachers=teachers[:1], teachers_weight=weight, **ONCE)
@@ -70,9 +71,9 @@ def test_each_face_learns_from_its_own_probabilities(teachers, weight):
 def test_the_card_names_the_teachers(teachers, tmp_path):
     out = tmp_path / "student"
     run(small_net(), teachers=map(str, teachers), out=out, **ONCE)
-    card = checkpoint.read_card(out)
+    card = read_card(out)
     assert card["config"]["teachers"] == [str(folder) for folder in teachers]
-    assert card["teachers"] == {str(one): checkpoint.read_card(one)["weights_sha256"] for one in teachers}
+    assert card["teachers"] == {str(one): read_card(one)["weights_sha256"] for one in teachers}
 
 
 def test_a_teacher_of_other_classes_is_refused(tmp_path):

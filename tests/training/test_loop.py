@@ -226,7 +226,7 @@ def test_training_in_bf16_scores_in_fp32():
     run(model, ema=0.9, precision="bf16")
     assert set(notes) == {(True, torch.bfloat16), (False, torch.float32)}
     notes.clear()
-    x = model.preprocess(Spots(4).images)
+    x = torch.from_numpy(model.preprocess(Spots(4).images))
     assert model(x).dtype == torch.float32
     assert notes == [(False, torch.float32)]
     fresh = PlainNetwork()

@@ -149,7 +149,7 @@ def test_stopped_without_a_folder_the_network_is_still_usable():
     model = plain_network()
     with pytest.raises(Stopped, match="nothing was kept"):
         run(model, Interrupting(5, signal.SIGINT), precision="bf16")
-    assert model(model.preprocess(Spots(4).images)).dtype == torch.float32
+    assert model(torch.from_numpy(model.preprocess(Spots(4).images))).dtype == torch.float32
     assert not model.training
 
 

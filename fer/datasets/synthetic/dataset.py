@@ -88,8 +88,8 @@ class WithSynthetic(Dataset):
         images, targets, self.keys = [], [], list(faces.keys)
         for person in tqdm(range(people), "rendering", leave=False, delay=1):
             for face in render_person(PEOPLE_SEED, "train", person):
-                rgb = torch.from_numpy(face.image[:, :, ::-1].copy()).permute(2, 0, 1)
-                images.append(small(rgb).round().to(torch.uint8))
+                rgb = face.image[:, :, ::-1].transpose(2, 0, 1)
+                images.append(torch.from_numpy(small(rgb).round().astype(np.uint8)))
                 targets.append(soft_target(face.label, face.intensity))
                 self.keys.append(f"synthetic/{person}-{EMOTIONS[face.label]}")
         self.synthetic, self._targets = torch.stack(images), torch.stack(targets)

@@ -1,0 +1,113 @@
+"""A model's card: how to build the network, prepare its input, name its outputs, and how it was trained.
+
+It lies beside the weights as card.json, and is read without torch.
+"""
+
+import contextlib
+import hashlib
+import importlib.metadata
+import json
+import math
+import platform
+import subprocess
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from fer.errors import DataInvalid, DataMissing
+from fer.files import replacing
+from fer.labels import EMOTIONS
+from fer.preprocess import Preprocess
+
+WEIGHTS, CARD = "model.safetensors", "card.json"
+AGAIN = "Take the model from its source again."
+
+
+def read_card(folder: str | Path) -> dict:
+    """Return a model's card, its outputs named as here and its numbers in range.
+
+    Raises:
+        DataMissing: there is no such folder, or no card in it.
+        DataInvalid: the card is damaged, or its classes have another order.
+    """
+    file = Path(folder) / CARD
+    expected = f"expected a model's folder with {WEIGHTS} and {CARD}"
+    if not Path(folder).exists():
+        raise DataMissing(f"No model at {folder}: {expected}. See models/README.md.")
+    if not Path(folder).is_dir():
+        raise DataInvalid(
+            f"{folder} is a file; {expected}. If it is a state_dict, give the network: "
+            '--arch baseline in fer.evaluate, or fer.checkpoint.load(..., arch="baseline").'
+        )
+    if not file.is_file():
+        raise DataMissing(f"{file} is missing: {expected}.")
+    try:
+        card = json.loads(file.read_text("utf-8"))
+        found = list(card["emotions"])
+        missing = {"arch", "preprocess"} - set(card)
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataInvalid(f"{file} is damaged ({error!r}). {AGAIN}") from error
+    if missing:
+        raise DataInvalid(f"{file} lacks {sorted(missing)}. {AGAIN}")
+    if found != list(EMOTIONS[: len(found)]):
+        raise DataInvalid(
+            f"{file} names its outputs {found}; this code expects {list(EMOTIONS)}. "
+            "Every face would get a wrong name: retrain, or load a matching checkpoint."
+        )
+    for key, (valid, expected) in _RANGES.items():
+        value = card.get(key)
+        if value is not None and not valid(value, len(found)):
+            raise DataInvalid(f"{file} is damaged: {key} is {value!r}; expected {expected}. {AGAIN}")
+    return card
+
+
+def _is_number(value: object, classes: int = 0) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _are_frequencies(values: object, classes: int) -> bool:
+    return isinstance(values, list) and (
+        len(values) in (0, classes) and all(_is_number(value) and 0 <= value <= 1 for value in values)
+    )
+
+
+_RANGES: dict[str, tuple[Callable[..., bool], str]] = {
+    "temperature": (lambda value, classes: _is_number(value) and value > 0, "a number above 0"),
+    "prior_strength": (_is_number, "a number"),
+    "crop_margin": (_is_number, "a number"),
+    "flip": (lambda value, classes: isinstance(value, bool), "true or false"),
+    "class_shares": (_are_frequencies, "a class frequency from 0 to 1 for each output"),
+}
+"""What scoring and the demos take from a card as it is: a test of value and number of classes, and what it must be."""
+
+
+def write_card(folder: str | Path, card: Mapping) -> None:
+    """Replace the card alone, e.g. when a temperature has been fitted."""
+    with replacing(Path(folder) / CARD) as temporary:
+        temporary.write_text(json.dumps(card, indent=2) + "\n", "utf-8")
+
+
+def preprocess_of(folder: str | Path, card: Mapping) -> Preprocess:
+    """Return how the card says that input is prepared; raise DataInvalid where no ``Preprocess`` can."""
+    try:
+        return Preprocess(**card["preprocess"])
+    except TypeError as error:
+        raise DataInvalid(f"{Path(folder) / CARD} is damaged: preprocess ({error}). {AGAIN}") from error
+
+
+def provenance() -> dict:
+    """Return the git commit (``+`` when files were changed since) and versions that a card records."""
+    versions, commit = {"python": platform.python_version()}, None
+    for name in ("torch", "torchvision", "numpy", "accelerate", "opencv-python"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):  # e.g. a headless OpenCV
+            versions[name] = importlib.metadata.version(name)
+    command = ["git", "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"]
+    with contextlib.suppress(OSError, subprocess.CalledProcessError):  # no git, or not a clone
+        here = Path(__file__).parent
+        commit = subprocess.check_output(command, cwd=here, text=True, stderr=subprocess.DEVNULL).strip()
+    return {"git": commit, "versions": versions}
+
+
+def sha256(path: Path) -> str:
+    """Return the hash of a file as a card records it."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
