@@ -12,7 +12,7 @@ BIN := .venv/bin
 .PHONY: demo test notebooks lint bench
 .DELETE_ON_ERROR:
 
-.venv/ready: requirements.txt requirements-dev.txt pyproject.toml
+.venv/ready: requirements-demo.txt requirements.txt requirements-dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit("Found Python %d.%d; expected 3.11 or newer. Say which, e.g.: make $(MAKECMDGOALS) PYTHON=python3.12" % v[:2])'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --disable-pip-version-check -r requirements-dev.txt

@@ -1,4 +1,4 @@
-"""Endings of photos and videos, and writing files so that a stopped program never leaves half of one."""
+"""Endings of photos and videos, the folder of models, and writing that leaves no half file when a program stops."""
 
 import os
 import secrets
@@ -16,6 +16,10 @@ PHOTOS = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".webp", ".t
 PHOTOS |= {".jp2", ".avif", ".ppm", ".pgm", ".pbm"}
 VIDEOS = {".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp", ".mts"}
 VIDEOS |= {".m2ts", ".ogv"}
+
+_PACKAGE = Path(__file__).parent
+MODELS = _PACKAGE / "models" if (_PACKAGE / "models").is_dir() else _PACKAGE.parent / "models"
+"""Folder of the shipped models: in a wheel, which brings the default one, inside the package; in a clone beside it."""
 
 
 def check_output(option: str, path: Path) -> None:

@@ -175,5 +175,10 @@ def main(options: PredictOptions) -> int:
     return 0 if summary["pictures"] else 1
 
 
-if __name__ == "__main__":
+def command() -> None:
+    """Run ``fer-predict``, the command that installing the package brings."""
     cli.run(main, PredictOptions)
+
+
+if __name__ == "__main__":
+    command()

@@ -57,5 +57,10 @@ def main(options: ScreenOptions) -> None:
     app.show(screens.Screen(options.monitor, region, options.fps), options)
 
 
-if __name__ == "__main__":
+def command() -> None:
+    """Run ``fer-screen``, the command that installing the package brings."""
     cli.run(main, ScreenOptions)
+
+
+if __name__ == "__main__":
+    command()

@@ -70,5 +70,10 @@ def demo_options(options: WebcamOptions, problem: str) -> WebcamOptions:
     return options
 
 
-if __name__ == "__main__":
+def command() -> None:
+    """Run ``fer-webcam``, the command that installing the package brings."""
     cli.run(main, WebcamOptions)
+
+
+if __name__ == "__main__":
+    command()
