@@ -10,12 +10,12 @@ from fer import threads
 from fer.card import preprocess_of, read_card
 from fer.errors import DataInvalid, DataMissing
 from fer.faces import FaceDetector, check_frame, clip, crop
+from fer.files import MODELS
 from fer.labels import EMOTIONS, UNCERTAIN
 from fer.photos.reading import read_image
 from fer.probabilities import Network, class_shift, outputs_of, to_probabilities
 from fer.runtime import ONNX, exported
 
-MODELS = Path(__file__).parent.parent / "models"
 DEFAULTS = ("emotion_net", "baseline_cnn")
 """Shipped models, best first."""
 

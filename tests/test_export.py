@@ -20,9 +20,10 @@ from fer.card import read_card
 from fer.checkpoint import load, save
 from fer.errors import DataInvalid, DataMissing, UserError
 from fer.export import export, largest_difference
+from fer.files import MODELS
 from fer.labels import EMOTIONS
 from fer.model import TorchNetwork
-from fer.predictor import MODELS, EmotionPredictor
+from fer.predictor import EmotionPredictor
 from fer.runtime import INPUT, LOGITS, ONNX, RUNTIMES, OnnxNetwork, OpenVinoNetwork
 
 CARD = {"flip": True, "crop_margin": 0.1, "temperature": 1.5, "class_shares": [0.65] + [0.05] * 7}
