@@ -6,14 +6,14 @@ hold their numbers, lines differ in dashes and markers. An image is uint8, a ten
 """
 
 import io
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Circle, Patch
+from matplotlib.patches import Circle
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import ArrayLike
 
@@ -25,9 +25,6 @@ PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#9
 
 DASHES = ("-", "--", "-.", ":")
 HATCHES = ("", "///", "...", "xxx", "\\\\\\", "ooo", "+++")
-
-BRIDGED = 1.5
-"""Absences in seconds that the timeline bridges, because few cameras give a face at every step."""
 
 LOSSES = ("train_loss", "valid_loss")
 SCORES = ("train_accuracy", "valid_accuracy", "valid_macro_f1")
@@ -350,44 +347,6 @@ def probabilities(values: Sequence[float], truth: str | None = None, ax: Axes | 
     ax.invert_yaxis()
     ax.spines["bottom"].set_visible(False)
     return _bare(ax)
-
-
-def timeline(
-    faces: Iterable[tuple[int, np.ndarray, np.ndarray]], axes: Sequence[Axes] | None = None
-) -> list[Axes]:
-    """Probabilities over time, stacked to 1, a row for each face.
-
-    Args:
-        faces: number of the face, times (T,) in seconds, probabilities (T, 8), NaN where the face was not seen.
-        axes: one for each face, or one for a message if there is none; by default in a new figure, without pyplot:
-            beside OpenCV's window, pyplot may load a second Qt, and then both crash.
-    """
-    faces = list(faces)
-    if axes is None:
-        rows = max(1, len(faces))
-        figure = Figure(figsize=(10, 1.1 + rows * max(0.45, min(1.5, 8 / rows))), layout="constrained")
-        axes = figure.subplots(rows, 1, sharex=True, squeeze=False)[:, 0].tolist()
-    colours = [colour(name) for name in EMOTIONS]
-    for ax, (number, times, values) in zip(axes, faces, strict=True) if faces else ():
-        seen = ~np.isnan(values).any(1)
-        step = np.diff(times).min(initial=0.1)
-        for run in np.split(np.flatnonzero(seen), np.flatnonzero(np.diff(times[seen]) > BRIDGED) + 1):
-            # Each value lasts a step: a face that was seen once has some width.
-            x = np.concatenate([times[run] - step / 2, times[run[-1:]] + step / 2])
-            y = np.concatenate([values[run], values[run[-1:]]]).T
-            ax.stackplot(x, y, colors=colours, edgecolor="white", linewidth=0.3)
-        ax.set(ylim=(0, 1), yticks=(0, 0.5, 1))
-        ax.set_ylabel(f"face {number}", rotation=0, ha="right", va="center")  # upright, many would overlap
-        ax.margins(x=0)
-        _bare(ax)
-    axes[-1].set_xlabel("seconds")
-    if not faces:
-        axes[0].text(0.5, 0.5, "no face was seen", ha="center", va="center", transform=axes[0].transAxes)
-        _no_ticks(axes[0])
-    keys = [Patch(facecolor=fill, edgecolor=INK, linewidth=0.4) for fill in colours]
-    axes[0].legend(keys, EMOTIONS, ncols=8, fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.02), frameon=False,
-                   columnspacing=1.2, handlelength=1.2)  # fmt: skip
-    return list(axes)
 
 
 def _rgb(image: ArrayLike) -> np.ndarray:

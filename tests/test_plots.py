@@ -74,7 +74,6 @@ def test_every_figure_is_tested():
         "axes",
         "colour",
         "live_curves",
-        "timeline",
     }
 
 
@@ -173,28 +172,3 @@ def test_names_of_means_at_one_place_do_not_lie_upon_each_other(ax):
     plots.valence_arousal(np.zeros(16), np.zeros(16), LABELS, ax=ax)
     heights = sorted(text.get_position()[1] for text in ax.texts)
     assert len(heights) == 8 and min(np.diff(heights)) > 0.07
-
-
-def test_the_timeline_stacks_probabilities_and_leaves_long_absences_empty():
-    times = np.arange(100) / 10
-    values = np.tile(np.eye(8)[3], (100, 1))
-    values[1::2] = np.nan  # a slow camera: every second step has no frame
-    values[40:80] = np.nan  # four seconds away
-    (ax,) = plots.timeline([(7, times, values)])
-    outlines = [area.get_paths()[0].vertices for area in ax.collections]
-    spans = [(x.min(), x.max()) for x, y in (outline.T for outline in outlines) if np.ptp(y) == 1]
-    assert spans == [pytest.approx((-0.05, 3.85)), pytest.approx((7.95, 9.85))]
-    assert ax.get_ylabel() == "face 7" and ax.get_xlabel() == "seconds"
-
-
-def test_a_timeline_shows_a_face_seen_once_has_a_message_for_none_and_makes_no_window(tmp_path):
-    figures = plots.plt.get_fignums()
-    rows = plots.timeline(
-        [(1, np.array([2.0]), PROBABILITIES[:1]), (2, np.array([2.0, 3.0]), PROBABILITIES[:2])]
-    )
-    assert len(rows) == 2 and rows[0].collections[0].get_paths()[0].get_extents().width == pytest.approx(0.1)
-    (empty,) = plots.timeline([])
-    assert empty.texts[0].get_text() == "no face was seen"
-    empty.figure.savefig(tmp_path / "timeline.png")
-    assert (tmp_path / "timeline.png").stat().st_size > 1000
-    assert plots.plt.get_fignums() == figures

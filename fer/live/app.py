@@ -4,14 +4,16 @@ import math
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack, closing
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from fer import threads
 from fer.errors import DataInvalid
-from fer.files import check_output, replacing
+from fer.files import check_output
 from fer.interrupt import stop_signals
-from fer.live import overlay
+from fer.labels import EMOTIONS
+from fer.live import overlay, timeline
 from fer.live.analysis import Analyser, Analysis
 from fer.live.display import Display, Window
 from fer.live.loop import Player, View
@@ -23,7 +25,6 @@ from fer.live.video import RECORDING
 if TYPE_CHECKING:
     from fer.predictor import EmotionPredictor  # torch, which is imported while the camera opens
 
-FIGURES = (".png", ".pdf", ".svg", ".jpg")
 SMALLEST_FACE = 0.05  # of the picture's height: people in the last row of a room; `+` makes it reach that far
 
 
@@ -56,7 +57,7 @@ def show(
         if options.summary or options.timeline:
             tally.add(analysis)
 
-    table, tally = None, Tally()
+    table, tally = None, Tally(source.stills)
     view = View(not options.no_bars, options.blur, mirror)
     player = Player(source, analyser, display, view, options.save, record, options.max_frames)
     if not display.visible:  # elsewhere it is written on the picture
@@ -75,7 +76,7 @@ def show(
             if options.summary and tally.frames:
                 print(tally.table())
             if options.timeline and tally.frames:  # last, because it is the one that may fail
-                draw_timeline(tally, options.timeline)
+                timeline.save(draw_timeline(tally, source), options.timeline)
                 print(f"wrote {options.timeline}")
     return player
 
@@ -94,7 +95,7 @@ def check(options: LiveOptions, source: Source) -> None:
     endings = {name: path.suffix.lower() for name, path in outputs.items()}
     for name, valid, expected in (
         ("save", endings.get("save", RECORDING) == RECORDING, f"a name that ends in {RECORDING}"),
-        ("timeline", endings.get("timeline", ".png") in FIGURES, f"a name that ends in {', '.join(FIGURES)}"),
+        ("timeline", endings.get("timeline", ".png") in timeline.ENDINGS, timeline.EXPECTED),
         ("threshold", 0 <= options.threshold <= 1, "a probability, from 0 to 1"),
         ("smoothing", 0 <= options.smoothing < math.inf, "seconds, 0 or more"),  # nan is neither
         ("detection_size", options.detection_size >= 64, "64 pixels or more"),
@@ -116,14 +117,15 @@ def load_predictor(options: LiveOptions) -> "EmotionPredictor":
     return EmotionPredictor(options.model, options.threshold, detector, prior=options.prior)
 
 
-def draw_timeline(tally: Tally, path: Path) -> None:
-    """Draw the probabilities of every face over time into a file."""
-    from fer import plots
-
-    figure = plots.timeline(tally.curves())[0].get_figure(root=True)
-    assert figure is not None, "timeline makes a figure for its axes"
-    try:
-        with replacing(path) as temporary:
-            figure.savefig(temporary)
-    except OSError as error:
-        raise DataInvalid(f"--timeline {path} cannot be written: {error.strerror}.") from error
+def draw_timeline(tally: Tally, source: Source) -> np.ndarray:
+    """Draw the probabilities of every face over time, or of every photo: BGR uint8 (H, W, 3)."""
+    if not source.stills:
+        faces = ((f"face {track}", times, values) for track, times, values in tally.curves())
+        return timeline.strips(faces, tally.end_s)
+    names = [path.name for path in source.files()]
+    photos = []
+    for time_s, shown in tally.photos:
+        number = round(time_s * (source.fps or 1))
+        values = np.array([face.face.probabilities for face in shown]).reshape(-1, len(EMOTIONS))
+        photos.append((names[number] if number < len(names) else str(number + 1), values))
+    return timeline.bars(photos)

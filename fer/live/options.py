@@ -16,7 +16,7 @@ class LiveOptions:
     csv: Path | None = None
     """Write one row per face and analysed frame to this file, as it goes."""
     timeline: Path | None = None
-    """At the end, draw the probabilities over time of every face to this picture."""
+    """At the end, draw the probabilities of every face over time, or of every photo, to this .png or .jpg."""
     summary: bool = False
     """At the end, print how long each face showed each emotion."""
     no_window: bool = False

@@ -1,8 +1,8 @@
 """What a run writes when asked: a table as it goes, and at its end a summary and the data of a timeline."""
 
 import csv
-from collections import defaultdict
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +12,7 @@ import numpy as np
 
 from fer.errors import DataInvalid
 from fer.labels import EMOTIONS
-from fer.live.analysis import Analysis
+from fer.live.analysis import Analysis, TrackedFace
 
 COLUMNS = ("time_s", "frame", "track", "x", "y", "w", "h", "emotion", "confidence", *EMOTIONS)
 STEP_S = 0.1  # of the timeline
@@ -79,10 +79,19 @@ class FaceTally:
 
 
 class Tally:
-    """Seconds per emotion, and averaged probabilities over time, of the faces that were seen longest."""
+    """Seconds per emotion, and averaged probabilities over time, of the faces that were seen longest.
 
-    def __init__(self) -> None:
-        self.frames = 0
+    Args:
+        stills: the frames are photos: their faces are counted, and kept in ``photos``.
+
+    Attributes:
+        frames, end_s: number of frames, and time of the last.
+        photos: time and faces of each photo.
+    """
+
+    def __init__(self, stills: bool = False) -> None:
+        self.frames, self.end_s, self._stills = 0, 0.0, stills
+        self.photos: list[tuple[float, Sequence[TrackedFace]]] = []
         self._all: dict[int, FaceTally] = {}  # by track
 
     @property
@@ -94,7 +103,10 @@ class Tally:
     def add(self, analysis: Analysis) -> None:
         """Add the faces of one frame."""
         self.frames += 1
-        now = analysis.frame.time_s
+        self.end_s = now = analysis.frame.time_s
+        if self._stills:
+            self.photos.append((now, analysis.faces))
+            return
         for shown in analysis.faces:
             if not shown.detected:
                 continue
@@ -115,7 +127,12 @@ class Tally:
             yield track, (steps + 0.5) * STEP_S, sums[:, :-1] / sums[:, -1:]
 
     def table(self) -> str:
-        """Return the summary as text: a row per face and emotion that it showed, longest first."""
+        """Return the summary as text: a row per face and emotion that it showed, longest first; of photos, counts."""
+        if self._stills:
+            counts = Counter(shown.face.emotion for _, faces in self.photos for shown in faces)
+            counts["no face"] = sum(not faces for _, faces in self.photos)
+            rows = [f"{name:<10} {count:>8}" for name, count in counts.most_common() if count]
+            return "\n".join([f"{'emotion':<10} {'faces':>8}", *rows])
         lines = [f"{'face':>4}  {'emotion':<10} {'seconds':>8} {'proportion':>10}"]
         for track, tally in self.faces.items():
             for emotion, seconds in sorted(tally.seconds.items(), key=lambda item: -item[1]):

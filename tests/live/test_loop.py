@@ -11,7 +11,7 @@ import pytest
 from live_support import ColourPredictor, Images, Live, Program, film, picture, rows_of, write_film
 
 from fer.errors import DataInvalid, DeviceError
-from fer.labels import COLOURS
+from fer.labels import COLOURS, EMOTIONS
 from fer.live import app, loop
 from fer.live.analysis import Analyser
 from fer.live.display import Display
@@ -86,6 +86,24 @@ def test_max_frames_are_shown_and_no_more_and_the_last_ones_are_in_the_table(tmp
     assert player.shown == 12 and camera.released
     assert rows and {row["emotion"] for row in rows} == {"fear"}
     assert len({row["frame"] for row in rows}) == len(rows)  # what was analysed, nothing twice
+
+
+def test_the_timeline_of_photos_has_a_bar_for_each_face_also_beside_a_photo_left_out(tmp_path, monkeypatch):
+    (tmp_path / "photos").mkdir()
+    for name, faces in (("1", [("fear", 80, 90), ("anger", 380, 90)]), ("10", [("fear", 90, 90)]), ("9", [])):
+        cv2.imwrite(str(tmp_path / "photos" / f"{name}.png"), picture(*faces))
+    (tmp_path / "photos" / "2.png").write_bytes(b"damaged")
+    drawn = []
+    monkeypatch.setattr(
+        app.timeline, "bars", lambda photos: drawn.extend(photos) or np.zeros((9, 9, 3), np.uint8)
+    )
+    play(PhotoFolder(tmp_path / "photos"), timeline=tmp_path / "out.png")
+    best = [(name, [EMOTIONS[face.argmax()] for face in faces]) for name, faces in drawn]
+    assert [(name, sorted(faces)) for name, faces in best] == [
+        ("1.png", ["anger", "fear"]),
+        ("9.png", []),
+        ("10.png", ["fear"]),
+    ]
 
 
 def test_a_camera_that_dies_ends_with_its_message_and_valid_files(tmp_path):
@@ -252,7 +270,7 @@ def test_a_signal_while_the_files_are_finished_is_answered_and_the_next_obeyed(m
     def disturbed(*arguments):
         for _ in range(times):
             signal.raise_signal(signal.SIGTERM)
-        draw(*arguments)
+        return draw(*arguments)
 
     monkeypatch.setattr(app, "draw_timeline", disturbed)
     before = signal.signal(signal.SIGTERM, lambda *_: pytest.fail("the signal was not looked after"))
@@ -310,7 +328,7 @@ def test_a_file_is_not_replaced_by_what_is_made_of_it(tmp_path):
         ({"timeline": "folder.png"}, "is a folder"),
         ({"timeline": "file/a.png"}, "file: Not a directory"),
         ({"csv": "a.csv", "save": "a.avi"}, r"ends in \.mp4"),
-        ({"timeline": "a.txt"}, r"ends in \.png"),
+        ({"timeline": "a.pdf"}, r"ends in \.png or \.jpg .* no \.pdf or \.svg"),
     ],
 )
 def test_files_that_cannot_be_written_are_known_before_the_run(tmp_path, monkeypatch, options, message):

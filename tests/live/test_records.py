@@ -101,3 +101,16 @@ def test_of_a_crowd_the_faces_seen_longest_are_shown():
 
 def test_the_table_of_an_empty_room_names_that():
     assert "no face" in Tally().table()
+
+
+def test_photos_are_counted_and_kept_with_their_faces():
+    tally = Tally(stills=True)
+    for second, faces in enumerate([[(1, "fear", True), (2, "anger", True)], [], [(3, "fear", True)]]):
+        tally.add(analysis(float(second), *faces))
+    assert [(time_s, len(faces)) for time_s, faces in tally.photos] == [(0.0, 2), (1.0, 0), (2.0, 1)]
+    assert [line.split() for line in tally.table().splitlines()] == [
+        ["emotion", "faces"],
+        ["fear", "2"],
+        ["anger", "1"],
+        ["no", "face", "1"],
+    ]
