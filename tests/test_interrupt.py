@@ -1,0 +1,34 @@
+"""Signals are noted, and no more of them than the user wants."""
+
+import signal
+
+import pytest
+
+from fer.interrupt import SIGNALS, stop_signals
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_is_noted_and_the_third_ends_the_work(number):
+    before = signal.signal(number, signal.SIG_DFL)
+    try:
+        with pytest.raises(KeyboardInterrupt), stop_signals() as stop:
+            assert not stop
+            signal.raise_signal(number)
+            signal.raise_signal(number)
+            assert stop
+            signal.raise_signal(number)
+        assert signal.getsignal(number) == signal.SIG_DFL
+    finally:
+        signal.signal(number, before)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="Windows has no terminal that hangs up")
+@pytest.mark.parametrize("at_once", [False, True])
+def test_under_nohup_a_closed_terminal_stops_nothing(at_once):
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with stop_signals(at_once) as stop:
+            signal.raise_signal(signal.SIGHUP)
+        assert not stop
+    finally:
+        signal.signal(signal.SIGHUP, before)
