@@ -1,6 +1,7 @@
 """Names that a package hands on without importing their modules before somebody uses them."""
 
 import importlib
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -18,4 +19,4 @@ def exports(package: str, homes: Mapping[str, str]) -> tuple[Callable[[str], Any
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         return getattr(importlib.import_module(f"{package}.{homes[name]}"), name)
 
-    return getattr_, lambda: sorted(homes)
+    return getattr_, lambda: sorted({*vars(sys.modules[package]), *homes})

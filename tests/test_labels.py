@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+import fer
 from fer import labels
 from fer.labels import COLOURS, EMOTIONS, UNCERTAIN, index
 
@@ -47,3 +48,7 @@ def test_labels_import_nothing():
     code = "import sys, fer.labels; print(sorted(name for name in sys.modules if name.partition('.')[0] == 'fer'))"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "['fer', 'fer.labels', 'fer.lazy']"
+
+
+def test_the_package_lists_its_public_names_and_those_of_any_module():
+    assert {*fer.__all__, "__version__", "__doc__", "__file__"} <= set(dir(fer))
