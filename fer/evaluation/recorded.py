@@ -36,9 +36,9 @@ def record(
         "true_valence_arousal": predictions.true_valence_arousal,
     }
     present = {key: values for key, values in arrays.items() if values is not None}
+    scores = score(present["probabilities"], present["labels"])  # first: it refuses what is not finite
     with replacing(folder / f"predictions-{name}.npz") as temporary:
         np.savez_compressed(temporary, allow_pickle=False, **present)
-    scores = score(present["probabilities"], present["labels"])
     metrics = RecordedModel(folder).metrics
     metrics[name] = {**(notes or {}), **asdict(scores)}
     if (valence_arousal := predictions.score_valence_arousal()) is not None:

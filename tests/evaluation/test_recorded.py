@@ -88,3 +88,10 @@ def test_record_can_be_read_and_scored_again(tmp_path):
     wanted = {"n", "accuracy", "balanced_accuracy", "macro_f1", "ece", "per_class", "intervals"}
     assert wanted <= set(metrics)
     assert list(metrics["per_class"]) == list(EMOTIONS)
+
+
+def test_nothing_is_recorded_of_weights_that_have_overflowed(tmp_path):
+    logits = np.full((1, 8), np.nan, np.float32)
+    with pytest.raises(DataInvalid, match="not finite"):
+        record(tmp_path, "toy-test", Predictions(["test/0"], logits, np.array([0])), CARD)
+    assert not list(tmp_path.iterdir())
