@@ -3,7 +3,7 @@
 import contextlib
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -202,7 +202,8 @@ class Trainer:
         for k, part in enumerate(zip(*(tensor.tensor_split(parts) for tensor in batch), strict=True)):
             last = k == parts - 1
             with contextlib.nullcontext() if last else accelerator.no_sync(self.network):
-                loss, correct = self.loss(*(tensor.to(accelerator.device) for tensor in part))
+                with _explaining_single_faces():
+                    loss, correct = self.loss(*(tensor.to(accelerator.device) for tensor in part))
                 if not torch.isfinite(loss):
                     names = ", ".join(self.train.keys[i] for i in indices[:3])
                     where = f"epoch {self.progress.epoch + 1}, batch {number + 1}, which begins with {names}"
@@ -329,6 +330,20 @@ class Trainer:
                     (self.config.out / STATE).unlink(missing_ok=True)
         except KeyboardInterrupt:
             raise Stopped(f"Stopped after the last epoch, before its record. {self.advice}") from None
+
+
+@contextlib.contextmanager
+def _explaining_single_faces() -> Iterator[None]:
+    """Raise DataInvalid where batch normalisation gets one face, of which the network leaves one pixel."""
+    try:
+        yield
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise DataInvalid(
+            "Found a single small face to learn from at once; batch normalisation expects two or more, or larger ones. "
+            "Raise --batch-size or --size, or lower --accumulate or the number of processes."
+        ) from error
 
 
 def _summary(row: dict[str, float]) -> str:

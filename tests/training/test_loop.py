@@ -329,6 +329,22 @@ def test_a_loss_that_is_no_number_names_the_batch():
         run(Breaking())
 
 
+class OnePixel(PlainNetwork):
+    """Ends in batch normalisation of one pixel."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.BatchNorm1d(self.num_classes)
+
+    def outputs(self, x):
+        return self.norm(super().outputs(x))
+
+
+def test_batch_normalisation_of_a_single_face_is_explained():
+    with pytest.raises(DataInvalid, match=r"single small face.*Raise --batch-size"):
+        run(OnePixel(), batch_size=1)
+
+
 @pytest.mark.parametrize(("train", "valid"), [(0, 8), (8, 0)])
 def test_no_faces(train, valid):
     with pytest.raises(DataInvalid, match="expected some of both"):
