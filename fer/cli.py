@@ -12,10 +12,12 @@ import importlib.metadata
 import os
 import sys
 from collections.abc import Callable, Sequence
-from types import UnionType
-from typing import NoReturn, cast
+from dataclasses import replace
+from types import NoneType, UnionType
+from typing import NoReturn, cast, get_args
 
 import tyro
+from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
 from fer.errors import UserError
 
@@ -24,19 +26,17 @@ def run(main: Callable, options: type | UnionType, arguments: Sequence[str] | No
     """Parse ``arguments`` (by default the command line) and exit with what ``main(options)`` returns, None for 0."""
     spec = sys.modules["__main__"].__spec__  # None where the script was not called with -m
     try:
-        try:
-            parsed: object = tyro.cli(
-                cast(type, options),  # a union of dataclasses is a command with subcommands
-                prog=f"python -m {spec.name.removesuffix('.__main__')}" if spec else None,
-                args=arguments,
-                config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
-            )
-            _warn_of_namesake()
-            code = main(parsed) or 0
-        finally:
-            sys.stdout.flush()  # now, also after --help: later a reader that has ended is a traceback
-    except BrokenPipeError:  # the reader, `head` say
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        parsed: object = tyro.cli(
+            cast(type, options),  # a union of dataclasses is a command with subcommands
+            prog=f"python -m {spec.name.removesuffix('.__main__')}" if spec else None,
+            args=arguments,
+            config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
+            registry=_REGISTRY,
+        )
+        _warn_of_namesake()
+        code = main(parsed) or 0
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader, `head` say, has ended
         code = 0
     except (UserError, OSError) as error:  # a full disk or a forbidden folder is for the user to fix, too
         print(f"error: {error}", file=sys.stderr)
@@ -44,7 +44,30 @@ def run(main: Callable, options: type | UnionType, arguments: Sequence[str] | No
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         code = 130
+    finally:
+        try:
+            sys.stdout.flush()  # now, also after --help: later it would be a traceback
+        except OSError:  # handled above, or the error was another one
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(code)
+
+
+_REGISTRY = ConstructorRegistry()
+
+
+@_REGISTRY.primitive_rule
+def _optional(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec | None:
+    """Show an option of type ``X | None`` as one of type X: that it can be left out goes without saying."""
+    kinds = [kind for kind in get_args(info.type) if kind is not NoneType]
+    if len(kinds) != 1 or NoneType not in get_args(info.type):
+        return None
+    spec = ConstructorRegistry.get_primitive_spec(PrimitiveTypeInfo.make(kinds[0], info.markers))
+    assert isinstance(spec, PrimitiveConstructorSpec), f"tyro reads no {info.type}"
+    return replace(
+        spec,
+        is_instance=lambda value: value is None or spec.is_instance(value),
+        str_from_instance=lambda value: ["None"] if value is None else spec.str_from_instance(value),
+    )
 
 
 def _warn_of_namesake() -> None:

@@ -22,6 +22,12 @@ class DataInvalid(UserError, ValueError):
     """A file or an option has a value that cannot be used."""
 
 
+class UsageError(DataInvalid):
+    """An option is out of its range, or contradicts another one."""
+
+    exit_code = 2
+
+
 class DeviceError(UserError, OSError):
     """A camera, screen or window cannot be used."""
 

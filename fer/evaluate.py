@@ -6,10 +6,12 @@ python -m fer.evaluate --model models/emotion_net --data ferplus --root dataset/
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+from tyro.conf import arg
 
 from fer import cli
-from fer.errors import DataInvalid
+from fer.errors import DataInvalid, UsageError
 from fer.files import check_output_folder
 
 
@@ -23,12 +25,12 @@ class EvaluateConfig:
     """Which data set."""
     root: Path = Path("dataset")
     """Where the data set is."""
-    split: str | None = None
+    split: Annotated[str | None, arg(metavar="NAME")] = None
     """train, val or test; by default test of FER+, val of AffectNet8 and the sample, which have no test.
     held-out is the tenth of their train that fer.train chooses the epoch on."""
     labels: Literal["majority", "argmax"] = "majority"
     """FER+ only: the official protocol's labels, or the top vote of every face."""
-    arch: str | None = None
+    arch: Annotated[str | None, arg(metavar="NAME")] = None
     """Architecture of a bare state_dict."""
     flip: bool | None = None
     """Average each face with its mirror image; by default as the model's card says."""
@@ -49,11 +51,11 @@ class EvaluateConfig:
     """Write metrics.json and predictions-*.npz into the model's folder."""
 
     def check(self) -> None:
-        """Raise DataInvalid for options that contradict each other, or a folder that cannot be written to."""
+        """Raise UsageError for options that contradict each other; DataInvalid for an unwritable folder."""
         from fer.datasets.finding import CHOSEN_ON, chooses
 
         if self.record and (self.untrained or self.limit or self.prior != "chosen"):
-            raise DataInvalid(
+            raise UsageError(
                 "--record keeps full results of the trained model only: leave out --untrained, --limit and --prior."
             )
         if self.record or self.calibrate:
@@ -63,7 +65,7 @@ class EvaluateConfig:
                 )
             check_output_folder("--model", self.model)
         if self.calibrate and (not chooses(self.data, self.split) or self.untrained or self.limit):
-            raise DataInvalid(
+            raise UsageError(
                 f"--calibrate with --data {self.data} needs --split {CHOSEN_ON[self.data]}, all of it, and a trained "
                 "model: what is fitted to a split that is reported makes the report worthless."
             )

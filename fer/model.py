@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fer.errors import DataInvalid, DataMissing
+from fer.errors import DataInvalid, DataMissing, UsageError
 from fer.labels import EMOTIONS
 from fer.preprocess import Preprocess
 
@@ -241,9 +241,9 @@ ARCHITECTURES: dict[str, type[FaceNetwork]] = {
 
 
 def architecture(name: str) -> type[FaceNetwork]:
-    """Return the class of a name; raise DataInvalid for another one than those of ``ARCHITECTURES``."""
+    """Return the class of a name; raise UsageError for another one than those of ``ARCHITECTURES``."""
     if name not in ARCHITECTURES:
-        raise DataInvalid(f"No model is called {name!r}; expected one of {', '.join(ARCHITECTURES)}.")
+        raise UsageError(f"No model is called {name!r}; expected one of {', '.join(ARCHITECTURES)}.")
     return ARCHITECTURES[name]
 
 
@@ -275,11 +275,11 @@ def build(
 
 
 def check_size(name: str, size: int) -> None:
-    """Raise DataInvalid for faces that are too small for an architecture, or for the baseline not its own size."""
+    """Raise UsageError for faces that are too small for an architecture, or for the baseline not its own size."""
     sizes = architecture(name).sizes
     if size not in sizes:
         expected = f"{sizes[0]} {'alone' if len(sizes) == 1 else 'or more'}"
-        raise DataInvalid(f"{name} cannot use faces of {size} pixels a side; expected {expected}.")
+        raise UsageError(f"{name} cannot use faces of {size} pixels a side; expected {expected}.")
 
 
 def count_parameters(model: nn.Module) -> int:

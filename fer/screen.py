@@ -7,18 +7,21 @@ python -m fer.screen --region 100,80,640,480 --no-window --csv call.csv
 """
 
 from dataclasses import dataclass
+from typing import Annotated
+
+from tyro.conf import arg
 
 from fer import cli
-from fer.errors import DataInvalid
+from fer.errors import UsageError
 from fer.live.options import LiveOptions
 
 
 def parse_region(text: str) -> tuple[int, int, int, int]:
-    """Return (left, top, width, height) from "L,T,W,H"; DataInvalid where that is not four whole numbers."""
+    """Return (left, top, width, height) from "L,T,W,H"; UsageError where that is not four whole numbers."""
     try:
         left, top, width, height = (int(part) for part in text.split(","))
     except ValueError as error:
-        raise DataInvalid(
+        raise UsageError(
             f"--region {text!r}: expected left,top,width,height in whole numbers, like 100,80,640,480."
         ) from error
     return left, top, width, height
@@ -30,8 +33,8 @@ class ScreenOptions(LiveOptions):
 
     monitor: int = 1
     """Which monitor, as --list-monitors numbers them; 0 is all of them together."""
-    region: str | None = None
-    """Only this part of the desktop: L,T,W,H (left, top, width, height). Left and top may be negative."""
+    region: Annotated[str | None, arg(metavar="L,T,W,H")] = None
+    """Only this part of the desktop (left, top, width, height). Left and top may be negative."""
     select: bool = False
     """Select the region with the mouse first."""
     fps: float = 30.0

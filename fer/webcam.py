@@ -7,9 +7,12 @@ python -m fer.webcam --source talk.mp4 --no-window --save out.mp4 --csv out.csv
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import arg
 
 from fer import cli
-from fer.errors import DataInvalid
+from fer.errors import UsageError
 from fer.live.options import LiveOptions
 
 
@@ -17,7 +20,7 @@ from fer.live.options import LiveOptions
 class WebcamOptions(LiveOptions):
     """Name the expression of every face before a camera, in a video, a stream, or the built-in sample."""
 
-    source: str = "0"
+    source: Annotated[str, arg(metavar="NAME")] = "0"
     """Number or name of a camera, a video file, a folder of photos, an http or rtsp URL, or `sample`."""
     width: int | None = None
     """Width to ask the camera for (with --height)."""
@@ -50,7 +53,7 @@ def main(options: WebcamOptions) -> int | None:
     if options.width is not None and options.height is not None:
         size = options.width, options.height
     elif options.width is not None or options.height is not None:
-        raise DataInvalid("--width and --height go together: give both, or neither.")
+        raise UsageError("--width and --height go together: give both, or neither.")
     source = sources.open_source(options.source, size, options.fps, watched=not options.no_window)
     app.show(source, options, mirror=options.mirror)
     return None

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from fer.errors import DataInvalid
+from fer.errors import DataInvalid, UsageError
 from fer.labels import EMOTIONS
 from synthetic_faces.action_units import VALENCE_AROUSAL, ActionUnits, expression
 from synthetic_faces.identity import Identity
@@ -196,9 +196,9 @@ def write_tree(out: str | Path, per_class: int = 100, seed: int = 0) -> Path:
     """
     out = Path(out)
     if per_class < 1:
-        raise DataInvalid(f"per_class is {per_class}; expected at least 1 image of each emotion.")
+        raise UsageError(f"per_class is {per_class}; expected at least 1 image of each emotion.")
     if seed < 0:
-        raise DataInvalid(f"seed is {seed}; expected 0 or more.")
+        raise UsageError(f"seed is {seed}; expected 0 or more.")
     _refuse_foreign(out)
     before = read_settings(out)
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -11,7 +11,7 @@ import pytest
 
 import fer
 from fer import cli
-from fer.errors import DataInvalid, DataMissing, DeviceError, Stopped, UserError
+from fer.errors import DataInvalid, DataMissing, DeviceError, Stopped, UsageError, UserError
 
 ROOT = Path(__file__).parents[1]
 HEAVY = ("torch", "torchvision", "cv2", "sklearn", "scipy", "matplotlib", "pandas", "accelerate", "av", "mss")
@@ -44,6 +44,7 @@ def test_help_answers_without_heavy_imports(script):
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
     assert f"python -m {script}" in run.stdout
+    assert "{None}" not in run.stdout  # an option of type X | None takes an X
     assert run.stdout.rstrip().endswith("LOADED"), run.stdout.splitlines()[-1]
 
 
@@ -59,17 +60,40 @@ def test_a_reader_that_has_ended_is_no_error(arguments):
     assert (run.returncode, run.stderr) == (0, "")
 
 
+def test_an_error_is_shown_although_the_reader_has_ended(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from dataclasses import make_dataclass\nfrom fer import cli\nfrom fer.errors import DataInvalid\n"
+        "def main(options):\n    print('half')\n    raise DataInvalid('the rest is damaged')\n"
+        "cli.run(main, make_dataclass('Options', []))\n"
+    )
+    reader, writer = os.pipe()
+    os.close(reader)
+    environment = {**os.environ, "PYTHONUNBUFFERED": ""}  # else the reader is missed at once
+    run = subprocess.run(
+        [sys.executable, script],
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        check=False,
+    )
+    os.close(writer)
+    assert (run.returncode, run.stderr) == (1, "error: the rest is damaged\n")
+
+
 @pytest.mark.parametrize(
     ("module", "arguments", "code", "message"),
     [
         ("fer.train", ["--no-such-option"], 2, "--no-such-option"),
         ("fer.evaluate", ["--data", "imagenet"], 2, "imagenet"),
         ("fer.evaluate", ["--model", "no/such/model"], 1, "No model at no/such/model"),
-        ("fer.train", ["--epochs", "0"], 1, "--epochs 0: expected 1 or more"),
+        ("fer.train", ["--epochs", "0"], 2, "--epochs 0: expected 1 or more"),
         ("fer.predict", ["a.jpg", "--csv", "a.jpg"], 1, "would replace a photo"),
         ("fer.predict", ["a.jpg", "--csv=a.csv", "--threshold=40"], 1, "--threshold 40.0: expected 0 to 1"),
+        ("fer.screen", ["--region", "1,2,3", "--no-window"], 2, "expected left,top,width,height"),
         ("fer.evaluation.results", ["--models", "emtpy"], 1, "No results in emtpy"),
-        ("fer.webcam", ["--width", "640", "--no-window"], 1, "--width and --height go together"),
+        ("fer.webcam", ["--width", "640", "--no-window"], 2, "--width and --height go together"),
     ],
 )
 def test_mistakes_end_with_a_line_and_no_traceback(module, arguments, code, message, tmp_path):
@@ -86,6 +110,7 @@ class Options:
     """Options of a script that exists only here."""
 
     times: int = 1
+    limit: int | None = None
 
 
 def ended(main, *arguments):
@@ -97,7 +122,8 @@ def ended(main, *arguments):
 
 def test_options_are_parsed_and_the_exit_code_is_what_main_returns():
     assert ended(lambda options: options.times, "--times", "7") == 7
-    assert ended(lambda options: None) == 0
+    assert ended(lambda options: options.limit, "--limit", "7") == 7
+    assert ended(lambda options: options.limit) == ended(lambda options: None) == 0
 
 
 @pytest.mark.parametrize(
@@ -106,6 +132,7 @@ def test_options_are_parsed_and_the_exit_code_is_what_main_returns():
         (UserError("three of four"), 1, "error: three of four"),
         (DataMissing("no file"), 1, "error: no file"),
         (DataInvalid("bad value"), 1, "error: bad value"),
+        (UsageError("0 epochs"), 2, "error: 0 epochs"),
         (DeviceError("no camera"), 1, "error: no camera"),
         (PermissionError(13, "Permission denied", "/x"), 1, "Permission denied: '/x'"),
         (KeyboardInterrupt(), 130, "stopped"),

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from fer.datasets.collate import position
 from fer.datasets.splits import check_limit, own_name, representative
-from fer.errors import DataInvalid, DataMissing
+from fer.errors import DataInvalid, DataMissing, UsageError
 from fer.labels import EMOTIONS
 
 VOTES = (
@@ -78,7 +78,7 @@ class FERPlus(Dataset):
     ) -> None:
         own = own_name(split, SPLITS)
         if own is None:
-            raise DataInvalid(f"FER+ has no split {split!r}; expected one of {', '.join(SPLITS)}.")
+            raise UsageError(f"FER+ has no split {split!r}; expected one of {', '.join(SPLITS)}.")
         if labels not in ("majority", "argmax", "soft"):
             raise DataInvalid(f"labels={labels!r}; expected 'majority', 'argmax' or 'soft'.")
         check_limit(limit)

@@ -15,7 +15,7 @@ from fer.datasets.ferplus import FERPlus
 from fer.datasets.packed.dataset import Packed, pack_splits, read_manifest
 from fer.datasets.splits import Subset, hold_out, own_name, representative
 from fer.datasets.synthetic.dataset import SyntheticFaces, is_synthetic
-from fer.errors import DataInvalid, DataMissing
+from fer.errors import DataInvalid, DataMissing, UsageError
 
 OpenedDataset = AffectNet8 | FERPlus | Packed
 
@@ -87,7 +87,7 @@ def open_split(data: str, root: str | Path, split: str, **options: Any) -> Opene
     """
     root = Path(root)
     if data not in DATA:
-        raise DataInvalid(f"No data set {data!r}; expected one of {', '.join(DATA)}.")
+        raise UsageError(f"No data set {data!r}; expected one of {', '.join(DATA)}.")
     if data == "ferplus":
         found = _Found(data, root, partial(FERPlus, root), ferplus.SPLITS, _TITLES[data])
     elif pack := _pack(root):
@@ -132,7 +132,7 @@ def chooses(data: str, split: str | None) -> bool:
 def _open(found: _Found, split: str, options: dict[str, Any]) -> OpenedDataset:
     own, title = own_name(split, found.splits), _TITLES[found.data]
     if own is None:
-        raise DataInvalid(f"{title} has no split {split!r}; it has {', '.join(found.splits)}.")
+        raise UsageError(f"{title} has no split {split!r}; it has {', '.join(found.splits)}.")
     if found.data != "ferplus" and options.pop("labels", None) == "soft":
         raise DataInvalid(f'labels="soft" needs several votes for a face; {title} has one label.')
     return found.open(own, **options)

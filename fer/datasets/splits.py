@@ -16,7 +16,7 @@ import numpy as np
 from torch.utils import data
 
 from fer.datasets.face_dataset import FaceDataset
-from fer.errors import DataInvalid
+from fer.errors import DataInvalid, UsageError
 
 NAMES = {
     "train": ("train", "training", "train_set"),
@@ -48,15 +48,15 @@ def of_folder(name: str) -> str:
 def requested(split: str, classes: int, limit: int | None) -> str:
     """Check the arguments of AffectNet's loaders; return the canonical name of the split."""
     if classes not in (7, 8):
-        raise DataInvalid(f"classes={classes!r}; expected 8, or 7 to leave out contempt.")
+        raise UsageError(f"classes={classes!r}; expected 8, or 7 to leave out contempt.")
     check_limit(limit)
     return canonical(split)
 
 
 def check_limit(limit: int | None) -> None:
-    """Raise DataInvalid for a limit below 1."""
+    """Raise UsageError for a limit below 1."""
     if limit is not None and limit < 1:
-        raise DataInvalid(f"limit={limit}; expected a number of faces, or None for all.")
+        raise UsageError(f"limit={limit}; expected a number of faces, or None for all.")
 
 
 class Subset(data.Subset):

@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 from fer.datasets.collate import load_batches
 from fer.datasets.face_dataset import FaceDataset
-from fer.errors import DataInvalid
+from fer.errors import UsageError
 from fer.evaluation import valence_arousal
 from fer.evaluation.scores import RESAMPLES, Scores, score
 from fer.evaluation.valence_arousal import ValenceArousalScores
@@ -80,10 +80,10 @@ def predict(
         part: (rank, world): take every world-th face from rank on.
 
     Raises:
-        DataInvalid: a batch size below 1.
+        UsageError: a batch size below 1.
     """
     if batch_size < 1:
-        raise DataInvalid(f"batch_size={batch_size}; expected 1 or more faces per forward pass.")
+        raise UsageError(f"batch_size={batch_size}; expected 1 or more faces per forward pass.")
     indices = list(range(part[0], len(dataset), part[1]))
     batches = [indices[i : i + batch_size] for i in range(0, len(indices), batch_size)]
     loader = load_batches(dataset, batches, workers)

@@ -6,6 +6,7 @@ cannot be opened or read raises a UserError there. The screen is in ``fer.live.s
 """
 
 import math
+import os
 import re
 import sys
 import time
@@ -15,7 +16,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from fer.errors import DataInvalid, DataMissing, DeviceError
+from fer.errors import DataInvalid, DataMissing, DeviceError, UsageError
 from fer.files import PHOTOS, UNREADABLE_PHOTOS
 from fer.live.environment import CAMERA_ADVICE
 from fer.photos.reading import read_image, read_video
@@ -218,10 +219,14 @@ def open_source(
 
     Raises:
         DataMissing: it is none of these.
-        DataInvalid: a number is not above 0.
+        UsageError: it is empty, or a number is not above 0.
     """
+    if not spec:  # which would be this folder
+        raise UsageError(
+            "--source is empty: expected a camera's number, a file, a folder, a URL or `sample`."
+        )
     if size and min(size) <= 0:
-        raise DataInvalid(f"--width {size[0]} --height {size[1]}: more than 0 is expected.")
+        raise UsageError(f"--width {size[0]} --height {size[1]}: more than 0 is expected.")
     check_rate(fps)
     if spec == "sample":
         return SampleActor(endless=watched)
@@ -229,7 +234,7 @@ def open_source(
         return Stream(spec)
     if spec.isdecimal() and len(spec) < 5:
         return Camera(int(spec), size, fps)
-    path = Path(spec)
+    path = Path(os.path.expanduser(spec))  # the shell leaves ~ in --source=~/talk.mp4
     if path.is_dir():
         return PhotoFolder(path, fps)
     if path.exists():
@@ -246,7 +251,7 @@ def open_source(
 def check_rate(fps: float | None) -> None:
     """Refuse a rate that is not above 0; None, the source's own, is fine."""
     if fps is not None and not 0 < fps < math.inf:
-        raise DataInvalid(f"--fps {fps}: a number above 0 is expected.")
+        raise UsageError(f"--fps {fps}: a number above 0 is expected.")
 
 
 def list_cameras() -> list[tuple[int, str]]:

@@ -30,7 +30,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO
 
-from fer.errors import DataInvalid, DataMissing
+from fer.errors import DataInvalid, DataMissing, UsageError
 from fer.files import check_same_options, replacing, unique
 from fer.photos.listing import File, Listing
 
@@ -47,13 +47,13 @@ class Part:
         """Read ``"K/N"``; None is the part that torchrun gives to this process, or all where it did not start it.
 
         Raises:
-            DataInvalid: it is no such text, or K is not from 1 to N.
+            UsageError: it is no such text, or K is not from 1 to N.
         """
         if text is None:
             return cls(int(os.environ.get("RANK", "0")) + 1, int(os.environ.get("WORLD_SIZE", "1")))
         match = re.fullmatch(r"(\d+)/(\d+)", text)
         if not match or not 1 <= int(match[1]) <= int(match[2]):
-            raise DataInvalid(f"--part {text}: expected K/N with K from 1 to N, such as 3/8.")
+            raise UsageError(f"--part {text}: expected K/N with K from 1 to N, such as 3/8.")
         return cls(int(match[1]), int(match[2]))
 
     def number_of(self, file: File) -> int:

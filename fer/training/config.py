@@ -4,9 +4,11 @@ import json
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Literal, get_args, get_origin, get_type_hints
 
-from fer.errors import DataInvalid
+from tyro.conf import arg
+
+from fer.errors import DataInvalid, UsageError
 from fer.files import check_output_folder
 
 FREE_TO_CHANGE = {"resume", "overwrite", "out", "root", "workers", "save_steps", "accumulate"}
@@ -64,7 +66,10 @@ class TrainConfig:
     """FER+ only: the target to learn; validation always uses the majority label."""
     synthetic: int = 0
     """FER+ only: add this number of synthetic faces of each emotion to the training faces, for the demos' sample."""
-    targets: Literal["expression", "expression,valence-arousal"] = "expression"
+    targets: Annotated[
+        Literal["expression", "expression,valence-arousal"],
+        arg(metavar="expression|expression,valence-arousal"),
+    ] = "expression"
     """What is learned; valence and arousal need data that has them (AffectNet8, the sample)."""
     label_smoothing: float = 0.0
     """Proportion of each label that is spread over all classes."""
@@ -114,12 +119,12 @@ class TrainConfig:
         self.teachers = tuple(Path(folder) for folder in self.teachers)
 
     def check(self) -> None:
-        """Raise DataInvalid for what can be known to be wrong before data and network are there."""
+        """Raise DataInvalid (mostly UsageError) for what can be known to be wrong before data and network are there."""
         self.check_values()
         if self.data != "ferplus" and self.synthetic:
-            raise DataInvalid("--synthetic is for --data ferplus: leave it out.")
+            raise UsageError("--synthetic is for --data ferplus: leave it out.")
         if self.model != "resnet18" and (self.pretrained or self.frozen):
-            raise DataInvalid("--pretrained and --frozen are for --model resnet18: leave them out.")
+            raise UsageError("--pretrained and --frozen are for --model resnet18: leave them out.")
         import torch
 
         from fer.model import check_size
@@ -130,21 +135,21 @@ class TrainConfig:
             raise DataInvalid("--precision fp16 needs a GPU, and none was found: use bf16 or no.")
 
     def check_values(self) -> None:
-        """Raise DataInvalid for an option that is wrong on its own, whatever network and data ``fit`` is given."""
+        """Raise UsageError for an option that is wrong on its own, whatever network and data ``fit`` is given."""
         for name, kind in get_type_hints(type(self)).items():
             if get_origin(kind) is Literal and getattr(self, name) not in get_args(kind):
-                raise DataInvalid(f"{name}={getattr(self, name)!r}: expected one of {get_args(kind)}.")
+                raise UsageError(f"{name}={getattr(self, name)!r}: expected one of {get_args(kind)}.")
         for name, (low, high) in _RANGES.items():
             value = getattr(self, name)
             if value is not None and not low <= value <= high:
                 limits = f"{low} to {high}" if high < math.inf else f"{low} or more"
-                raise DataInvalid(f"--{name.replace('_', '-')} {value}: expected {limits}.")
+                raise UsageError(f"--{name.replace('_', '-')} {value}: expected {limits}.")
         if self.out is None:
             return
         check_output_folder("--out", self.out)
         for model in filter(None, (self.init, *self.teachers)):
             if self.out.resolve() == Path(model).resolve():
-                raise DataInvalid(
+                raise UsageError(
                     f"The run would replace {model}, which it learns from. Choose another --out."
                 )
 

@@ -10,7 +10,7 @@ import pytest
 from live_support import film, picture, write_film
 from video_support import write_video
 
-from fer.errors import DataInvalid, DataMissing, DeviceError
+from fer.errors import DataInvalid, DataMissing, DeviceError, UsageError
 from fer.live import screens, sources
 
 
@@ -132,6 +132,18 @@ def test_what_is_neither_a_file_nor_a_camera_is_refused(plug, spec):
     plug()
     with pytest.raises(DataMissing, match=rf"{spec}: there is no such file.*Front Camera"):
         sources.open_source(spec)
+
+
+def test_the_home_folder_may_be_written_as_a_tilde(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))  # Windows
+    (tmp_path / "a.mp4").touch()
+    assert sources.open_source("~/a.mp4").files() == [tmp_path / "a.mp4"]
+
+
+def test_an_empty_word_is_not_this_folder():
+    with pytest.raises(UsageError, match="--source is empty"):
+        sources.open_source("")
 
 
 @pytest.mark.parametrize("fps", [0, -1.0, float("nan"), float("inf")])

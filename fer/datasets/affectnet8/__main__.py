@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from tyro.conf import Positional, subcommand
+from tyro.conf import Positional, arg, subcommand
 
 from fer import cli
 
@@ -58,7 +58,7 @@ class Verify:
 
     root: Positional[Path] = Path("dataset")
     """As for AffectNet8: a folder or a tar."""
-    split: str = "train"
+    split: Annotated[str, arg(metavar="NAME")] = "train"
     """train or val."""
 
     def run(self) -> int:
@@ -81,7 +81,7 @@ class Count:
 
     root: Positional[Path] = Path("dataset")
     """As for AffectNet8: a folder or a tar."""
-    split: str = "train"
+    split: Annotated[str, arg(metavar="NAME")] = "train"
     """train or val."""
 
     def run(self) -> int:

@@ -9,7 +9,7 @@ from fer.datasets.affectnet8.extracted import Folder, JsonFolder, has_json
 from fer.datasets.affectnet8.source import SPLITS, Source, describe
 from fer.datasets.affectnet8.tarball import Tar
 from fer.datasets.splits import of_folder
-from fer.errors import DataInvalid, DataMissing
+from fer.errors import DataMissing, UsageError
 
 _PLUS_FOLDERS = {"train": ("train_set",), "val": ("validation_set", "val_set")}
 _ABOVE_PLUS = ("", "human_annotated", "AffectNet+", "AffectNet+/human_annotated")
@@ -25,11 +25,11 @@ class Release:
     splits: tuple[str, ...] = SPLITS
 
     def source(self, split: str) -> Source:
-        """Return what a split is read from; DataMissing where the copy lacks it, DataInvalid where the release does."""
+        """Return what a split is read from; DataMissing where the copy lacks it, UsageError where the release does."""
         if split in self.sources:
             return self.sources[split]
         if split not in self.splits:
-            raise DataInvalid(f"AffectNet8 has no split {split!r}; it has {', '.join(self.splits)}.")
+            raise UsageError(f"AffectNet8 has no split {split!r}; it has {', '.join(self.splits)}.")
         if self.title == Source.title:
             raise _not_found(self.root, split)
         present = ", ".join(name for name in self.splits if name in self.sources)
@@ -93,7 +93,9 @@ def _around(root: Path, split: str, sisters: set[str]) -> tuple[list[Path], list
     Given one split's folder or tar, a name in ``sisters``, the other one is looked for beside it.
     """
     name, parent = root.absolute().name, root.absolute().parent  # of "." too
-    return [root] if of_folder(name) == split else [], [root, parent] if name in sisters else [root]
+    own = of_folder(name)
+    itself = split == (own if own in SPLITS else "train")  # these releases have no test split
+    return [root] if itself else [], [root, parent] if name in sisters else [root]
 
 
 def _not_found(root: Path, split: str) -> DataMissing:

@@ -9,9 +9,9 @@ A stopped ``write`` goes on with the same command.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from fer import cli
 
@@ -26,7 +26,7 @@ class Write:
     """Folder of the pack; each split gets a folder in it."""
     size: int = 224
     """Side in pixels; 287,651 faces take 43 GB at 224, 11 GB at 112."""
-    split: str = "train"
+    split: Annotated[str, arg(metavar="NAME")] = "train"
     """train or val."""
     on_error: Literal["raise", "skip"] = "raise"
     """skip: leave out faces that cannot be used, and print how many; valence and arousal that cannot be read are
@@ -39,7 +39,7 @@ class Check:
 
     pack: Positional[Path]
     """The folder that write made."""
-    split: str = "train"
+    split: Annotated[str, arg(metavar="NAME")] = "train"
     """train or val."""
 
 

@@ -20,7 +20,7 @@ from tqdm.auto import tqdm
 from fer.datasets.affectnet8.dataset import AffectNet8, Annotations
 from fer.datasets.collate import Batch, block, position, resized
 from fer.datasets.splits import representative, requested
-from fer.errors import DataInvalid, DataMissing
+from fer.errors import DataInvalid, DataMissing, UsageError
 from fer.files import check_same_options, replacing
 from fer.labels import EMOTIONS
 
@@ -147,7 +147,7 @@ def pack(source: AffectNet8, out: str | Path, size: int = 224, on_error: str = "
         DataInvalid: ``out`` holds a pack of something else; an image or an annotation cannot be read; a wrong argument.
     """
     if size < 1:
-        raise DataInvalid(f"size={size}; expected a side of 1 pixel or more.")
+        raise UsageError(f"size={size}; expected a side of 1 pixel or more.")
     folder, table = Path(out) / source.split, io.BytesIO()
     keys = np.array(source.keys)
     np.savez(table, keys=keys, labels=source.labels, valence=source.valence, arousal=source.arousal)
