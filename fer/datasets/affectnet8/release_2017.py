@@ -33,6 +33,8 @@ COLUMNS = (
 )
 
 NO_BOX = "row without a face box"
+SHORT_ROW = "row without all columns"
+TWICE = "image listed twice"
 _KINDS = {"val": "valence", "aro": "arousal", "lnd": "facial_landmarks"}
 _ABOVE = ("", "Manually_Annotated", "affectnet", "AffectNet")
 
@@ -61,7 +63,11 @@ class Table(Source):
         problems: list[Problem] = []
         for start, size, row in self._rows():
             label, id_ = code(row.get("expression")), row.get(COLUMNS[0], "")
-            if isinstance(label, Problem):
+            if len(row) < len(self.columns):
+                problems.append(Problem(SHORT_ROW, id_, f"{len(row)} of {len(self.columns)}"))
+            elif id_ in labels:
+                problems.append(Problem(TWICE, id_))
+            elif isinstance(label, Problem):
                 problems.append(label._replace(file=id_))
             elif label < len(EMOTIONS) and id_ not in photos:
                 problems.append(Problem(NO_IMAGE, id_))
@@ -149,7 +155,10 @@ def _columns(table: Path) -> list[str] | None:
 
 
 def _cells(line: bytes) -> list[str]:
-    return next(csv.reader(line.decode("utf-8-sig", "replace").splitlines()), [])
+    try:
+        return next(csv.reader(line.decode("utf-8-sig", "replace").splitlines()), [])
+    except csv.Error:  # longer than any row
+        return []
 
 
 def _box(row: Mapping[str, str]) -> tuple[int, ...] | None:
