@@ -34,7 +34,8 @@ def main(config: TrainConfig) -> None:
         write_card(out, card)
         notes = {"flip": config.flip} | ({"labels": "majority"} if config.data == "ferplus" else {})
         epochs = f"epoch {history.best_epoch} of {len(history.rows)}"
-        print(f"\nvalidation, {epochs}, temperature {card['temperature']}")
+        mirrored = ", each face averaged with its mirror image" if config.flip else ""
+        print(f"\nvalidation, {epochs}{mirrored}, temperature {card['temperature']}")
         print(record(out, f"{valid.name}-{valid.split}", predictions, card, notes))
         if (scores := predictions.score_valence_arousal()) is not None:
             print(f"\n{scores}")

@@ -96,7 +96,7 @@ class TrainConfig:
     frozen: bool = False
     """resnet18 only: train the last layer alone."""
     metric: Literal["macro_f1", "balanced_accuracy", "accuracy", "loss"] = "macro_f1"
-    """Validation score that chooses the epoch."""
+    """Validation score that chooses the epoch; of the faces alone, without their mirror images."""
     patience: int | None = None
     """Stop after this many epochs without a better score."""
     flip: bool = True

@@ -247,7 +247,10 @@ class Trainer:
         return full if grown >= 1 else start + math.floor(grown * (full - start) / 8) * 8
 
     def validate(self) -> dict[str, float]:
-        """Score the averaged weights on the validation faces; return columns of history.csv."""
+        """Score the averaged weights on the validation faces; return columns of history.csv.
+
+        Mirror images (``config.flip``) are left out: after every epoch they would cost as much again.
+        """
         # Batch statistics differ between processes: the first one's are scored and saved.
         for buffer in self.scored.buffers():
             broadcast(buffer)
