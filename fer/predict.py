@@ -1,28 +1,33 @@
 """Name the emotions in photos, folders and videos, as a table.
 
     python -m fer.predict photo.jpg holiday/ clip.mp4 --csv faces.csv
+    python -m fer.predict photos/ --csv faces.csv --gallery faces.html
     python -m fer.predict photos/ --csv faces.csv --jobs 8        in eight processes
     python -m fer.predict photos/ --csv faces.csv --part 3/20     on twenty machines, this is the third
 
-Memory does not grow with the number of files (but with --save-annotated). A
+Memory does not grow with the number of files (but with --save-annotated and --gallery). A
 stopped run leaves what it did in ``faces.csv.parts``; the same command with
 ``--resume`` goes on from there, also with other --jobs and --part.
 """
 
 import os
 import sys
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import tyro
 
 from fer import cli
 from fer.errors import DataInvalid, DataMissing, Stopped, UserError
-from fer.files import check_output
+from fer.files import check_output, check_output_folder
 from fer.interrupt import stop_signals
+
+if TYPE_CHECKING:
+    from fer.photos.listing import Listing
 
 FREE_TO_CHANGE = {"csv", "resume", "jobs", "part", "batch_size", "model"}
 """Options that may differ between the first run and its resumption (the model's weights may not)."""
@@ -51,6 +56,9 @@ class PredictOptions:
     """How faces are searched in photos. fast takes a ninth of the time and misses more; videos always have it."""
     whole_image: bool = False
     """Every picture is one face, already cut out: search for none."""
+    gallery: Path | None = None
+    """Also write a page with totals and small copies of all photos, sorted and filtered by emotion and confidence:
+    OUT.html, and beside it the folder OUT.thumbnails. It opens without a network. Both hold faces."""
     save_annotated: Path | None = None
     """Also write copies with boxes and emotions to this folder, laid out like the originals."""
     model: Path | None = None
@@ -83,6 +91,7 @@ class PredictOptions:
                 option = name.replace("_", "-")
                 raise DataInvalid(f"--{option} {getattr(self, name)}: expected {expected}.")
         check_output("--csv", self.csv)
+        from fer.photos.gallery import THUMBNAILS
         from fer.photos.listing import KNOWN
 
         table, inputs = self.csv.resolve(), {path.resolve() for path in self.paths}
@@ -90,6 +99,19 @@ class PredictOptions:
             raise DataInvalid(
                 f"--csv {self.csv} would replace a photo or video; expected a name such as faces.csv."
             )
+        if self.gallery:
+            check_output("--gallery", self.gallery)
+            page, thumbnails = self.gallery.resolve(), self.gallery.with_suffix(THUMBNAILS)
+            check_output_folder("--gallery", thumbnails)
+            if self.gallery.suffix.lower() not in {".html", ".htm"} or page in {table, *inputs}:
+                raise DataInvalid(
+                    f"--gallery {self.gallery}: expected the name of a page of its own, such as faces.html."
+                )
+            if any(thumbnails.resolve() in (path, *path.parents) for path in (table, *inputs)):
+                raise DataInvalid(
+                    f"--gallery {self.gallery} has its thumbnails in {thumbnails}, which holds the table or photos. "
+                    "Choose another name."
+                )
         if self.save_annotated:
             copies = self.save_annotated.resolve()
             if copies.exists() and not copies.is_dir():
@@ -109,8 +131,21 @@ class PredictOptions:
         """Return what must be the same when a run goes on, ready for JSON."""
         given = {name: value for name, value in asdict(self).items() if name not in FREE_TO_CHANGE}
         given["paths"] = [str(path) for path in self.paths]
-        given["save_annotated"] = self.save_annotated and str(self.save_annotated)
+        for name in ("gallery", "save_annotated"):
+            given[name] = given[name] and str(given[name])
         return {**given, "weights": weights}
+
+
+def _list(paths: Sequence[Path], leave_out: Sequence[Path | None]) -> "Listing":
+    """Return the photos and videos of files and folders; DataMissing where there are none."""
+    from fer.photos.listing import Listing
+
+    listing = Listing(paths, leave_out)
+    if next(iter(listing), None) is None:
+        raise DataMissing(
+            f"Found no photo or video in {', '.join(map(str, paths))} ({listing.count()[1]} other files)."
+        )
+    return listing
 
 
 def main(options: PredictOptions) -> int:
@@ -126,8 +161,8 @@ def main(options: PredictOptions) -> int:
 
     from fer.photos.annotate import Annotator
     from fer.photos.bulk import Sampling
+    from fer.photos.gallery import Gallery
     from fer.photos.jobs import in_processes, share_cores
-    from fer.photos.listing import Listing
     from fer.photos.parts import Part, Parts
     from fer.photos.table import COLUMNS, VALENCE_AROUSAL, Summary, rows_of, with_progress
     from fer.predictor import EmotionPredictor
@@ -135,11 +170,8 @@ def main(options: PredictOptions) -> int:
     part, local = Part.parse(options.part), int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     if local > 1:  # processes that torchrun has started on this machine
         share_cores(local)
-    listing = Listing(options.paths, leave_out=options.save_annotated)
-    if next(iter(listing), None) is None:
-        raise DataMissing(
-            f"Found no photo or video in {', '.join(map(str, options.paths))} ({listing.count()[1]} other files)."
-        )
+    gallery = Gallery(options.gallery) if options.gallery else None
+    listing = _list(options.paths, [options.save_annotated, gallery.folder if gallery else None])
     annotator = Annotator(options.save_annotated, list(listing)) if options.save_annotated else None
     load = partial(EmotionPredictor, options.model, options.threshold, options.detector, prior=options.prior)
     predictor = load()
@@ -147,12 +179,14 @@ def main(options: PredictOptions) -> int:
     parts = Parts(options.csv, columns, listing, part)
     fixed = options.fixed(predictor.card.get("weights_sha256"))
     if not parts.begin(fixed, resume=options.resume or part.count > 1):
-        print(f"{options.csv} is finished: there is nothing to resume.", file=sys.stderr)
+        hint = f" Leave out --resume to make {gallery.page}." if gallery and not gallery.page.exists() else ""
+        print(f"{options.csv} is finished: there is nothing to resume.{hint}", file=sys.stderr)
         return 0
     sampling = Sampling(options.frame_step, options.every_seconds)
-    work = partial(rows_of, annotator, options.whole_image, sampling, options.batch_size)
+    work = partial(rows_of, annotator, gallery, options.whole_image, sampling, options.batch_size)
     advice = f"{parts.folder} holds what was done: the same command with --resume goes on."
     summary = Summary()
+    shown = partial(gallery.writing, columns) if gallery else iter
     try:
         with stop_signals(at_once=True):
             seen = sys.stderr.isatty() and (options.part or part.number == 1)
@@ -163,7 +197,7 @@ def main(options: PredictOptions) -> int:
                 results = work(parts.todo(), predictor)
             with closing(results):
                 parts.write(with_progress(results, total))
-            unfinished = parts.finish(summary.counting)
+            unfinished = parts.finish(lambda rows: shown(summary.counting(rows)))
     except KeyboardInterrupt:
         raise Stopped(f"Stopped. {advice}") from None
     except (UserError, OSError) as error:
@@ -171,8 +205,9 @@ def main(options: PredictOptions) -> int:
     if unfinished:
         print(f"Part {part.number} of {part.count} is finished; {unfinished}.", file=sys.stderr)
         return 0
-    print(f"{options.csv}: {summary}; {listing.count()[1]:,} other files ignored")
-    return 0 if summary["pictures"] else 1
+    outputs = " and ".join(str(path) for path in (options.csv, options.gallery) if path)
+    print(f"{outputs}: {summary.text(others=listing.count()[1])}")
+    return 0 if summary.pictures else 1
 
 
 def command() -> None:

@@ -103,9 +103,9 @@ def test_nothing_disappears_silently(tmp_path, model, scene, capsys):
         filled = {k: v for k, v in found[name].items() if v}
         assert filled == {"path": str(folder / name), "emotion": "error"}
         assert f"{name}: " in printed.err
-    assert "2 pictures, 1 faces" in printed.out
-    assert "5 files not readable" in printed.out
-    assert "2 other files ignored" in printed.out
+    assert "OUT.csv: 2 photos, 1 face\n" in printed.out
+    totals = dict(line.split()[:2] for line in printed.out.replace("other files", "others").splitlines()[2:])
+    assert totals == {"no": "face", "unreadable": "5", "others": "2"}
     assert not (tmp_path / "OUT.csv.parts").exists()
 
 
@@ -310,11 +310,8 @@ def test_the_table_may_go_into_a_pipe(tmp_path, model, scene, resume):
     assert sorted(os.listdir(tmp_path)) == ["a.png", "faces.csv"] and pipe.is_fifo()
 
 
-@pytest.fixture
-def stopped(tmp_path, model, scene, monkeypatch):
-    """A folder of three photos, of which two were done when Ctrl-C came."""
-    for name in ("a", "b", "c"):
-        save(tmp_path / "in" / f"{name}.png", scene)
+def stop(model, folder, monkeypatch, **options):
+    """Run until the reader comes to c.png, where Ctrl-C is pressed."""
     read = bulk.read_image
 
     def interrupted(path):
@@ -324,7 +321,15 @@ def stopped(tmp_path, model, scene, monkeypatch):
 
     with monkeypatch.context() as patch, pytest.raises(Stopped, match=r"OUT\.csv\.parts holds .*--resume"):
         patch.setattr(bulk, "read_image", interrupted)
-        predict(model, tmp_path / "in", batch_size=1)
+        predict(model, folder, batch_size=1, **options)
+
+
+@pytest.fixture
+def stopped(tmp_path, model, scene, monkeypatch):
+    """A folder of three photos, of which two were done when Ctrl-C came."""
+    for name in ("a", "b", "c"):
+        save(tmp_path / "in" / f"{name}.png", scene)
+    stop(model, tmp_path / "in", monkeypatch)
     return tmp_path
 
 
@@ -339,7 +344,7 @@ def test_stopped_it_leaves_what_was_done_and_goes_on(stopped, model, capsys, mon
     _, rows = predict(model, stopped / "in", resume=True, batch_size=7)
     assert seen == ["b.png", "c.png"]  # the last one done could have lacked rows
     assert [Path(row["path"]).name for row in rows] == ["a.png", "b.png", "c.png"]
-    assert "3 pictures, 3 faces" in capsys.readouterr().out
+    assert "3 photos, 3 faces" in capsys.readouterr().out
     assert sorted(os.listdir(stopped)) == ["OUT.csv", "in"]
     assert predict(model, stopped / "in", csv=stopped / "unbroken.csv")[1] == rows
 
@@ -377,6 +382,106 @@ def test_a_full_disk_loses_nothing_and_says_how_to_go_on(stopped, model, monkeyp
     out.unlink(missing_ok=True)
     _, rows = predict(model, stopped / "in", resume=True)
     assert [Path(row["path"]).name for row in rows] == ["a.png", "b.png", "c.png"]
+
+
+def test_the_gallery_is_the_same_however_the_work_was_shared(tmp_path, model, scene, monkeypatch):
+    photos = tmp_path / "in"
+    for n, name in enumerate("abcdefghij"):
+        save(photos / f"{name}.png", np.roll(scene, n, 1))
+    (photos / "cut.jpg").touch()
+    write_video(photos / "v.mp4", frames=25)
+
+    def places(how):
+        return {"csv": tmp_path / how / "OUT.csv", "gallery": tmp_path / how / "faces.html"}
+
+    def made(how):
+        out = tmp_path / how
+        assert sorted(os.listdir(out)) == ["OUT.csv", "faces.html", "faces.thumbnails"]
+        return {str(path.relative_to(out)): path.read_bytes() for path in out.rglob("*") if path.is_file()}
+
+    predict(model, photos, **places("alone"))
+    alone = made("alone")
+    assert len(alone) == 2 + 10 + 1 + 3  # of the video a frame each second, of the broken file the reason
+    predict(model, photos, csv=tmp_path / "without.csv")
+    assert (tmp_path / "without.csv").read_bytes() == alone["OUT.csv"]
+
+    predict(model, photos, jobs=2, batch_size=3, **places("jobs"))
+    assert made("jobs") == alone
+    for part in ("2/2", "1/2"):
+        assert main(PredictOptions(paths=(photos,), model=model, part=part, **places("parts"))) == 0
+    assert made("parts") == alone
+    stop(model, photos, monkeypatch, **places("stopped"))
+    assert sorted(os.listdir(tmp_path / "stopped")) == ["OUT.csv.parts", "faces.thumbnails"]
+    with pytest.raises(DataInvalid, match=r"gallery was .*faces\.html, is None"):
+        predict(model, photos, csv=places("stopped")["csv"], resume=True)
+    predict(model, photos, resume=True, **places("stopped"))
+    assert made("stopped") == alone
+
+
+def test_thumbnails_among_the_photos_are_not_taken_for_photos(tmp_path, model, scene):
+    photo = save(tmp_path / "in" / "a.png", scene)
+    gallery = photo.with_name("faces.html")
+    for _ in range(2):
+        _, rows = predict(model, photo.parent, gallery=gallery)
+        assert [row["path"] for row in rows] == [str(photo)]
+    assert len(list(gallery.with_suffix(".thumbnails").iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    ("gallery", "message"),
+    [
+        ("faces.png", "name of a page of its own"),
+        ("faces", "name of a page of its own"),
+        ("in/page.html", "name of a page of its own"),  # an input
+        ("OUT.html", "name of a page of its own"),  # the table
+        ("in.html", "its thumbnails in .*holds the table or photos"),
+        ("taken.html", "is a file; expected a folder"),
+        ("in/a.png/faces.html", "cannot be written"),
+        (".", "is a folder"),
+    ],
+)
+def test_a_gallery_replaces_nothing(tmp_path, model, scene, gallery, message):
+    photo = save(tmp_path / "in.thumbnails" / "a.png", scene)
+    (tmp_path / "in").symlink_to(photo.parent)
+    (tmp_path / "in" / "page.html").write_bytes(photo.read_bytes())
+    (tmp_path / "taken.thumbnails").touch()
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(DataInvalid, match=message):
+        predict(
+            *(model, photo, tmp_path / "in" / "page.html"),
+            csv=tmp_path / "OUT.html",
+            gallery=tmp_path / gallery,
+        )
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_gallery_of_a_finished_table_needs_another_run(tmp_path, model, scene, capsys):
+    photo = save(tmp_path / "a.png", scene)
+    predict(model, photo)
+    predict(model, photo, resume=True, gallery=tmp_path / "faces.html")
+    assert "Leave out --resume to make" in capsys.readouterr().err
+    predict(model, photo, gallery=tmp_path / "faces.html")
+    assert "OUT.csv and " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("what", [".jpg", ".html"])
+def test_a_disk_that_is_full_of_thumbnails_is_said(tmp_path, model, scene, monkeypatch, what):
+    photo, places = save(tmp_path / "a.png", scene), {"gallery": tmp_path / "faces.html"}
+    replace = Path.replace
+
+    def full(path, target):
+        if target.suffix == what:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return replace(path, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", full)
+        with pytest.raises(DataInvalid, match=rf"(?s)No space.*\{what}'.*--resume"):
+            predict(model, photo, **places)
+    left = {path.name for path in tmp_path.rglob("*")}
+    assert not any(name.endswith((".tmp.jpg", ".tmp.html")) for name in left) and "OUT.csv" not in left
+    predict(model, photo, resume=True, **places)
+    assert places["gallery"].exists()
 
 
 def test_photos_are_read_ahead_of_their_turn(tmp_path, model, monkeypatch):
@@ -472,7 +577,8 @@ def test_parts_share_the_work_and_one_may_be_killed(tmp_path, model, stuck, wait
         assert not (tmp_path / "OUT.csv").exists()
         monkeypatch.setenv("RANK", str(rank))
         printed = part()
-    assert "17 pictures, 17 faces; 0 pictures without a face; 1 files not readable" in printed
+    assert "17 photos, 17 faces" in printed and "no face" not in printed
+    assert "  unreadable          1\n" in printed
     assert "nothing to resume" in part("2/2")
     monkeypatch.delenv("WORLD_SIZE")
     assert_same_as_unbroken(model, stuck)

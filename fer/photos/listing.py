@@ -39,19 +39,19 @@ class Listing:
 
     Args:
         paths: a file given itself is taken whatever its name, at its own place.
-        leave_out: a folder not to look into.
+        leave_out: folders not to look into; None is none.
 
     Raises:
         DataMissing: a path does not exist; when iterated: a folder cannot be read.
     """
 
-    def __init__(self, paths: Sequence[Path], leave_out: Path | None = None) -> None:
+    def __init__(self, paths: Sequence[Path], leave_out: Sequence[Path | None] = ()) -> None:
         for path in paths:
             if not path.exists():
                 raise DataMissing(
                     f"There is no file or folder {path}. Check the spelling, or quote names with spaces."
                 )
-        self._leave_out = leave_out.resolve() if leave_out else None
+        self._leave_out = {folder.resolve() for folder in leave_out if folder}
         # By absolute path, which has one spelling; the files bear the one that was given.
         self._place = {_absolute(path): number for number, path in reversed(list(enumerate(paths)))}
         self._given = list(paths)
@@ -107,7 +107,7 @@ class Listing:
 
         def mine(folder: Path) -> bool:
             earlier = self._place.get(folder, place) < place
-            left_out = self._leave_out is not None and folder.resolve() == self._leave_out
+            left_out = folder.resolve() in self._leave_out
             return not (earlier or left_out or (folder.is_symlink() and _around(root, folder)))
 
         for folder, subfolders, names in os.walk(root, onerror=stop, followlinks=True):

@@ -6,9 +6,10 @@ from collections.abc import Generator, Iterable, Iterator
 
 from tqdm import tqdm
 
-from fer.labels import EMOTIONS
+from fer.labels import EMOTIONS, UNCERTAIN
 from fer.photos.annotate import Annotator
 from fer.photos.bulk import Picture, Sampling, analyse
+from fer.photos.gallery import Gallery
 from fer.photos.listing import File
 from fer.photos.parts import line
 from fer.predictor import EmotionPredictor
@@ -42,17 +43,21 @@ def rows(picture: Picture, valence_arousal: bool = False) -> list[list[object]]:
 
 def rows_of(
     annotator: Annotator | None,
+    gallery: Gallery | None,
     whole_image: bool,
     sampling: Sampling,
     batch_size: int,
     files: Iterable[File],
     predictor: EmotionPredictor,
 ) -> Generator[PictureRows]:
-    """Yield the rows of each picture, as ``analyse`` finds its faces, once its annotated copy is written."""
+    """Yield the rows of each picture, as ``analyse`` finds its faces, once its copies are written."""
+    keep_images = annotator is not None or gallery is not None
     try:
-        for picture in analyse(files, predictor, whole_image, sampling, batch_size, annotator is not None):
+        for picture in analyse(files, predictor, whole_image, sampling, batch_size, keep_images):
             if annotator and not picture.error:
                 annotator.write(picture)
+            if gallery:
+                gallery.add(picture)
             text = "".join(map(line, rows(picture, predictor.valence_arousal)))
             yield picture.file, text, picture.error
     finally:
@@ -73,22 +78,42 @@ def with_progress(rows: Iterable[PictureRows], total: int | None) -> Iterator[st
 
 
 class Summary(Counter[str]):
-    """Counts pictures, faces, pictures without a face and unreadable files while rows pass through."""
+    """Counts while rows pass through: photos, video frames, faces of each emotion, pictures without a face, errors."""
 
     def counting(self, table: Iterable[list[str]]) -> Iterator[list[str]]:
         """Yield the rows."""
-        face, emotion = COLUMNS.index("face"), COLUMNS.index("emotion")
+        frame, face, emotion = (COLUMNS.index(name) for name in ("frame", "face", "emotion"))
         latest = None
         for row in table:
-            error, has_face = row[emotion] == "error", row[face] != ""
             new, latest = row[:face] != latest, row[:face]
-            self.update(
-                pictures=new and not error, faces=has_face, errors=error, empty=not error and not has_face
-            )
+            if row[emotion] == "error":
+                self["unreadable"] += 1
+            else:
+                self["video frame" if row[frame] else "photo"] += new
+                self[row[emotion] or "no face"] += 1
             yield row
 
-    def __str__(self) -> str:
-        return (
-            f"{self['pictures']:,} pictures, {self['faces']:,} faces; {self['empty']:,} pictures without a face; "
-            f"{self['errors']:,} files not readable"
-        )
+    @property
+    def pictures(self) -> int:
+        """Photos and frames that were read."""
+        return self["photo"] + self["video frame"]
+
+    def text(self, others: int) -> str:
+        """Return the totals as lines: the most frequent emotion first, and at the end what has no emotion.
+
+        Args:
+            others: files that are no photo or video.
+        """
+        emotions = sorted(EMOTIONS, key=lambda name: -self[name])
+        faces = {name: self[name] for name in (*emotions, UNCERTAIN) if self[name]}
+        total = sum(faces.values())
+        read = [_many(self[noun], noun) for noun in ("photo", "video frame") if self[noun]]
+        lines = [f"{' and '.join(read) or '0 photos'}, {_many(total, 'face')}"]
+        lines += [f"  {name:<12}{number:>9,}  {number / total:>6.1%}" for name, number in faces.items()]
+        lines += [f"  {name:<12}{self[name]:>9,}" for name in ("no face", "unreadable") if self[name]]
+        lines += [f"  {'other files':<12}{others:>9,}  ignored"] * (others > 0)
+        return "\n".join(lines)
+
+
+def _many(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'s' * (number != 1)}"

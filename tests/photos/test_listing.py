@@ -58,7 +58,9 @@ def test_a_folder_comes_as_its_files_then_its_subfolders(tree):
 
 
 def test_a_folder_can_be_left_out(tree):
-    files = {str(file.path): str(file.inner) for file in Listing([Path("a"), Path("a-b/x.jpg")], Path("a/b"))}
+    files = {
+        str(file.path): str(file.inner) for file in Listing([Path("a"), Path("a-b/x.jpg")], [Path("a/b")])
+    }
     assert files == {"a/z.png": "z.png", "a-b/x.jpg": "x.jpg"}
 
 
