@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from fer.errors import DataInvalid, DataMissing
-from fer.files import replacing
+from fer.files import MODELS, replacing
 from fer.labels import EMOTIONS
 from fer.preprocess import Preprocess
 
@@ -30,9 +30,11 @@ def read_card(folder: str | Path) -> dict:
         DataInvalid: the card is damaged, or its classes have another order.
     """
     file = Path(folder) / CARD
-    expected = f"expected a model's folder with {WEIGHTS} and {CARD}"
+    expected = f"expected a model's folder, with {CARD} and {WEIGHTS} or model.onnx"
     if not Path(folder).exists():
-        raise DataMissing(f"No model at {folder}: {expected}. See models/README.md.")
+        raise DataMissing(
+            f"No model at {folder}: {expected}. Those that came with this program are in {MODELS}."
+        )
     if not Path(folder).is_dir():
         raise DataInvalid(
             f"{folder} is a file; {expected}. If it is a state_dict, give the network: "

@@ -13,13 +13,14 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from types import NoneType, UnionType
 from typing import NoReturn, cast, get_args
 
 import tyro
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
-from fer.errors import UserError
+from fer.errors import EXTRA, UserError
 
 
 def run(main: Callable, options: type | UnionType, arguments: Sequence[str] | None = None) -> NoReturn:
@@ -28,7 +29,7 @@ def run(main: Callable, options: type | UnionType, arguments: Sequence[str] | No
     try:
         parsed: object = tyro.cli(
             cast(type, options),  # a union of dataclasses is a command with subcommands
-            prog=f"python -m {spec.name.removesuffix('.__main__')}" if spec else None,
+            prog=f"python -m {spec.name.removesuffix('.__main__')}" if spec else Path(sys.argv[0]).stem,
             args=arguments,
             config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
             registry=_REGISTRY,
@@ -41,6 +42,11 @@ def run(main: Callable, options: type | UnionType, arguments: Sequence[str] | No
     except (UserError, OSError) as error:  # a full disk or a forbidden folder is for the user to fix, too
         print(f"error: {error}", file=sys.stderr)
         code = getattr(error, "exit_code", 1)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] in ("fer", "synthetic_faces"):
+            raise
+        print(f"error: {error}. {EXTRA}", file=sys.stderr)
+        code = 1
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         code = 130
@@ -78,6 +84,6 @@ def _warn_of_namesake() -> None:
         return
     print(
         f"warning: another package called fer ({found.version}) is installed here, and Python may import that one: run "
-        "`pip uninstall -y fer`, then `pip install -e . --no-deps`.",
+        "`pip uninstall -y fer`, then install this one again (in a clone: `pip install -e . --no-deps`).",
         file=sys.stderr,
     )

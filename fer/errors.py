@@ -3,6 +3,9 @@
 A message says what was found, what was expected and what to do next.
 """
 
+EXTRA = "The extra [train] brings it, or [notebooks]; in a clone: python -m pip install -r requirements.txt."
+"""What to do where only what the demos need is installed, and another package is missing."""
+
 
 class UserError(Exception):
     """A file, option, device or network is not as the code needs it."""

@@ -62,7 +62,7 @@ class PredictOptions:
     save_annotated: Path | None = None
     """Also write copies with boxes and emotions to this folder, laid out like the originals."""
     model: Path | None = None
-    """Folder of a trained model. By default models/emotion_net, or models/baseline_cnn where that is missing."""
+    """Folder of a trained model. By default the one that comes with this program, emotion_net."""
     threshold: float = 0.4
     """Below this probability a face is called uncertain."""
     prior: Literal["chosen", "training", "uniform"] = "chosen"

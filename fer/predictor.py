@@ -8,7 +8,7 @@ import numpy as np
 
 from fer import threads
 from fer.card import preprocess_of, read_card
-from fer.errors import DataInvalid, DataMissing
+from fer.errors import EXTRA, DataInvalid, DataMissing
 from fer.faces import FaceDetector, check_frame, clip, crop
 from fer.files import MODELS
 from fer.labels import EMOTIONS, UNCERTAIN
@@ -184,9 +184,8 @@ def _torch_network(folder: Path) -> Network:
     except ModuleNotFoundError as error:
         what = f"{folder / ONNX} cannot be run" if (folder / ONNX).is_file() else f"{folder} has no {ONNX}"
         raise DataMissing(
-            f"{what}, and its weights need a package ({error}). Install what training uses, "
-            "python -m pip install -r requirements.txt, or write it where that is installed: "
-            f"python -m fer.export {folder}"
+            f"{what}, and its weights need {error.name}. {EXTRA} Or write {ONNX} where "
+            f"that is installed: python -m fer.export {folder}"
         ) from error
     torch.set_num_threads(min(torch.get_num_threads(), threads.count()))
     model, _ = checkpoint.load(folder)

@@ -155,7 +155,7 @@ def test_a_card_whose_numbers_cannot_be(folder, key, value):
 
 def test_no_such_model(tmp_path):
     with pytest.raises(
-        DataMissing, match=r"expected a model's folder with model\.safetensors and card\.json"
+        DataMissing, match=r"expected a model's folder, with card\.json and model\.safetensors"
     ):
         load(tmp_path / "nothing")
 

@@ -1,17 +1,27 @@
 """The tiers of dependencies, and what a wheel holds."""
 
+import ast
+import csv
+import importlib.metadata
+import os
 import re
 import shutil
 import subprocess
 import sys
 import tomllib
+import venv
 import zipfile
 from pathlib import Path
 
+import cv2
 import pytest
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 import fer
+from fer.errors import EXTRA
+from fer.labels import EMOTIONS
+from synthetic_faces.actor import Actor
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
@@ -82,21 +92,69 @@ def test_requirements_install_the_package_last(file):
     assert (ROOT / file).read_text("utf-8").splitlines()[-1] == "-e ."
 
 
+ROOMS = {
+    "notebooks": ("fer.plots", "fer.explain"),
+    "train": (
+        *("fer.datasets", "fer.training", "fer.evaluation", "fer.checkpoint", "fer.model"),
+        *("fer.train", "fer.evaluate", "fer.export"),
+    ),
+}
+"""The modules that need more than the light tier."""
+EXCEPTIONS = {
+    ("fer.predictor", "torch"),
+    ("fer.live.display", "ipywidgets"),
+    ("fer.live.notebook", "IPython"),
+}
+"""What a function of the light tier imports, for a model without an exported network and for the demos in Jupyter."""
+
+
+def modules():
+    for package in ("fer", "synthetic_faces"):
+        for file in (ROOT / package).rglob("*.py"):
+            name = ".".join(file.relative_to(ROOT).with_suffix("").parts)
+            yield name.removesuffix(".__init__"), ast.parse(file.read_text("utf-8"))
+
+
+def test_every_import_is_declared_in_the_tier_of_its_module():
+    distributions = importlib.metadata.packages_distributions()
+    undeclared = []
+    for name, tree in modules():
+        tier = next(
+            (t for t, rooms in ROOMS.items() if any(f"{name}.".startswith(f"{r}.") for r in rooms)), None
+        )
+        known = {canonicalize_name(requirement.name) for requirement in declared(tier)}
+        for node in ast.walk(tree):
+            imported = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            imported += [node.module] if isinstance(node, ast.ImportFrom) else []
+            for package in {text.partition(".")[0] for text in imported}:
+                if package in sys.stdlib_module_names or package in ("fer", "synthetic_faces"):
+                    continue
+                sources = {canonicalize_name(source) for source in distributions.get(package, ())}
+                if not sources & known and (name, package) not in EXCEPTIONS:
+                    undeclared.append(f"{name} imports {package}, which is not in the tier {tier or 'light'}")
+    assert not undeclared, "\n".join(undeclared)
+
+
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
     """A wheel made from a source distribution, which is made from a copy of the repository."""
     folder = tmp_path_factory.mktemp("packaging")
-    copy = folder / "copy"  # building writes beside the sources
-    for name in ("fer", "synthetic_faces", MODEL):
-        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, copy)
+    copy = sources(folder / "copy")
     build(copy, "build_sdist", folder)
     (archive,) = folder.glob("*.tar.gz")
     subprocess.run([sys.executable, "-m", "tarfile", "-e", archive, folder], check=True)
     build(folder / archive.name.removesuffix(".tar.gz"), "build_wheel", folder)
     (built,) = folder.glob("*.whl")
     return built
+
+
+def sources(folder):
+    """Copy what a wheel is built from, because building writes beside it."""
+    for name in ("fer", "synthetic_faces", MODEL):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, folder)
+    return folder
 
 
 def build(source, hook, out):
@@ -138,3 +196,131 @@ def test_the_wheel_says_its_version_needs_and_commands(wheel):
         "fer-screen",
         "fer-webcam",
     ]
+
+
+def light_distributions():
+    """The installed distributions of the light tier: what pyproject.toml names, and what these need in turn."""
+    found, waiting = {}, [r for r in declared() if r.marker is None or r.marker.evaluate()]
+    while waiting:
+        name = canonicalize_name(waiting.pop().name)
+        if name not in found:
+            found[name] = importlib.metadata.distribution(name)
+            needs = [Requirement(text) for text in found[name].requires or ()]
+            waiting += [r for r in needs if r.marker is None or r.marker.evaluate({"extra": ""})]
+    return found.values()
+
+
+class Environment:
+    """A virtual environment without pip that holds only the light tier, as links to what is installed here."""
+
+    def __init__(self, folder, *more):
+        venv.create(folder)
+        self.bin = folder / ("Scripts" if os.name == "nt" else "bin")
+        (self.site,) = [path for path in folder.rglob("site-packages") if path.is_dir()]
+        for distribution in (*light_distributions(), *map(importlib.metadata.distribution, more)):
+            for name in {
+                file.parts[0] for file in distribution.files if file.parts[0] not in ("..", "__pycache__")
+            }:
+                link = self.site / name
+                if not link.exists():
+                    link.symlink_to(distribution.locate_file(name))
+
+    def install(self, *what):
+        """Let pip install something, with its dependencies, of which none is missing: there is no index to ask."""
+        pip = [sys.executable, "-m", "pip", "--python", str(self.bin / "python")]
+        self.run([*pip, "install", "--quiet", "--no-index", "--disable-pip-version-check", *what], self.site)
+
+    def run(self, command, folder, code=0, **variables):
+        """Run a command in a folder; return what it wrote to stdout, or to stderr where it fails as expected."""
+        command = [
+            str(self.bin / command[0]) if command[0] in ("python", *SCRIPTS) else command[0],
+            *command[1:],
+        ]
+        variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | variables
+        run = subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, check=False)
+        assert run.returncode == code, run.stderr
+        return run.stderr if code else run.stdout
+
+
+SCRIPTS = ("fer-webcam", "fer-screen", "fer-predict")
+
+
+@pytest.fixture(scope="module")
+def photo(tmp_path_factory):
+    """A synthetic face, in a folder that is not the repository."""
+    path = tmp_path_factory.mktemp("elsewhere") / "face.png"
+    cv2.imwrite(str(path), Actor(size=(320, 240)).frame(4.0))
+    return path
+
+
+@pytest.fixture(params=["clone", "editable", "wheel"], scope="module")
+def environment(request, tmp_path_factory):
+    """An environment of the light tier, variables to find the package, and where that lies."""
+    folder = tmp_path_factory.mktemp(request.param)
+    needed = ["setuptools"] if request.param == "editable" else []  # to build; pip would fetch it
+    try:
+        made = Environment(folder / "venv", *needed)
+    except OSError as error:
+        pytest.skip(f"no symbolic links can be made here: {error}")
+    if request.param == "clone":
+        return made, {"PYTHONPATH": str(ROOT)}, ROOT
+    if request.param == "wheel":
+        made.install(request.getfixturevalue("wheel"))
+        return made, {}, made.site
+    source = sources(folder / "copy")
+    made.install("--no-build-isolation", "--editable", source)
+    return made, {}, source
+
+
+def test_a_face_is_named_from_another_folder_without_torch(environment, photo):
+    made, variables, home = environment
+    code = (
+        "import importlib.util, sys, fer; from fer import EmotionPredictor; from fer.files import MODELS\n"
+        "print(fer.__file__); print(MODELS)\n"
+        "print(importlib.util.find_spec('torch'), importlib.util.find_spec('matplotlib'))\n"
+        "print(*[face.emotion for face in EmotionPredictor()(sys.argv[1])])"
+    )
+    package, models, absent, emotions = made.run(
+        ["python", "-c", code, photo], photo.parent, **variables
+    ).splitlines()
+    assert Path(package) == home / "fer" / "__init__.py"
+    assert Path(models).parent in (home, home / "fer")
+    assert absent == "None None"
+    assert emotions in EMOTIONS
+
+
+def test_the_demo_plays_from_another_folder_without_torch(environment, photo, tmp_path):
+    made, variables, _ = environment
+    table = tmp_path / "demo.csv"
+    options = [
+        "--source",
+        "sample",
+        "--no-window",
+        "--max-frames",
+        "3",
+        "--csv",
+        table,
+        "--save",
+        tmp_path / "demo.mp4",
+    ]
+    made.run(["python", "-m", "fer.webcam", *options], photo.parent, **variables)
+    with table.open(newline="") as file:
+        assert {row["emotion"] for row in csv.DictReader(file)} <= {*EMOTIONS, "uncertain"}
+
+
+def test_what_is_not_installed_is_said_in_a_line(environment, photo):
+    made, variables, _ = environment
+    said = made.run(["python", "-m", "fer.train", "--data", "sample"], photo.parent, code=1, **variables)
+    assert said == f"error: No module named 'torch'. {EXTRA}\n"
+
+
+@pytest.mark.parametrize("environment", ["editable", "wheel"], indirect=True)
+def test_commands(environment, photo, tmp_path):
+    made, _, _ = environment
+    for command in SCRIPTS:
+        assert f"usage: {command} " in made.run([command, "--help"], tmp_path)
+    table = tmp_path / "faces.csv"
+    made.run(["fer-predict", photo.parent, "--csv", table, "--jobs", "2"], tmp_path)
+    with table.open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert row["emotion"] in EMOTIONS

@@ -57,8 +57,8 @@ class Window(Display):
             cv2.namedWindow(TITLE, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
         except cv2.error as error:
             raise DeviceError(
-                f"OpenCV cannot open windows ({error.err or error}). Uninstall opencv-python-headless, then "
-                "`python -m pip install -r requirements.txt`; or add --no-window."
+                f"OpenCV cannot open windows ({error.err or error}). Run `pip uninstall -y "
+                "opencv-python opencv-python-headless`, then `pip install 'opencv-python<5'`; or add --no-window."
             ) from error
 
     def size(self, frame: tuple[int, int]) -> tuple[int, int]:

@@ -10,7 +10,7 @@ class LiveOptions:
     """Options of the webcam and of the screen demo."""
 
     model: Path | None = None
-    """Folder of a trained model. By default models/emotion_net, or models/baseline_cnn where that is missing."""
+    """Folder of a trained model. By default the one that comes with this program, emotion_net."""
     save: Path | None = None
     """Record what is shown to this .mp4 (H.264, plays in browsers). Nothing is written unless asked."""
     csv: Path | None = None
