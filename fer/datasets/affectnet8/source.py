@@ -134,7 +134,7 @@ def in_threads(work: Callable[[int], None], n: int, label: str) -> None:
     bar = tqdm(total=n, desc=label, unit="face", delay=1, leave=False, disable=None)
     with ThreadPoolExecutor() as pool, bar:
         for _ in pool.map(part, range(0, n, 256)):
-            bar.update(256)
+            bar.update(min(256, n - bar.n))
 
 
 def describe(folder: Path) -> str:

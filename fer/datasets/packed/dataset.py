@@ -24,7 +24,7 @@ from fer.errors import DataInvalid, DataMissing, UsageError
 from fer.files import check_same_options, replacing
 from fer.labels import EMOTIONS
 
-FORMAT = 2
+FORMAT = 3
 PACK = "pack.json"
 """In each split's folder of a pack."""
 FACES, PIXELS = "faces.npz", "pixels.npy"
@@ -215,8 +215,8 @@ def read_manifest(folder: Path) -> dict:
         DataInvalid: damaged, or of another version.
     """
     try:
-        manifest = json.loads((folder / PACK).read_text("utf-8"))
-    except ValueError as error:
+        manifest = dict(json.loads((folder / PACK).read_text("utf-8")))
+    except (ValueError, TypeError) as error:
         raise _damaged(folder / PACK, error) from error
     found, expected = (manifest.get("format"), manifest.get("emotions")), (FORMAT, list(EMOTIONS))
     if found != expected:
@@ -224,12 +224,19 @@ def read_manifest(folder: Path) -> dict:
             f"The pack {folder} has format and emotions {found}; expected {expected}. "
             "Delete it and pack again."
         )
+    if manifest.pop("sha256", "") != _sum(manifest):
+        raise _damaged(folder / PACK, "its check sum differs")
     return manifest
 
 
 def _write_manifest(folder: Path, manifest: dict) -> None:
     with replacing(folder / PACK) as temporary:
-        temporary.write_text(json.dumps(manifest, indent=1) + "\n", "utf-8")
+        text = json.dumps({**manifest, "sha256": _sum(manifest)}, indent=1)
+        temporary.write_text(text + "\n", "utf-8")
+
+
+def _sum(manifest: dict) -> str:
+    return sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
 
 
 def _damaged(path: Path, what: object) -> DataInvalid:
