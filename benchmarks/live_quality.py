@@ -14,12 +14,9 @@ same probability in every frame, its errors independent. There the truth can
 be found, so it shows what the smoothing itself does.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from tqdm import tqdm
@@ -32,10 +29,8 @@ from fer.live.analysis import Analyser
 from fer.live.app import load_predictor
 from fer.live.capture import Frame
 from fer.live.options import LiveOptions
+from fer.predictor import EmotionPredictor, FaceEmotion
 from synthetic_faces.actor import Actor
-
-if TYPE_CHECKING:
-    from fer.predictor import EmotionPredictor, FaceEmotion
 
 
 @dataclass
@@ -70,8 +65,6 @@ class Simulated:
 
     def classify(self, frame: np.ndarray, boxes: np.ndarray) -> list[FaceEmotion]:
         """Return a face for each box: 2 nats of evidence for the true emotion, noise of 1 nat on each of the eight."""
-        from fer.predictor import FaceEmotion
-
         faces = []
         for box in boxes:
             evidence = self._rng.normal(0, 1, len(EMOTIONS))

@@ -10,8 +10,6 @@ of expression takes to show, before smoothing. The naive loop does the same
 work for every frame in turn: Haar on the full frame, one forward pass a face.
 """
 
-from __future__ import annotations
-
 import gc
 import itertools
 import os
@@ -19,7 +17,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -34,10 +31,8 @@ from fer.live.display import Display
 from fer.live.loop import Player
 from fer.live.options import LiveOptions
 from fer.live.sources import Frames, Source, ticks
+from fer.predictor import EmotionPredictor
 from synthetic_faces.actor import Actor
-
-if TYPE_CHECKING:
-    from fer.predictor import EmotionPredictor
 
 
 @dataclass

@@ -7,7 +7,6 @@ import struct
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -15,19 +14,10 @@ import numpy as np
 
 from fer.labels import COLOURS, EMOTIONS
 from fer.live.sources import Source
+from fer.predictor import FaceEmotion
 
 ROOT = Path(__file__).parent.parent
 PALETTE = np.array([COLOURS[name][::-1] for name in EMOTIONS], float)  # BGR
-
-
-@dataclass(frozen=True)
-class Face:
-    """A ``fer.predictor.FaceEmotion`` without its module, which imports torch."""
-
-    box: tuple[int, int, int, int]
-    probabilities: np.ndarray
-    emotion: str
-    confidence: float
 
 
 class ColourDetector:
@@ -56,7 +46,7 @@ class ColourPredictor:
             best = int(np.abs(PALETTE - middle).sum(1).argmin())
             probabilities = np.full(8, 0.02, np.float32)
             probabilities[best] = 0.86
-            faces.append(Face((x, y, w, h), probabilities, EMOTIONS[best], 0.86))
+            faces.append(FaceEmotion.from_probabilities((x, y, w, h), probabilities, 0.4))
         return faces
 
 

@@ -225,13 +225,6 @@ def test_the_detector_is_thorough_unless_a_fast_one_is_asked_for(folder):
     assert not EmotionPredictor(folder, detector="fast").detect.thorough
 
 
-def test_demos_need_no_training_libraries():
-    heavy = "('torch', 'sklearn', 'scipy', 'matplotlib', 'pandas', 'fer.datasets.ferplus')"
-    code = f"import sys, fer.predictor; print([name for name in {heavy} if name in sys.modules])"
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert run.stdout.strip() == "[]"
-
-
 @pytest.mark.parametrize("actor", range(4))
 def test_the_shipped_network_reads_the_built_in_sample(actor):
     """Of every emotion that the film shows in full, most frames are named rightly."""

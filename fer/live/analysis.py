@@ -5,16 +5,13 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fer.live.capture import Frame
 from fer.live.smoothing import Smoother
 from fer.live.tracking import Track, Tracker, follow, small_grey
-
-if TYPE_CHECKING:
-    from fer.predictor import EmotionPredictor, FaceEmotion  # torch, which is imported while the camera opens
+from fer.predictor import EmotionPredictor, FaceEmotion
 
 HIDDEN_S = 3.0  # the place of a face stays hidden after it was last detected: it may only have been missed
 
@@ -29,7 +26,7 @@ class TrackedFace:
         detected: in this frame; False when remembered from the frames just before.
     """
 
-    face: "FaceEmotion"
+    face: FaceEmotion
     track: int = 0
     recent: Sequence[tuple[str, float] | None] = ()
     detected: bool = True
@@ -71,7 +68,7 @@ class Analysis:
 class _Person:
     track: Track
     smoother: Smoother
-    face: "FaceEmotion | None" = None  # smoothed; None until the track is confirmed
+    face: FaceEmotion | None = None  # smoothed; None until the track is confirmed
 
     def shown(self, time_s: float) -> TrackedFace:
         assert self.face is not None, "a confirmed track was classified when it was detected"
@@ -91,7 +88,7 @@ class Analyser:
 
     def __init__(
         self,
-        predictor: "EmotionPredictor",
+        predictor: EmotionPredictor,
         threshold: float = 0.4,
         smoothing: float = 0.25,
         detection_size: int = 320,

@@ -4,12 +4,12 @@ import math
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack, closing
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fer import threads
 from fer.errors import DataInvalid
+from fer.faces import FaceDetector
 from fer.files import check_output
 from fer.interrupt import stop_signals
 from fer.labels import EMOTIONS
@@ -21,9 +21,7 @@ from fer.live.options import LiveOptions
 from fer.live.records import CsvWriter, Tally
 from fer.live.sources import Source
 from fer.live.video import RECORDING
-
-if TYPE_CHECKING:
-    from fer.predictor import EmotionPredictor  # torch, which is imported while the camera opens
+from fer.predictor import EmotionPredictor
 
 SMALLEST_FACE = 0.05  # of the picture's height: people in the last row of a room; `+` makes it reach that far
 
@@ -31,7 +29,7 @@ SMALLEST_FACE = 0.05  # of the picture's height: people in the last row of a roo
 def show(
     source: Source,
     options: LiveOptions,
-    load: "Callable[[], EmotionPredictor] | None" = None,
+    load: Callable[[], EmotionPredictor] | None = None,
     display: Display | None = None,
     mirror: bool = False,
 ) -> Player:
@@ -105,11 +103,8 @@ def check(options: LiveOptions, source: Source) -> None:
             raise DataInvalid(f"--{name.replace('_', '-')} {getattr(options, name)}: expected {expected}.")
 
 
-def load_predictor(options: LiveOptions) -> "EmotionPredictor":
+def load_predictor(options: LiveOptions) -> EmotionPredictor:
     """Load the model, while the camera opens."""
-    from fer.faces import FaceDetector
-    from fer.predictor import EmotionPredictor
-
     # Half of the processors classify, the others read and draw. With all of them, the network's threads wait for each
     # other whenever something is drawn: on two busy cores a face took 18 times as long.
     threads.limit(threads.processors() // 2)

@@ -87,7 +87,6 @@ class Player:
         self._capture: Capture  # from ``run`` on
         self._video: VideoWriter | None = None  # the recording that is being made
         self._resources = ExitStack()
-        self._resources.callback(self.display.close)
         self._resources.callback(self._stop_recording)
         if record:
             self._start_recording(record)
@@ -116,8 +115,9 @@ class Player:
             self.close()
 
     def close(self) -> None:
-        """Close everything, each even if another fails."""
-        self._resources.close()
+        """Close everything, each even if another fails; the window at once: a model that still loads is waited for."""
+        with self._resources:
+            self.display.close()
 
     def _open(self, source: Source) -> None:
         self.source = source

@@ -3,7 +3,6 @@
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -12,9 +11,7 @@ from fer.labels import COLOURS, EMOTIONS
 from fer.live import paint
 from fer.live.analysis import TrackedFace
 from fer.live.sources import Rectangle
-
-if TYPE_CHECKING:
-    from fer.predictor import FaceEmotion  # torch, which drawing does not need
+from fer.predictor import FaceEmotion
 
 NOTICE = "Estimates a visible expression, not what a person feels."
 DIM = (190, 194, 200)
@@ -45,7 +42,7 @@ def draw(image: np.ndarray, faces: Sequence[TrackedFace], status: Status, bars: 
     draw_status(image, status)
 
 
-def draw_faces(image: np.ndarray, faces: "Sequence[TrackedFace | FaceEmotion]", bars: bool = True) -> None:
+def draw_faces(image: np.ndarray, faces: Sequence[TrackedFace | FaceEmotion], bars: bool = True) -> None:
     """Draw box, label, bars and recent emotions into ``image``; bars where they cover no face, labels over all.
 
     The faces of a photo have no recent emotions.
@@ -148,11 +145,11 @@ def _box(image: np.ndarray, shown: TrackedFace, u: float) -> None:
     paint.outline(image, *box, round(0.08 * box[2]), max(1, round(thickness * u)), colour)
 
 
-def _label_text(face: "FaceEmotion", u: float) -> tuple[str, int]:
+def _label_text(face: FaceEmotion, u: float) -> tuple[str, int]:
     return f"{face.emotion}  {face.confidence:.0%}", round(float(np.clip(0.13 * face.box[2], 12 * u, 18 * u)))
 
 
-def _label_place(image: np.ndarray, face: "FaceEmotion", u: float) -> Rectangle:
+def _label_place(image: np.ndarray, face: FaceEmotion, u: float) -> Rectangle:
     """Where the name goes: above the box, or inside its upper edge where there is no room."""
     x, y, w, _ = face.box
     text, size = _label_text(face, u)
@@ -163,7 +160,7 @@ def _label_place(image: np.ndarray, face: "FaceEmotion", u: float) -> Rectangle:
     return _within(x + (w - width) / 2, width, image.shape[1]), top, width, height
 
 
-def _label(image: np.ndarray, face: "FaceEmotion", place: Rectangle, u: float) -> None:
+def _label(image: np.ndarray, face: FaceEmotion, place: Rectangle, u: float) -> None:
     text, size = _label_text(face, u)
     left, top, width, height = place
     colour, rim = COLOURS[face.emotion], max(1, round(u))
@@ -172,7 +169,7 @@ def _label(image: np.ndarray, face: "FaceEmotion", place: Rectangle, u: float) -
     paint.write(image, text, left + round(0.55 * size), top + height // 2, size, paint.ink_on(colour))
 
 
-def _bars_place(image: np.ndarray, face: "FaceEmotion", taken: list[Rectangle], u: float) -> Rectangle | None:
+def _bars_place(image: np.ndarray, face: FaceEmotion, taken: list[Rectangle], u: float) -> Rectangle | None:
     """Where bars beside the face, or under it, cover nothing that is taken; None if nowhere."""
     rows, columns = image.shape[:2]
     width, height, gap = round(176 * u), round((8 * 18 + 14) * u), round(10 * u)
@@ -190,7 +187,7 @@ def _touch(a: Rectangle, b: Rectangle) -> bool:
     return a[0] < b[0] + b[2] and b[0] < a[0] + a[2] and a[1] < b[1] + b[3] and b[1] < a[1] + a[3]
 
 
-def _bars(image: np.ndarray, face: "FaceEmotion", place: Rectangle, u: float) -> None:
+def _bars(image: np.ndarray, face: FaceEmotion, place: Rectangle, u: float) -> None:
     """Draw the eight probabilities with their names."""
     left, top, width, height = place
     paint.panel(image, left, top, width, height, round(9 * u), opacity=0.78)

@@ -2,6 +2,7 @@
 
 import contextlib
 import signal
+import threading
 import time
 from pathlib import Path
 
@@ -236,6 +237,22 @@ def test_a_file_in_a_window_ends_by_itself_and_waits_for_the_model():
     app.show(Images(film(10)), LiveOptions(), load=slow, display=display)
     assert any(near(image, "happiness").sum() > 2000 for image in display.shown)
     assert display.closed
+
+
+def test_closed_while_the_model_loads_the_window_goes_at_once():
+    gone, in_time = threading.Event(), []
+
+    class Closed(Script):
+        def close(self):
+            gone.set()
+
+    def slow():
+        in_time.append(gone.wait(5))
+        return ColourPredictor()
+
+    player = app.show(Live(film(3)), LiveOptions(), load=slow, display=Closed("q", every=1))
+    assert in_time == [True], "the window stayed until the model was loaded"
+    assert player.shown == 0
 
 
 CAMERA = """
