@@ -57,7 +57,7 @@ def main(options: RuntimesOptions) -> None:
 
     from fer import checkpoint
     from fer.datasets import FERPlus
-    from fer.export import export
+    from fer.training.export import export
 
     faces = options.ferplus and FERPlus(options.ferplus, "valid").images
     rows = []

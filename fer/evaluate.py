@@ -85,6 +85,7 @@ def main(config: EvaluateConfig) -> None:
     from fer.evaluation.recorded import METRICS, drop_records_of_other_calibration, record
     from fer.evaluation.scores import score
     from fer.model import build
+    from fer.training.export import complete
 
     config.check()
     model, card = checkpoint.load(config.model, config.arch)
@@ -111,6 +112,7 @@ def main(config: EvaluateConfig) -> None:
                 "score each split again with --record.",
                 file=sys.stderr,
             )
+        complete(config.model)  # its metadata repeat the calibration
         print(f"temperature {card['temperature']}, prior strength {card.get('prior_strength', 0.0)}")
 
     name = f"{dataset.name}-{dataset.split}" + ("-argmax" if labels.get("labels") == "argmax" else "")

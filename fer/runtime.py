@@ -1,6 +1,6 @@
 """Run an exported network on a CPU, without torch and in less time than torch takes.
 
-``model.onnx`` lies beside the weights of a model (``fer.export``), with their hash in
+``model.onnx`` lies beside the weights of a model (``fer.training.export``), with their hash in
 its metadata. OpenVINO runs it fastest, ONNX Runtime wherever OpenVINO is not installed.
 """
 
@@ -33,7 +33,7 @@ class OpenVinoNetwork:
         exact: float32 also where the processor is faster with 16 bits, whose logits differ by about 0.01.
 
     Attributes:
-        metadata: entries of the card, see ``fer.export``.
+        metadata: entries of the card, see ``fer.training.export``.
         valence_arousal: whether it predicts them.
 
     Raises:
@@ -109,7 +109,7 @@ def _opening(file: str | Path, package: str) -> Iterator[None]:
     except _failures() as error:
         reason = " ".join(str(error).split())[:200]
         raise DataInvalid(
-            f"{file} cannot be run ({reason}). Write it again: python -m fer.export."
+            f"{file} cannot be run ({reason}). Write it again: python -m fer.export {Path(file).parent}"
         ) from error
 
 
@@ -142,7 +142,7 @@ def _check_names(file: str | Path, names: list[str]) -> bool:
 
 
 def _metadata(entries: Mapping[str, str]) -> dict:
-    """Return what ``fer.export`` noted: entries of other programs are no JSON."""
+    """Return what the export noted: entries of other programs are no JSON."""
     return {key: json.loads(value) for key, value in entries.items() if key.startswith("fer.")}
 
 

@@ -1,4 +1,4 @@
-"""Train a network, choose its best epoch on validation data, and save it with its card.
+"""Train a network, choose its best epoch on validation data, and save it with its card and as ONNX.
 
     python -m fer.train --data ferplus --root dataset/ferplus --model baseline --out models/mine
     torchrun --nproc_per_node 2 -m fer.train …        the same on several processes, with GPUs or without
@@ -15,7 +15,7 @@ from fer.training import TrainConfig
 
 
 def main(config: TrainConfig) -> None:
-    """Train, fit the temperature on validation data, and record the validation scores."""
+    """Train, fit the temperature on validation data, record the validation scores, and export."""
     config.out = out = config.out or Path("models") / f"{config.model}-{config.data}"
     config.check()
 
@@ -25,6 +25,7 @@ def main(config: TrainConfig) -> None:
     from fer.evaluation.recorded import record
     from fer.training import History, fit, new_model, training_splits
     from fer.training.distributed import leaving, processes
+    from fer.training.export import complete
     from fer.training.start import keep_freed_memory
 
     def calibrate_and_record(history: History) -> None:
@@ -39,6 +40,7 @@ def main(config: TrainConfig) -> None:
         print(record(out, f"{valid.name}-{valid.split}", predictions, card, notes))
         if (scores := predictions.score_valence_arousal()) is not None:
             print(f"\n{scores}")
+        complete(out)  # after the calibration, which the exported network's metadata repeat
         print(f"\nsaved in {out}")
 
     keep_freed_memory()

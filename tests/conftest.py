@@ -35,6 +35,12 @@ def x_display():
     server.wait(10)
 
 
+@pytest.fixture
+def no_export(monkeypatch):
+    """Training, averaging and calibration without the export at their end, which takes seconds: see test_export."""
+    monkeypatch.setattr("fer.training.export.complete", lambda folder: None)
+
+
 @pytest.fixture(scope="session")
 def wait_until():
     """Function that polls ``check()`` until it gives something, and returns that."""

@@ -15,6 +15,8 @@ from fer.evaluate import EvaluateConfig
 from fer.labels import EMOTIONS
 from fer.model import build
 
+pytestmark = pytest.mark.usefixtures("no_export")
+
 
 @pytest.fixture
 def world(tmp_path):

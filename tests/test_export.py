@@ -14,17 +14,17 @@ import pytest
 import torch
 from helpers import SIZE, small_net
 
-from fer import export as exporting
 from fer import threads
 from fer.card import read_card
 from fer.checkpoint import load, save
 from fer.errors import DataInvalid, DataMissing, UserError
-from fer.export import export, largest_difference
 from fer.files import MODELS
 from fer.labels import EMOTIONS
 from fer.model import TorchNetwork
 from fer.predictor import EmotionPredictor
 from fer.runtime import INPUT, LOGITS, ONNX, RUNTIMES, OnnxNetwork, OpenVinoNetwork
+from fer.training import export as exporting
+from fer.training.export import export, largest_difference
 
 CARD = {"flip": True, "crop_margin": 0.1, "temperature": 1.5, "class_shares": [0.65] + [0.05] * 7}
 CROPS = list(np.random.default_rng(0).integers(0, 256, (3, 20, 20), np.uint8))

@@ -17,6 +17,8 @@ from fer.labels import EMOTIONS
 from fer.train import main
 from fer.training import TrainConfig
 
+pytestmark = pytest.mark.usefixtures("no_export")
+
 
 @pytest.mark.parametrize(
     ("name", "value"),

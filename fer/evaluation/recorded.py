@@ -15,6 +15,7 @@ from fer.evaluation.predictions import Predictions
 from fer.evaluation.scores import Scores, score
 from fer.files import replacing
 from fer.probabilities import class_shift, to_probabilities
+from fer.runtime import ONNX
 
 METRICS = "metrics.json"
 PREFERRED = ("ferplus-test", "affectnet8-val", "ferplus-valid")
@@ -48,20 +49,20 @@ def record(
     return scores
 
 
-def drop_records(folder: Path) -> None:
-    """Remove what ``record`` wrote, because the weights or their calibration are being replaced."""
-    for file in (folder / METRICS, *folder.glob("predictions-*.npz")):
+def drop_derived(folder: Path) -> None:
+    """Remove records and exported network, because the weights or their calibration are being replaced."""
+    for file in (folder / METRICS, folder / ONNX, *folder.glob("predictions-*.npz")):
         file.unlink(missing_ok=True)
 
 
 def drop_records_of_other_calibration(folder: Path, earlier: Mapping, card: Mapping) -> bool:
-    """Remove the records if the earlier card has another temperature or prior; return whether there were any."""
+    """Call ``drop_derived`` if the earlier card has another temperature or prior; return whether there were any."""
     # Up to 0.001 is another computer's rounding.
     change = abs(earlier.get("temperature", 1.0) - card["temperature"])
     same = change <= 0.001 and earlier.get("prior_strength", 0.0) == card.get("prior_strength", 0.0)
     if same or not (folder / METRICS).exists():
         return False
-    drop_records(folder)
+    drop_derived(folder)
     return True
 
 

@@ -36,7 +36,7 @@ class Soup:
     """Replace the model in --out."""
 
     def run(self) -> None:
-        """Write the mean of the models, without records, and print how to calibrate and record it.
+        """Write the mean of the models, and print how to calibrate and record it.
 
         Raises:
             DataInvalid: fewer than two, the same twice, or models that differ in more
@@ -48,7 +48,8 @@ class Soup:
 
         from fer import checkpoint
         from fer.card import provenance
-        from fer.evaluation.recorded import drop_records
+        from fer.evaluation.recorded import drop_derived
+        from fer.training.export import complete
         from fer.training.state import HISTORY, STATE, check_unused
 
         if not self.overwrite:
@@ -89,10 +90,11 @@ class Soup:
             values = [other.state_dict()[name].double() for other, _ in loaded]
             mean[name] = torch.stack(values).mean(0).to(tensor.dtype)
         model.load_state_dict(mean)
-        drop_records(self.out)
+        drop_derived(self.out)
         for name in (STATE, HISTORY):
             (self.out / name).unlink(missing_ok=True)
         checkpoint.save(self.out, model, card)
+        complete(self.out)
         print(f"{self.out}: the mean of {len(cards)} models. {_next(self.out, card)}")
 
 
@@ -106,14 +108,17 @@ class Halve:
     def run(self) -> None:
         """Rewrite the weights, remove the records, and print how to make them again."""
         from fer import checkpoint
-        from fer.evaluation.recorded import drop_records
+        from fer.evaluation.recorded import drop_derived
+        from fer.training.export import complete
         from fer.training.state import STATE
 
         if (self.model / STATE).exists():
             raise DataInvalid(f"{self.model} holds an unfinished run: finish it first, with --resume.")
         model, card = checkpoint.load(self.model)
+        card.pop("onnx_sha256", None)
         checkpoint.save(self.model, model, card, half=True)
-        drop_records(self.model)
+        drop_derived(self.model)
+        complete(self.model)
         print(f"{self.model}: stored in half precision. {_next(self.model, card)}")
 
 

@@ -23,7 +23,7 @@ from fer.datasets.collate import load_batches
 from fer.datasets.face_dataset import FaceDataset
 from fer.errors import DataInvalid, Stopped
 from fer.evaluation.predictions import Predictions, predict
-from fer.evaluation.recorded import drop_records
+from fer.evaluation.recorded import drop_derived
 from fer.interrupt import stop_signals
 from fer.labels import EMOTIONS
 from fer.model import FaceNetwork
@@ -274,7 +274,7 @@ class Trainer:
             other["chosen"] = int(other is row)
         progress.best_weights = {k: v.detach().clone() for k, v in self.scored.state_dict().items()}
         if self.config.out and self.is_first:
-            drop_records(self.config.out)
+            drop_derived(self.config.out)
             checkpoint.save(self.config.out, self.scored, self._card())
 
     def _card(self) -> dict:

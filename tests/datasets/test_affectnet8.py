@@ -27,7 +27,7 @@ from fer.datasets.affectnet8 import extracted, npy, tarball
 from fer.datasets.affectnet8 import index as affectnet8_index
 from fer.datasets.affectnet8.__main__ import Count, Extract, Verify, main
 from fer.errors import DataInvalid, DataMissing
-from fer.evaluation.recorded import drop_records
+from fer.evaluation.recorded import drop_derived
 from fer.labels import EMOTIONS
 from fer.training import TrainConfig, training_splits
 from fer.training.averaging import Halve
@@ -324,7 +324,7 @@ def test_the_scripts_can_leave_faults_out(root, tmp_path, capsys):
 
 
 @pytest.fixture
-def trained(root):
+def trained(root, no_export):
     """A model trained on four faces of each emotion, in ``model``."""
     for number in range(1000, 1032):
         write_face(root / "train_set", number, number % 8)
@@ -342,7 +342,7 @@ def test_calibrated_anew_on_the_faces_that_chose_the_epoch(root, trained):
         key: value for key, value in json.loads(card).items() if key not in ("temperature", "prior_strength")
     }
     write_card(trained, changed)
-    drop_records(trained)
+    drop_derived(trained)
     scoring = {"model": trained, "data": "affectnet8", "root": root, "calibrate": True, "record": True}
     with pytest.raises(DataInvalid, match="--split held-out"):
         evaluate.main(evaluate.EvaluateConfig(**scoring, split="val"))

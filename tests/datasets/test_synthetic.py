@@ -157,7 +157,7 @@ def test_targets_are_soft_if_those_of_ferplus_are(ferplus):
     assert torch.equal(targets.sum(1), torch.ones(len(both)))
 
 
-def test_they_join_the_training_faces_alone_and_the_card_records_it(ferplus, tmp_path):
+def test_they_join_the_training_faces_alone_and_the_card_records_it(ferplus, tmp_path, no_export):
     config = TrainConfig(data="ferplus", root=ferplus, synthetic=1, model="emotion_net", size=16, epochs=1)
     assert [len(part) for part in training_splits(config)] == [3 + 8, 2]
     config.out, config.imbalance = tmp_path / "model", "square_root_sampling"

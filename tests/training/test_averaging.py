@@ -14,6 +14,8 @@ from fer.errors import DataInvalid
 from fer.model import build
 from fer.training.averaging import Halve, Soup
 
+pytestmark = pytest.mark.usefixtures("no_export")
+
 
 @pytest.fixture(scope="module")
 def begun(tmp_path_factory):
