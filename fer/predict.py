@@ -60,7 +60,8 @@ class PredictOptions:
     """Also write a page with totals and small copies of all photos, sorted and filtered by emotion and confidence:
     OUT.html, and beside it the folder OUT.thumbnails. It opens without a network. Both hold faces."""
     save_annotated: Path | None = None
-    """Also write copies with boxes and emotions to this folder, laid out like the originals."""
+    """Also write copies with boxes and emotions to this folder, laid out like the originals; beside that of a video
+    VIDEO.timeline.png, the probabilities of each face over time."""
     model: Path | None = None
     """Folder of a trained model. By default the one that comes with this program, emotion_net."""
     threshold: float = 0.4

@@ -231,6 +231,7 @@ def test_annotated_copies_mirror_the_folder(tmp_path, model, scene):
         "below/b.gif.bmp",
         "below/c.gif.png",
         "v.mp4",
+        "v.timeline.png",
     }
     copy = cv2.imread(str(annotated / "a.png"))
     assert copy.shape == scene.shape

@@ -1,25 +1,33 @@
-"""Copies of photos and videos with boxes and emotions, laid out like the originals."""
+"""Copies of photos and videos with boxes and emotions, laid out like the originals; of a video a timeline, too."""
 
 import errno
 from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
+import numpy as np
 
 from fer.errors import DataInvalid
+from fer.live import timeline
+from fer.live.analysis import Analysis, TrackedFace
+from fer.live.capture import Frame
 from fer.live.overlay import draw_faces
+from fer.live.records import Tally
+from fer.live.tracking import SLOWEST_S, Tracker, overlaps
 from fer.live.video import VideoWriter
 from fer.photos.bulk import Picture
 from fer.photos.listing import File
 
 WRITABLE = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
+TIMELINE = ".timeline.png"
 
 
 class Annotator:
     """Writes annotated copies into a folder: ``below/x.jpg`` of an input folder becomes ``FOLDER/below/x.jpg``.
 
     Of two inputs with the same place the later is called ``x-2.jpg``. What
-    cannot be written in its own format becomes .png, and every video .mp4.
+    cannot be written in its own format becomes .png, and every video .mp4; beside
+    that, ``x.timeline.png`` shows the probabilities of each of its faces over time.
 
     Args:
         folder: where the copies go.
@@ -34,7 +42,7 @@ class Annotator:
         self._originals = {file.path.resolve() for file in files}
         self._targets: dict[File, Path] = {}
         self._taken: set[Path] = set()
-        self._video: VideoWriter | None = None
+        self._video: _VideoCopy | None = None
         self._latest: File | None = None
         for file in files:
             self._choose(file)
@@ -43,14 +51,15 @@ class Annotator:
         """Return where the copy of a file goes, different from all others."""
         target = self._folder / _writable(file)
         stem, count = target.stem, 1
-        while target in self._taken:
+        while self._taken.intersection(_written(target, file)):
             count += 1
             target = target.with_stem(f"{stem}-{count}")
-        if target.resolve() in self._originals:
-            raise DataInvalid(
-                f"--save-annotated {self._folder} would overwrite {target}. Choose a folder apart from the photos."
-            )
-        self._taken.add(target)
+        for written in _written(target, file):
+            if written.resolve() in self._originals:
+                raise DataInvalid(
+                    f"--save-annotated {self._folder} would overwrite {written}. Choose a folder apart from the photos."
+                )
+            self._taken.add(written)
         self._targets[file] = target
         return target
 
@@ -71,8 +80,8 @@ class Annotator:
             self.close()
         self._latest = file
         if file.is_video:
-            self._video = self._video or VideoWriter(target)
-            self._video.write(image, picture.time_s)
+            self._video = self._video or _VideoCopy(target)
+            self._video.write(image, picture)
             return
         done, data = cv2.imencode(target.suffix, image)
         if not done:  # larger than this kind of file can be
@@ -90,9 +99,42 @@ class Annotator:
 
     def close(self) -> None:
         """Finish the video that is being written, if any."""
-        if self._video is not None:
-            self._video.close()
-            self._video = None
+        video, self._video = self._video, None
+        if video is not None:
+            video.close()
+
+
+class _VideoCopy:
+    """The copy of a video, and the timeline of the faces in it, for which they are tracked."""
+
+    def __init__(self, target: Path) -> None:
+        self._writer, self._timeline = VideoWriter(target), target.with_suffix(TIMELINE)
+        self._tracker, self._tally = Tracker(), Tally()
+        self._latest_s = self._tracked_s = 0.0
+
+    def write(self, image: np.ndarray, picture: Picture) -> None:
+        """Append the annotated image (H, W, 3) of a frame."""
+        self._writer.write(image, picture.time_s)
+        # To the tracker, frames that are far apart because few are analysed are neighbours.
+        self._tracked_s += min(picture.time_s - self._latest_s, SLOWEST_S)
+        self._latest_s = picture.time_s
+        boxes = np.array([face.box for face in picture.faces], float).reshape(-1, 4)
+        tracks = [t for t in self._tracker.update(boxes, self._tracked_s) if t.seen_s == self._tracked_s]
+        faces = [picture.faces[overlaps(t.box[None], boxes).argmax()] for t in tracks]
+        tracked = tuple(TrackedFace(face, t.identity) for face, t in zip(faces, tracks, strict=True))
+        frame = Frame(image, picture.time_s, self._tally.frames)
+        self._tally.add(Analysis(frame, tracked, hide=boxes, small=image))
+
+    def close(self) -> None:
+        """Finish both files."""
+        if self._writer.close():
+            faces = ((f"face {track}", times, values) for track, times, values in self._tally.curves())
+            timeline.save(timeline.strips(faces, self._tally.end_s), self._timeline)
+
+
+def _written(target: Path, file: File) -> list[Path]:
+    """Return all files that belong to the copy ``target``."""
+    return [target, target.with_suffix(TIMELINE)] if file.is_video else [target]
 
 
 def _writable(file: File) -> Path:
