@@ -60,14 +60,13 @@ def show(
     player = Player(source, analyser, display, view, options.save, record, options.max_frames)
     if not display.visible:  # elsewhere it is written on the picture
         print(overlay.NOTICE, file=sys.stderr)
-    # Until a frame was shown, which may take long, a signal ends it at once. Later it is noted and seen at the next
-    # frame: an exception could come between the taking of a lock and its release.
-    with stop_signals(at_once=True) as player.stop, ExitStack() as files:
+    # A signal is noted and seen at the next turn of the loop: an exception could come between the taking of a lock and
+    # its release. The lock of Python's imports is one that every thread needs while the demo starts.
+    with stop_signals() as player.stop, ExitStack() as files:
         try:
             table = files.enter_context(closing(CsvWriter(options.csv))) if options.csv else None
             player.run()
         finally:
-            player.stop.at_once = False
             player.close()
             for path in [*player.written, *([options.csv] if table and table.written else [])]:
                 print(f"wrote {path}")

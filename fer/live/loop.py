@@ -59,7 +59,7 @@ class Player:
     Attributes:
         shown, frame: number of frames shown, and the newest of them.
         written: the files that were finished.
-        stop: when a signal is noted there, the play ends at the next frame.
+        stop: when a signal is noted there, the play ends at the next turn of the loop.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class Player:
         self.source, self.display, self.view = source, display or Display(), view or View()
         self.shown, self.written = 0, list[Path]()
         self.frame: Frame | None = None
-        self.stop = Stop(at_once=True)
+        self.stop = Stop(at_once=False)
         self._load, self._on_analysis, self._max_frames = load, on_analysis, max_frames
         self._in_step = not source.live and not self.display.visible
         self._times: deque[float] = deque(maxlen=60)  # when the newest frames were shown
@@ -175,7 +175,6 @@ class Player:
             self._worker.finish()
         if ready:
             self.shown += 1
-            self.stop.at_once = False
             self._times.append(time.monotonic())
         else:
             self._say("loading the model …", 0.2)

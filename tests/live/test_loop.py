@@ -255,6 +255,31 @@ def test_closed_while_the_model_loads_the_window_goes_at_once():
     assert player.shown == 0
 
 
+def test_a_signal_before_the_first_frame_raises_nothing_where_the_program_is_and_ends_it():
+    """An exception inside an import leaves its lock taken, and the threads that load and read wait for it for ever."""
+    gone = threading.Event()
+
+    class Signalled(Script):
+        survived = 0
+
+        def key(self):
+            if not self.survived:
+                signal.raise_signal(signal.SIGTERM)
+            self.survived += 1
+            return ""
+
+        def close(self):
+            gone.set()
+
+    def slow():
+        assert gone.wait(30)
+        return ColourPredictor()
+
+    display = Signalled()
+    player = app.show(Live(film(3)), LiveOptions(), load=slow, display=display)
+    assert display.survived == 1 and player.shown == 0
+
+
 CAMERA = """
 import sys
 from live_support import ColourPredictor, Live, picture
