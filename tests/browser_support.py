@@ -11,7 +11,7 @@ from itertools import count
 
 import pytest
 
-PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
+PROGRAMS = ("google-chrome", "chromium", "chromium-browser")
 
 
 class Browser:
@@ -24,15 +24,23 @@ class Browser:
 
     def __init__(self, width=1280, height=800, dark=False):
         program = next(filter(None, map(shutil.which, PROGRAMS)), None)
-        if program is None:
-            pytest.skip("looks at a page in Chromium, which is not installed here")
+        if program is None or os.name == "nt":
+            pytest.skip(
+                "looks at a page in Chromium, which is not installed here (or driven otherwise, on Windows)"
+            )
         self._folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         to_browser, self._to = os.pipe()
         self._from, from_browser = os.pipe()
         # The protocol has the descriptors 3 and 4. As root, the sandbox cannot be had.
         pipes = f"90<&{to_browser} 91>&{from_browser} 3<&90 4>&91"
         command = ["bash", "-c", f'exec "$@" {pipes}', "bash", program, "--headless"]
-        command += ["--remote-debugging-pipe", "--no-sandbox", "--disable-gpu", "--no-first-run"]
+        command += [
+            "--remote-debugging-pipe",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+            "--no-first-run",
+        ]
         command += ["--hide-scrollbars", f"--user-data-dir={self._folder.name}", "about:blank"]
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         self._process = subprocess.Popen(command, pass_fds=[to_browser, from_browser], **quiet)

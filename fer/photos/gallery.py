@@ -91,7 +91,7 @@ class Gallery:
                 thumbnail = self._beside(path, frame, ".jpg")
                 seen = thumbnail.is_file()
                 if seen or not frame:
-                    used.add(thumbnail.name)
+                    used.add(thumbnail.stem)
                     where = _printable(path) + (f", frame {frame}" if frame else "")
                     photo = where, self._link(Path(path)), thumbnail.stem if seen else "", self._faces(faces)
                     # "</script>" in the name of a file must not end the script.
@@ -100,8 +100,8 @@ class Gallery:
                 for face in faces:
                     yield list(face.values())
             page.write(after)
-        for old in self.folder.glob("*.jpg"):  # faces of an earlier run
-            if re.fullmatch("[0-9a-f]{24}", old.stem) and old.name not in used:
+        for old in self.folder.glob("*.*"):  # faces of an earlier run
+            if re.fullmatch(r"[0-9a-f]{24}\.(jpg|txt)", old.name) and old.stem not in used:
                 old.unlink()
 
     def _faces(self, rows: list[dict[str, str]]) -> list[list[int]] | str:
