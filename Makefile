@@ -4,21 +4,34 @@
 # make lint      style, directions of imports, types, and the schema of the workflow
 # make bench     the benchmarks, at a reduced size
 #
-# Each sets up .venv by itself when it is missing or older than the requirements.
+# Each sets up what it needs in .venv when that is missing or older than the requirements: demo the light tier, without
+# torch; the others everything, in the same environment. What is installed already is not installed again.
 
 PYTHON ?= python3
 BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --disable-pip-version-check
 
 .PHONY: demo test notebooks lint bench
 .DELETE_ON_ERROR:
 
-.venv/ready: requirements-demo.txt requirements.txt requirements-dev.txt pyproject.toml
-	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit("Found Python %d.%d; expected 3.11 or newer. Say which, e.g.: make $(MAKECMDGOALS) PYTHON=python3.12" % v[:2])'
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --disable-pip-version-check -r requirements-dev.txt
-	@touch $@
+# Both files go before pip begins, and come back when it has ended: an installation that was interrupted is repeated.
+define environment
+@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit("Found Python %d.%d; expected 3.11 or newer. Say which, e.g.: make $(MAKECMDGOALS) PYTHON=python3.12" % v[:2])'
+@rm -f .venv/light .venv/ready
+$(PYTHON) -m venv .venv
+endef
 
-demo: .venv/ready
+.venv/light: requirements-demo.txt pyproject.toml
+	$(environment)
+	$(PIP) -r requirements-demo.txt
+	@touch .venv/light
+
+.venv/ready: requirements-demo.txt requirements.txt requirements-dev.txt pyproject.toml
+	$(environment)
+	$(PIP) -r requirements-dev.txt
+	@touch .venv/light .venv/ready
+
+demo: .venv/light
 	$(BIN)/python -m fer.webcam --source sample --demo
 
 test: .venv/ready

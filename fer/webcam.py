@@ -54,7 +54,10 @@ def main(options: WebcamOptions) -> int | None:
         size = options.width, options.height
     elif options.width is not None or options.height is not None:
         raise UsageError("--width and --height go together: give both, or neither.")
-    source = sources.open_source(options.source, size, options.fps, watched=not options.no_window)
+    if options.demo and options.no_window:  # short: `make demo` waits for the files
+        source: sources.Source = sources.SampleActor(seconds=1.5)
+    else:
+        source = sources.open_source(options.source, size, options.fps, watched=not options.no_window)
     app.show(source, options, mirror=options.mirror)
     return None
 

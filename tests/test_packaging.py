@@ -291,21 +291,13 @@ def test_a_face_is_named_from_another_folder_without_torch(environment, photo):
 
 def test_the_demo_plays_from_another_folder_without_torch(environment, photo, tmp_path):
     made, variables, _ = environment
-    table = tmp_path / "demo.csv"
-    options = [
-        "--source",
-        "sample",
-        "--no-window",
-        "--max-frames",
-        "3",
-        "--csv",
-        table,
-        "--save",
-        tmp_path / "demo.mp4",
-    ]
-    made.run(["python", "-m", "fer.webcam", *options], photo.parent, **variables)
-    with table.open(newline="") as file:
-        assert {row["emotion"] for row in csv.DictReader(file)} <= {*EMOTIONS, "uncertain"}
+    files = [tmp_path / name for name in ("demo.csv", "demo.mp4", "demo.png")]
+    outputs = [text for pair in zip(("--csv", "--save", "--timeline"), files, strict=True) for text in pair]
+    command = ["python", "-m", "fer.webcam", "--demo", "--no-window", "--max-frames", "3", *outputs]
+    made.run(command, photo.parent, **variables)
+    with files[0].open(newline="") as table:
+        assert {row["emotion"] for row in csv.DictReader(table)} <= {*EMOTIONS, "uncertain"}
+    assert all(file.stat().st_size for file in files)
 
 
 def test_what_is_not_installed_is_said_in_a_line(environment, photo):

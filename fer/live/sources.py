@@ -59,22 +59,27 @@ class Source:
 
 
 class SampleActor(Source):
-    """A synthetic actor who plays the eight expressions: one round, or ``endless`` by the clock, to be watched."""
+    """A synthetic actor who plays the eight expressions: one round, or ``endless`` by the clock, to be watched.
+
+    Args:
+        endless: go on until somebody stops it.
+        seconds: how long each expression lasts.
+    """
 
     name = "sample"
     fps = 25.0
 
-    def __init__(self, endless: bool = False) -> None:
-        self.live = endless
+    def __init__(self, endless: bool = False, seconds: float = 3.0) -> None:
+        self.live, self.seconds = endless, seconds
 
     def __iter__(self) -> Frames:
         from synthetic_faces.actor import Actor
 
         if self.live:
-            actor = Actor(size=(960, 540), fps=self.fps, rounds=None)  # small enough to render in time
+            actor = Actor((960, 540), self.fps, self.seconds, rounds=None)  # small enough to render in time
             yield from ((actor.frame(time_s), None) for time_s in ticks(self.fps))
         else:
-            yield from ((image, time_s) for image, time_s, _, _ in Actor(size=(1280, 720), fps=self.fps))
+            yield from ((image, time_s) for image, time_s, _, _ in Actor((1280, 720), self.fps, self.seconds))
 
 
 class VideoFile(Source):
