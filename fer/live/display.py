@@ -80,7 +80,8 @@ class Window(Display):
         """Handle the window's events and return the key pressed; "q" when it was closed."""
         code = cv2.pollKey()
         try:
-            closed = self._ratio and cv2.getWindowProperty(TITLE, cv2.WND_PROP_VISIBLE) < 1
+            visible = cv2.getWindowProperty(TITLE, cv2.WND_PROP_VISIBLE) >= 1
+            closed = self._ratio > 0 and not visible  # macOS makes it visible when something is shown
         except cv2.error:  # Qt ends with its last window
             closed = True
         if closed or code & 0xFF == ESCAPE:

@@ -52,6 +52,26 @@ def test_keys_arrive_and_q_or_escape_quit(window, key, wait_until):
     assert "closed" in program.printed
 
 
+EMPTY = """
+import time
+from fer.live.environment import prepare
+prepare()
+from fer.live.display import Window
+window = Window()
+while window.key() != "q":
+    time.sleep(0.03)
+window.close()
+print("closed")
+"""
+
+
+def test_closing_a_window_in_which_nothing_was_shown_quits(x_display, tmp_path, wait_until):
+    with Program(EMPTY, tmp_path, x_display) as program:
+        program.close(wait_until(program.focus))
+        assert program.wait() == 0, program.printed
+        assert program.printed == "closed\n"
+
+
 def test_closing_the_window_quits(window, wait_until):
     program, number = window
     program.close(number)
