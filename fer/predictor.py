@@ -12,7 +12,7 @@ from fer.errors import EXTRA, DataInvalid, DataMissing
 from fer.faces import FaceDetector, check_frame, clip, crop
 from fer.files import MODELS
 from fer.labels import EMOTIONS, UNCERTAIN
-from fer.photos.reading import read_image
+from fer.photos.reading import Photo, read_photo
 from fer.probabilities import Network, class_shift, outputs_of, to_probabilities
 from fer.runtime import ONNX, exported
 
@@ -126,8 +126,9 @@ class EmotionPredictor:
         if image_format not in ("BGR", "RGB"):
             raise DataInvalid(f"image_format={image_format!r}; expected 'BGR' or 'RGB'.")
         if isinstance(picture, str | Path):
-            frame = read_image(picture)
-        elif isinstance(picture, np.ndarray):
+            _, boxes, crops = self.find(picture)
+            return self.classify_crops(crops, boxes)
+        if isinstance(picture, np.ndarray):
             check_frame(picture)
             swapped = image_format == "RGB" and picture.ndim == 3
             frame = np.ascontiguousarray(picture[:, :, ::-1] if swapped else picture)
@@ -137,6 +138,24 @@ class EmotionPredictor:
                 "cv2.imread gives None for a file that it cannot read."
             )
         return self.classify(frame, self.detect(frame))
+
+    def find(self, path: str | Path) -> tuple[Photo, np.ndarray, list[np.ndarray]]:
+        """Return a photo, boxes int32 (K, 4) of its faces, within the whole photo and largest first, and their crops.
+
+        A large JPEG is read at reduced size, but large enough to find the same faces and to fill the input
+        of the network with each. Threads may call this at the same time, if the detector may be shared.
+
+        Raises:
+            DataInvalid: the file cannot be read.
+        """
+        photo = read_photo(path, getattr(self.detect, "max_side", None))  # a function may want all pixels
+        boxes = np.asarray(self.detect(photo.image)).reshape(-1, 4)
+        smallest = boxes[:, 2:].max(1).min(initial=self.preprocess.size) * (1 + 2 * self.margin)
+        if photo.factor > 1 and smallest < self.preprocess.size:
+            finer = read_photo(path, max(photo.image.shape) * self.preprocess.size / smallest)
+            photo, boxes = finer, boxes * (photo.factor // finer.factor)
+        crops = [crop(photo.image, box, self.margin) for box in boxes]
+        return photo, clip(boxes * photo.factor, photo.shape), crops
 
     def classify(self, frame: np.ndarray, boxes: np.ndarray) -> list[FaceEmotion]:
         """Return a face for each box (K, 4) of a BGR frame, all in one forward pass.

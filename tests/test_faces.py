@@ -1,5 +1,7 @@
 """Detection and the crop. Faces are synthetic; how real ones are found is measured by benchmarks/detection.py."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import cv2
 import numpy as np
 import pytest
@@ -63,6 +65,30 @@ def test_the_largest_face_comes_first(scene, mode):
     assert len(boxes) == 2
     assert boxes[0, 2] > 1.3 * boxes[1, 2]
     assert boxes[0, 0] > 384 > boxes[1, 0]
+
+
+def test_a_large_face_hides_no_small_ones(scene, face, thorough):
+    """The large one is found quickly, and with much evidence."""
+    small = cv2.resize(crop(scene, face, 0.3), (64, 64), interpolation=cv2.INTER_AREA)
+    wide = np.full((480, 640, 3), scene[0, 0], np.uint8)
+    wide[:, 80:560] = scene[:, 80:560]
+    places = [(0, 0), (576, 0), (0, 416), (576, 416)]
+    for x, y in places:
+        wide[y : y + 64, x : x + 64] = small
+    boxes = thorough(wide)
+    assert overlap(boxes[0], face) > 0.75
+    found = {
+        (round((x + w / 2 - 32) / 32), round((y + h / 2 - 32) / 32)) for x, y, w, h in boxes[1:].tolist()
+    }
+    assert found == {(x // 32, y // 32) for x, y in places}
+
+
+def test_threads_may_share_a_detector(scene, face, thorough):
+    pictures = [scene, scene[:, ::-1].copy(), crop(scene, face, 0.3), np.zeros((99, 99, 3), np.uint8)]
+    alone = [thorough(picture) for picture in pictures]
+    with ThreadPoolExecutor(4) as pool:
+        for together, boxes in zip(pool.map(thorough, pictures * 4), alone * 4, strict=True):
+            np.testing.assert_array_equal(together, boxes)
 
 
 @pytest.mark.parametrize("mode", [{}, {"thorough": True}])

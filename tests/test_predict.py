@@ -18,7 +18,7 @@ from helpers import ended
 from PIL import Image
 from video_support import write_video
 
-from fer import checkpoint, threads
+from fer import checkpoint, predictor, threads
 from fer.errors import DataInvalid, DataMissing, Stopped
 from fer.faces import FaceDetector, crop
 from fer.labels import EMOTIONS
@@ -313,15 +313,15 @@ def test_the_table_may_go_into_a_pipe(tmp_path, model, scene, resume):
 
 def stop(model, folder, monkeypatch, **options):
     """Run until the reader comes to c.png, where Ctrl-C is pressed."""
-    read = bulk.read_image
+    read = predictor.read_photo
 
-    def interrupted(path):
+    def interrupted(path, *a):
         if path.name == "c.png":
             raise KeyboardInterrupt
-        return read(path)
+        return read(path, *a)
 
     with monkeypatch.context() as patch, pytest.raises(Stopped, match=r"OUT\.csv\.parts holds .*--resume"):
-        patch.setattr(bulk, "read_image", interrupted)
+        patch.setattr(predictor, "read_photo", interrupted)
         predict(model, folder, batch_size=1, **options)
 
 
@@ -340,8 +340,8 @@ def test_stopped_it_leaves_what_was_done_and_goes_on(stopped, model, capsys, mon
     with part.open() as table:
         assert [Path(row["path"]).name for row in csv.DictReader(table)] == ["a.png", "b.png"]
 
-    seen, read = [], bulk.read_image
-    monkeypatch.setattr(bulk, "read_image", lambda path: seen.append(path.name) or read(path))
+    seen, read = [], predictor.read_photo
+    monkeypatch.setattr(predictor, "read_photo", lambda path, *a: seen.append(path.name) or read(path, *a))
     _, rows = predict(model, stopped / "in", resume=True, batch_size=7)
     assert seen == ["b.png", "c.png"]  # the last one done could have lacked rows
     assert [Path(row["path"]).name for row in rows] == ["a.png", "b.png", "c.png"]
@@ -489,14 +489,15 @@ def test_photos_are_read_ahead_of_their_turn(tmp_path, model, monkeypatch):
     """The first photo's reader waits for the second's."""
     for name in ("a", "b"):
         save(tmp_path / "in" / f"{name}.png", np.full((48, 48), 90, np.uint8))
-    read, other = bulk.read_image, threading.Event()
+    read, other = bulk.read_photo, threading.Event()
 
-    def waiting(path):
+    def waiting(path, *a):
         assert path.name == "b.png" or other.wait(60)
         other.set()
-        return read(path)
+        return read(path, *a)
 
-    monkeypatch.setattr(bulk, "read_image", waiting)
+    monkeypatch.setattr(threads, "count", lambda: 2)
+    monkeypatch.setattr(bulk, "read_photo", waiting)
     _, rows = predict(model, tmp_path / "in", whole_image=True)
     assert [Path(row["path"]).name for row in rows] == ["a.png", "b.png"]
 

@@ -225,6 +225,33 @@ def test_the_detector_is_thorough_unless_a_fast_one_is_asked_for(folder):
     assert not EmotionPredictor(folder, detector="fast").detect.thorough
 
 
+@pytest.mark.parametrize("share", [0.9, 0.15])
+def test_of_a_large_photo_boxes_are_pixels_and_crops_are_large_enough(folder, tmp_path, share):
+    """It is read at reduced size; where its face is small there, once more."""
+    scene, predict = Actor((640, 480)).frame(0.0), EmotionPredictor(folder)
+    (face,) = predict.detect(scene)
+    size = round(640 * share), round(480 * share)
+    page = np.full((480, 640, 3), scene[0, 0], np.uint8)
+    page[: size[1], : size[0]] = cv2.resize(scene, size, interpolation=cv2.INTER_AREA)
+    page = cv2.resize(page, None, fx=5, fy=5)
+    cv2.imwrite(str(tmp_path / "a.jpg"), page)
+    predict.preprocess = Preprocess(size=48)
+    photo, (box,), (cut,) = predict.find(tmp_path / "a.jpg")
+    assert photo.shape == page.shape[:2]
+    assert photo.factor == (4 if share == 0.9 else 2)
+    np.testing.assert_allclose(box / (5 * share), face, atol=0.15 * face[2])
+    assert cut.shape[0] == round(box[2] / photo.factor) >= 48
+    np.testing.assert_allclose(cut.mean((0, 1)), crop(page, box).mean((0, 1)), atol=3)
+
+
+def test_ones_own_detector_sees_the_whole_photo(folder, tmp_path):
+    cv2.imwrite(str(tmp_path / "a.jpg"), picture(1500, 3000))
+    shapes = []
+    predict = predictor(folder, detector=lambda frame: shapes.append(frame.shape) or BOXES)
+    assert [face.box for face in predict(tmp_path / "a.jpg")] == [tuple(box) for box in BOXES.tolist()]
+    assert shapes == [(1500, 3000, 3)]
+
+
 @pytest.mark.parametrize("actor", range(4))
 def test_the_shipped_network_reads_the_built_in_sample(actor):
     """Of every emotion that the film shows in full, most frames are named rightly."""

@@ -1,4 +1,7 @@
-"""Many photos and videos through one predictor: faces of several pictures share a forward pass."""
+"""Many photos and videos through one predictor.
+
+Threads read the next photos and search them for faces, and faces of several pictures share a forward pass.
+"""
 
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -10,15 +13,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from fer import threads
 from fer.errors import UserError
 from fer.faces import FaceDetector, clip, crop
 from fer.photos.listing import File
-from fer.photos.reading import VideoFrame, read_image, read_video
-from fer.predictor import Detector, EmotionPredictor, FaceEmotion
+from fer.photos.reading import Photo, VideoFrame, read_image, read_photo, read_video
+from fer.predictor import EmotionPredictor, FaceEmotion
 
 WAITING_BYTES = 256 * 2**20  # pixels that may wait for their forward pass
-READERS = 2  # threads that read photos ahead
-AHEAD = 4  # photos that are read, or being read, before their turn
+AHEAD = 4  # for each thread: photos whose faces are found, or being searched for, before their turn
 LARGEST = 1024  # side of a picture that is one face; a long strip, made square, would fill any memory
 
 
@@ -82,7 +85,6 @@ def analyse(
         batch_size: faces, or pictures, that wait for a shared forward pass.
         keep_images: fill ``Picture.image``.
     """
-    fast = None if whole_image else FaceDetector()
     pictures: list[Picture] = []
     boxes: list[np.ndarray] = []
     crops: list[np.ndarray] = []
@@ -94,54 +96,79 @@ def analyse(
             picture.faces = list(islice(faces, len(each)))
             yield picture
 
-    for picture, image in _read(files, sampling):
-        found = np.zeros((0, 4), int)
-        if image is not None:
-            detector = fast if whole_image or picture.file.is_video else predictor.detect
-            found, faces = _cut(image, detector, predictor.margin)
-            crops += faces
-            picture.image = image if keep_images else None
-            waiting_bytes += sum(face.nbytes for face in faces) + keep_images * image.nbytes
+    for picture, found, faces in _search(files, predictor, whole_image, sampling, keep_images):
         pictures.append(picture)
         boxes.append(found)
+        crops += faces
+        waiting_bytes += sum(face.nbytes for face in faces)
+        waiting_bytes += 0 if picture.image is None else picture.image.nbytes
         if max(len(crops), len(pictures)) >= batch_size or waiting_bytes > WAITING_BYTES:
             yield from classified()
             pictures, boxes, crops, waiting_bytes = [], [], [], 0
     yield from classified()
 
 
-def _cut(image: np.ndarray, detector: Detector | None, margin: float) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Return the boxes (K, 4) within an image and their crops; without detector it is one face."""
-    if detector is not None:
-        boxes = detector(image)
-        return clip(boxes, image.shape), [crop(image, box, margin) for box in boxes]
-    box = np.array([[0, 0, image.shape[1], image.shape[0]]])
-    scale = LARGEST / max(image.shape[:2])
+def _search(
+    files: Iterable[File],
+    predictor: EmotionPredictor,
+    whole_image: bool,
+    sampling: Sampling,
+    keep_images: bool,
+) -> Iterator[tuple[Picture, np.ndarray, list[np.ndarray]]]:
+    """Yield the pictures of the files, in order, with boxes (K, 4) of their faces and their crops.
+
+    Threads work on the next photos meanwhile: OpenCV and Pillow let others run while they compute.
+    """
+
+    def photo(file: File) -> tuple[Picture, np.ndarray, list[np.ndarray]]:
+        if whole_image:
+            read = read_photo(file.path, LARGEST)
+            boxes, crops = _whole(read)
+        else:
+            read, boxes, crops = predictor.find(file.path)
+        if not keep_images:
+            return Picture(file), boxes, crops
+        return Picture(file, image=read.image if read.factor == 1 else read_image(file.path)), boxes, crops
+
+    def video(file: File) -> Iterator[tuple[Picture, np.ndarray, list[np.ndarray]]]:
+        for number, time_s, image in sampling.frames(file.path):
+            if whole_image:
+                boxes, crops = _whole(Photo(image, 1, image.shape[:2]))
+            else:
+                found = fast(image)
+                boxes, crops = clip(found, image.shape), [crop(image, box, predictor.margin) for box in found]
+            yield Picture(file, number, time_s, image=image if keep_images else None), boxes, crops
+
+    fast = FaceDetector()
+    rest = iter(files)
+    waiting: deque[tuple[File, Future[tuple[Picture, np.ndarray, list[np.ndarray]]] | None]] = deque()
+    # Somebody's own detector may be used by one thread only.
+    workers = threads.count() if isinstance(predictor.detect, FaceDetector) else 1
+    pool = ThreadPoolExecutor(workers)
+    try:
+        while True:
+            for file in islice(rest, AHEAD * workers - len(waiting)):
+                waiting.append((file, None if file.is_video else pool.submit(photo, file)))
+            if not waiting:
+                return
+            file, found = waiting.popleft()
+            try:
+                if found is not None:
+                    yield found.result()
+                else:
+                    yield from video(file)
+            except UserError as error:
+                yield Picture(file, error=str(error)), np.zeros((0, 4), int), []
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _whole(photo: Photo) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Return the box (1, 4) of a picture that is one face, and its crop."""
+    image = photo.image
+    scale = LARGEST / max(image.shape)
     if scale < 1:
         size = [max(1, round(side * scale)) for side in image.shape[1::-1]]
         image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    box = np.array([[0, 0, photo.shape[1], photo.shape[0]]])
     return box, [crop(image, (0, 0, image.shape[1], image.shape[0]))]
-
-
-def _read(files: Iterable[File], sampling: Sampling) -> Iterator[tuple[Picture, np.ndarray | None]]:
-    """Yield the pictures of the files, in order; threads read the next photos meanwhile."""
-    rest = iter(files)
-    waiting: deque[tuple[File, Future[np.ndarray] | None]] = deque()
-    pool = ThreadPoolExecutor(READERS)
-    try:
-        while True:
-            for file in islice(rest, AHEAD - len(waiting)):
-                waiting.append((file, None if file.is_video else pool.submit(read_image, file.path)))
-            if not waiting:
-                return
-            file, photo = waiting.popleft()
-            try:
-                if photo is not None:
-                    yield Picture(file), photo.result()
-                else:
-                    for frame in sampling.frames(file.path):
-                        yield Picture(file, frame.number, frame.time_s), frame.image
-            except UserError as error:
-                yield Picture(file, error=str(error)), None
-    finally:
-        pool.shutdown(cancel_futures=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import av
+import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
@@ -32,11 +33,39 @@ _DAMAGE = (
 """What Pillow raises for files that are cut off, damaged, or something else than they claim."""
 
 
+_ORIENTATION = 0x0112  # the EXIF tag
+_ON_ITS_SIDE = (5, 6, 7, 8)  # values of it
+
+
+class Photo(NamedTuple):
+    """A photo as it was read.
+
+    Attributes:
+        image: upright, uint8 BGR (H, W, 3).
+        factor: how many pixels of the whole photo are one here: 1, or 2, 4 or 8 if it was read at reduced size.
+        shape: height and width of the whole photo.
+    """
+
+    image: np.ndarray
+    factor: int
+    shape: tuple[int, int]
+
+
 def read_image(path: str | Path) -> np.ndarray:
-    """Read a photo upright: uint8 BGR (H, W, 3).
+    """Read a photo upright, as ``read_photo``: uint8 BGR (H, W, 3)."""
+    return read_photo(path).image
+
+
+def read_photo(path: str | Path, at_least: float | None = None) -> Photo:
+    """Read a photo upright.
 
     EXIF rotation is applied, transparency is laid on white, 16-bit and float
     pictures are scaled to 8 bits. Of an animation or several pages the first is read.
+
+    Args:
+        path: of the photo.
+        at_least: a JPEG may be read at reduced size, which takes a fraction of the time, if its longer
+            side is still so many pixels; by default all are read whole.
 
     Raises:
         DataMissing: there is no such file.
@@ -47,8 +76,16 @@ def read_image(path: str | Path) -> np.ndarray:
         raise DataMissing(f"There is no photo {path}. Check the spelling.")
     try:
         with Image.open(path) as image:
+            width, height = image.size
+            if at_least is not None:
+                parts = max(1, int(max(image.size) / max(at_least, 1)))
+                image.draft(None, (max(1, width // parts), max(1, height // parts)))
+            factor = round(max(width, height) / max(image.size))
             image.load()
-            return np.ascontiguousarray(np.asarray(_to_rgb(ImageOps.exif_transpose(image)))[:, :, ::-1])
+            on_its_side = image.getexif().get(_ORIENTATION) in _ON_ITS_SIDE
+            pixels = np.asarray(_to_rgb(ImageOps.exif_transpose(image)))
+            shape = (width, height) if on_its_side else (height, width)
+            return Photo(cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), factor, shape)
     except _DAMAGE as error:
         raise DataInvalid(f"{path}: {_what_is_wrong(path, error)}") from error
 

@@ -6,7 +6,7 @@ from PIL import Image
 from video_support import write_video
 
 from fer.errors import DataInvalid, DataMissing
-from fer.photos.reading import read_image, read_video
+from fer.photos.reading import read_image, read_photo, read_video
 
 RED_BGR = (0, 0, 255)
 
@@ -29,6 +29,38 @@ def test_photos_come_upright_as_bgr(tmp_path, orientation, shape, red):
     image = read_image(tmp_path / "a.png")
     assert image.shape == (*shape, 3) and image.dtype == np.uint8 and image.flags.c_contiguous
     assert tuple(image[red]) == RED_BGR
+
+
+@pytest.mark.parametrize(
+    ("orientation", "shape", "red"), [(1, (300, 400), (40, 25)), (6, (400, 300), (25, 40))]
+)
+def test_a_large_jpeg_is_read_upright_at_reduced_size(tmp_path, orientation, shape, red):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    halves().resize((400, 300)).save(tmp_path / "a.jpg", exif=exif)
+    photo = read_photo(tmp_path / "a.jpg", 99)
+    assert (photo.factor, photo.shape) == (4, shape)
+    assert photo.image.shape == (shape[0] // 4, shape[1] // 4, 3)
+    np.testing.assert_allclose(photo.image[red], RED_BGR, atol=3)
+    for at_least, factor in {50: 8, 51: 4, 100: 4, 101: 2, 201: 1, 5000: 1}.items():
+        photo = read_photo(tmp_path / "a.jpg", at_least)
+        assert max(photo.image.shape) == 400 / factor and photo.factor == factor
+    np.testing.assert_array_equal(photo.image, read_image(tmp_path / "a.jpg"))
+
+
+def test_no_size_is_too_odd_to_be_reduced(tmp_path):
+    """JPEGs are reduced in blocks: 1003 pixels to 126."""
+    for width, height in ((1003, 1001), (1003, 3), (3, 1003), (1, 1)):
+        Image.new("RGB", (width, height), (255, 0, 0)).save(tmp_path / "a.jpg")
+        photo = read_photo(tmp_path / "a.jpg", 100)
+        expected = [-(-side // photo.factor) for side in (height, width)]
+        assert [*photo.image.shape] == [*expected, 3] and photo.shape == (height, width)
+
+
+def test_photos_of_other_kinds_are_read_whole(tmp_path):
+    halves().resize((400, 300)).save(tmp_path / "a.png")
+    photo = read_photo(tmp_path / "a.png", 50)
+    assert photo.image.shape == (300, 400, 3) and photo.factor == 1
 
 
 def test_transparency_is_laid_on_white(tmp_path):
@@ -90,8 +122,9 @@ def test_broken_files_say_what_is_wrong(tmp_path):
         whole = tmp_path / f"whole.{ending}"
         noise.save(whole)
         (tmp_path / f"cut.{ending}").write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
-        with pytest.raises(DataInvalid, match=f"cut.{ending}"):
-            read_image(tmp_path / f"cut.{ending}")
+        for at_least in (None, 8):
+            with pytest.raises(DataInvalid, match=f"cut.{ending}"):
+                read_photo(tmp_path / f"cut.{ending}", at_least)
     for name, message in {
         "empty.jpg": "0 bytes",
         "text.jpg": "no photo of a kind known",
