@@ -24,6 +24,7 @@ from fer.live import overlay
 from fer.live.analysis import Analyser, Analysis, Worker
 from fer.live.capture import Capture, Frame
 from fer.live.display import Display
+from fer.live.layout import Layout
 from fer.live.sources import Source
 from fer.live.video import RECORDING, VideoWriter
 
@@ -81,6 +82,9 @@ class Player:
         self._times: deque[float] = deque(maxlen=60)  # when the newest frames were shown
         self._message, self._message_until = overlay.NOTICE, 0.0
         self._analysis: Analysis | None = None  # the newest that was drawn
+        self._layouts: dict[
+            bool, Layout
+        ] = {}  # the newest of what is displayed (True) and of what is recorded
         self._first = 0  # number of the first frame of this source
         self._fallback: Source | None = None  # the source before, until the next one has sent a frame
         self._worker: Worker  # from ``run`` on
@@ -162,7 +166,7 @@ class Player:
     def _splash(self, message: str) -> None:
         if self.display.visible:
             picture = np.full((540, 960, 3), 24, np.uint8)
-            overlay.draw_status(picture, overlay.Status(message=message))
+            overlay.draw(picture, (), overlay.Status(message=message), scale=1.0)
             self.display.show(picture)
 
     def _present(self, frame: Frame) -> None:
@@ -222,11 +226,16 @@ class Player:
         size: tuple[int, int] | None = None,
     ) -> np.ndarray:
         """Return a new picture of ``size`` (width, height), by default the frame's."""
-        size = size or (frame.image.shape[1], frame.image.shape[0])
         hidden = (analysis.hide if analysis else np.zeros((0, 4))) if self.view.blur else None
         faces = analysis.faces if analysis else ()
-        picture, moved = overlay.compose(frame.image, faces, size, self.view.mirror, hidden)
-        overlay.draw(picture, moved, status, self.view.bars)
+        picture, moved = overlay.compose(
+            frame.image, faces, size or (frame.image.shape[1], frame.image.shape[0]), self.view.mirror, hidden
+        )
+        # The display shows each pixel as one; nobody knows at which size a recording will be looked at.
+        layout = overlay.draw(
+            picture, moved, status, self.view.bars, 1.0 if size else None, self._layouts.get(bool(size))
+        )
+        self._layouts[bool(size)] = layout
         return picture
 
     def _obey(self, key: str) -> bool:

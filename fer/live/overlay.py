@@ -1,5 +1,9 @@
-"""What the demos draw into a BGR uint8 image: faces with box, label, bars and recent emotions; the program's state."""
+"""What the demos draw into a BGR uint8 image: faces with box, label, bars and recent emotions; the program's state.
 
+``layout`` says where everything goes; this module knows how large it is and paints it.
+"""
+
+import math
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,14 +12,23 @@ import cv2
 import numpy as np
 
 from fer.labels import COLOURS, EMOTIONS
-from fer.live import paint
+from fer.live import layout, paint
 from fer.live.analysis import TrackedFace
+from fer.live.layout import Layout, Place, Size
 from fer.live.sources import Rectangle
 from fer.predictor import FaceEmotion
 
 NOTICE = "Estimates a visible expression, not what a person feels."
 DIM = (190, 194, 200)
 RED = (235, 64, 52)
+LETTERS = 11  # height of capitals, in pixels of the screen, that can be read
+SCREEN = (1280, 720)  # that a photo or recording is looked at on, reduced to it
+COLUMNS = (
+    (8, True),
+    (3, True),
+    (8, False),
+    (3, False),
+)  # how many bars, the highest; with percentages or without
 
 
 @dataclass(frozen=True)
@@ -31,63 +44,69 @@ class Status:
     keys: Sequence[tuple[str, str]] = ()
 
 
-def unit(image: np.ndarray) -> float:
-    """Length, in pixels, that all sizes are multiples of: 1 for a picture 540 high."""
-    return max(0.6, min(image.shape[0] / 540, image.shape[1] / 720))
+class Sizes:
+    """Lengths, in pixels of a picture of (width, height) that is shown with ``scale`` screen pixels for each.
 
-
-def draw(image: np.ndarray, faces: Sequence[TrackedFace], status: Status, bars: bool = True) -> None:
-    """Draw everything into ``image`` (H, W, 3)."""
-    draw_faces(image, faces, bars)
-    draw_status(image, status)
-
-
-def draw_faces(image: np.ndarray, faces: Sequence[TrackedFace | FaceEmotion], bars: bool = True) -> None:
-    """Draw box, label, bars and recent emotions into ``image``; bars where they cover no face, labels over all.
-
-    The faces of a photo have no recent emotions.
+    Attributes:
+        frame: width and height of the picture.
+        unit: 1 for a picture 540 high; lines are multiples of it.
+        text, large: of letters, whose capitals are ``paint.CAPITALS`` as high.
+        gap: between a box and what belongs to it.
     """
-    u = unit(image)
+
+    def __init__(self, frame: Size, scale: float | None) -> None:
+        self.frame, self.unit = frame, max(0.6, min(frame[1] / 540, frame[0] / 720))
+        scale = scale or min(1.0, SCREEN[0] / frame[0], SCREEN[1] / frame[1])
+        least = math.ceil(LETTERS / paint.CAPITALS / scale)
+        self.text, self.large = (max(least, round(size * self.unit)) for size in (12.5, 20))
+        self.gap = max(3, round(0.35 * self.text))
+
+
+def draw(
+    image: np.ndarray,
+    faces: Sequence[TrackedFace | FaceEmotion],
+    status: Status | None = None,
+    bars: bool = True,
+    scale: float | None = None,
+    previous: Layout | None = None,
+) -> Layout:
+    """Draw everything into ``image`` (H, W, 3); names, bars and state where they cover no face and no name.
+
+    Args:
+        faces: those of a photo have no recent emotions.
+        bars: draw the probabilities, too, where there is room.
+        scale: screen pixels per pixel of the image, for letters that can be read; by default those of an image
+            that is reduced to a small screen.
+        previous: what this returned for the frame before, for labels to stay where they were.
+    """
+    sizes = Sizes((image.shape[1], image.shape[0]), scale)
     tracked = [face if isinstance(face, TrackedFace) else TrackedFace(face) for face in faces]
-    plain = [shown.face for shown in tracked]
+    panels = _panels(status or Status(), sizes)
+    places = layout.arrange(
+        sizes.frame,
+        [_wanted(shown, sizes, bars) for shown in tracked],
+        {part: [panel.size for panel in forms] for part, forms in panels.items()},
+        sizes.gap,
+        previous,
+    )
+    placed = list(zip(tracked, places.labels, places.strips, places.bars, strict=True))
     for shown in tracked:
-        _box(image, shown, u)
-        _recent(image, shown, u)
-    labels = [_label_place(image, face, u) for face in plain]
-    taken = [face.box for face in plain] + labels
-    for face in plain if bars else ():
-        place = _bars_place(image, face, taken, u)
-        if place is not None:
-            _bars(image, face, place, u)
-            taken.append(place)
-    for face, place in zip(plain, labels, strict=True):
-        _label(image, face, place, u)
-
-
-def draw_status(image: np.ndarray, status: Status) -> None:
-    """Draw rates, the recording mark, a message and the table of keys."""
-    u = unit(image)
-    size, margin = round(13 * u), round(12 * u)
-    height, width = image.shape[:2]
-    numbers = status.fps, status.detect_ms, status.classify_ms
-    texts = "{:.0f} fps", "detect {:.0f} ms", "classify {:.0f} ms"
-    parts = [text.format(n) for text, n in zip(texts, numbers, strict=True) if n is not None]
-    while parts and paint.text_width("   ".join(parts), size) + round(1.4 * size) > width - 2 * margin:
-        parts.pop()
-    if parts:
-        _pill(image, "   ".join(parts), margin, margin + size, size)
-    if status.recording_s is not None:
-        text = f"REC {int(status.recording_s) // 60}:{int(status.recording_s) % 60:02d}"
-        right = width - margin - paint.text_width(text, size) - round(2.6 * size)
-        _pill(image, text, right, margin + size, size, before=round(1.1 * size))
-        centre = (right + round(1.1 * size), margin + size)
-        cv2.circle(image, centre, round(0.42 * size), paint.bgr(RED), -1, cv2.LINE_AA)
-    if status.paused:
-        _centred(image, "paused", height // 2, round(22 * u))
-    if status.message:
-        _centred(image, status.message, height - margin - round(1.2 * size), round(14 * u))
-    if status.keys:
-        _keys(image, status.keys, u)
+        _box(image, shown, sizes)
+    for shown, label, _, column in placed:
+        if label and label.side == "far":
+            _leader(image, label.area, shown.face, sizes)
+        if column:
+            _leader(image, column.area, shown.face, sizes)
+    for shown, label, strip, column in placed:
+        if strip:
+            _recent(image, shown, strip.area, sizes)
+        if column:
+            _bars(image, shown.face, column, sizes)
+        if label:
+            _label(image, shown.face, label, sizes)
+    for part, place in places.status.items():
+        panels[part][place.form].paint(image, place.area)
+    return places
 
 
 def compose(
@@ -134,86 +153,85 @@ def _pixelate(part: np.ndarray, cells: int) -> None:
     part[:] = cv2.resize(tiny, part.shape[1::-1], interpolation=cv2.INTER_LINEAR)
 
 
-def _within(start: float, length: int, room: int) -> int:
-    """Return where something that should begin at ``start`` begins so that it lies inside the picture."""
-    return int(np.clip(start, 2, max(2, room - length - 2)))
+def _wanted(shown: TrackedFace, sizes: Sizes, bars: bool) -> layout.Wanted:
+    """Return the sizes of what belongs to a face; a label's forms are with percentage and without."""
+    size, strip = sizes.text, max(4, round(10 * sizes.unit)) if shown.recent else 0
+    name = paint.text_width(shown.face.emotion, size) + round(1.1 * size)
+    percentage = max(paint.text_width(text, size) for text in ("88%", f"{shown.face.confidence:.0%}"))
+    label = [(width, round(1.6 * size)) for width in (name + round(0.4 * size) + percentage, name)]
+    columns = [
+        (
+            paint.text_width("happiness" + "  100%" * percentages, size) + size,
+            round(rows * _line(size) + 0.6 * size),
+        )
+        for rows, percentages in COLUMNS
+    ]
+    return layout.Wanted(shown.face.box, label, columns if bars else (), strip, shown.track)
 
 
-def _box(image: np.ndarray, shown: TrackedFace, u: float) -> None:
+def _line(size: int) -> int:
+    """Return the height of a row of bars: letters and, under them, the bar."""
+    return round(1.5 * size)
+
+
+def _box(image: np.ndarray, shown: TrackedFace, sizes: Sizes) -> None:
     box = shown.face.box
-    colour, thickness = (COLOURS[shown.face.emotion], 2.4) if shown.detected else (DIM, 1.2)
-    paint.outline(image, *box, round(0.08 * box[2]), max(1, round(thickness * u)), colour)
+    thick = max(2, round(2.4 * sizes.unit))
+    colour, thickness = (COLOURS[shown.face.emotion], thick) if shown.detected else (DIM, thick // 2)
+    paint.outline(image, *box, round(0.08 * box[2]), thickness, colour)
 
 
-def _label_text(face: FaceEmotion, u: float) -> tuple[str, int]:
-    return f"{face.emotion}  {face.confidence:.0%}", round(float(np.clip(0.13 * face.box[2], 12 * u, 18 * u)))
+def _leader(image: np.ndarray, area: Rectangle, face: FaceEmotion, sizes: Sizes) -> None:
+    """Draw the shortest line from a label or bars to their box."""
+    ends = []
+    for start, length, other, other_length in zip(
+        area[:2], area[2:], face.box[:2], face.box[2:], strict=True
+    ):
+        low, high = max(start, other), min(start + length, other + other_length)
+        ends.append(((low + high) // 2,) * 2 if low < high else (high, low) if start < other else (low, high))
+    (x0, x1), (y0, y1) = ends
+    thick = max(2, round(2.4 * sizes.unit))
+    cv2.line(image, (x0, y0), (x1, y1), paint.bgr(COLOURS[face.emotion]), thick, cv2.LINE_AA)
 
 
-def _label_place(image: np.ndarray, face: FaceEmotion, u: float) -> Rectangle:
-    """Where the name goes: above the box, or inside its upper edge where there is no room."""
-    x, y, w, _ = face.box
-    text, size = _label_text(face, u)
-    width, height = paint.text_width(text, size) + round(1.1 * size), round(1.7 * size)
-    top = y - height - round(6 * u)
-    if top < 2:
-        top = max(2, y + round(6 * u))
-    return _within(x + (w - width) / 2, width, image.shape[1]), top, width, height
+def _label(image: np.ndarray, face: FaceEmotion, place: Place, sizes: Sizes) -> None:
+    (left, top, width, height), size = place.area, sizes.text
+    colour, rim = COLOURS[face.emotion], max(1, round(sizes.unit))
+    paint.panel(image, left, top, width, height, height // 2, opacity=0.8)
+    paint.panel(image, left + rim, top + rim, width - 2 * rim, height - 2 * rim, height // 2 - rim, colour)
+    ink, middle, pad = paint.ink_on(colour), top + height // 2, round(0.55 * size)
+    paint.write(image, face.emotion, left + pad, middle, size, ink)
+    if place.form == 0:
+        text = f"{face.confidence:.0%}"
+        paint.write(image, text, left + width - pad - paint.text_width(text, size), middle, size, ink)
 
 
-def _label(image: np.ndarray, face: FaceEmotion, place: Rectangle, u: float) -> None:
-    text, size = _label_text(face, u)
-    left, top, width, height = place
-    colour, rim = COLOURS[face.emotion], max(1, round(u))
-    paint.panel(image, left - rim, top - rim, width + 2 * rim, height + 2 * rim, height // 2, opacity=0.8)
-    paint.panel(image, left, top, width, height, height // 2, colour)
-    paint.write(image, text, left + round(0.55 * size), top + height // 2, size, paint.ink_on(colour))
-
-
-def _bars_place(image: np.ndarray, face: FaceEmotion, taken: list[Rectangle], u: float) -> Rectangle | None:
-    """Where bars beside the face, or under it, cover nothing that is taken; None if nowhere."""
-    rows, columns = image.shape[:2]
-    width, height, gap = round(176 * u), round((8 * 18 + 14) * u), round(10 * u)
-    x, y, w, h = face.box
-    top, middle = _within(y, height, rows), _within(x + (w - width) / 2, width, columns)
-    for left, up in ((x + w + gap, top), (x - gap - width, top), (middle, y + h + round(22 * u))):
-        place = left, up, width, height
-        inside = 0 <= left <= columns - width and 0 <= up <= rows - height
-        if inside and not any(_touch(place, other) for other in taken):
-            return place
-    return None
-
-
-def _touch(a: Rectangle, b: Rectangle) -> bool:
-    return a[0] < b[0] + b[2] and b[0] < a[0] + a[2] and a[1] < b[1] + b[3] and b[1] < a[1] + a[3]
-
-
-def _bars(image: np.ndarray, face: FaceEmotion, place: Rectangle, u: float) -> None:
-    """Draw the eight probabilities with their names."""
-    left, top, width, height = place
-    paint.panel(image, left, top, width, height, round(9 * u), opacity=0.78)
-    size, line, full = round(12.5 * u), 18 * u, round(58 * u)
-    start = left + round(78 * u)
-    for row, (name, probability) in enumerate(zip(EMOTIONS, face.probabilities, strict=True)):
-        middle = round(top + 7 * u + (row + 0.5) * line)
+def _bars(image: np.ndarray, face: FaceEmotion, place: Place, sizes: Sizes) -> None:
+    """Draw the probabilities, each a bar under its name."""
+    (left, top, width, height), size = place.area, sizes.text
+    paint.panel(image, left, top, width, height, round(9 * sizes.unit), opacity=0.78)
+    count, percentages = COLUMNS[place.form]
+    rows = sorted(np.argsort(-face.probabilities)[:count].tolist())
+    start, full, thick = left + round(0.5 * size), width - round(size), max(2, round(0.22 * size))
+    for row, emotion in enumerate(rows):
+        name, probability = EMOTIONS[emotion], float(face.probabilities[emotion])
+        up = top + round(0.3 * size) + row * _line(size)
         ink = paint.PAPER if name == face.emotion else DIM
-        paint.write(image, name, left + round(9 * u), middle, size, ink)
-        length, thick = round(full * float(probability)), max(2, round(8 * u))
-        paint.panel(image, start, middle - thick // 2, full, thick, thick // 2, paint.PAPER, 0.16)
-        if length > 1:
-            bar = (start, middle - thick // 2, length, thick)
-            cv2.rectangle(image, bar, paint.bgr(COLOURS[name]), -1)
-        text = f"{probability:.0%}"
-        right = left + width - round(9 * u) - paint.text_width(text, size)
-        paint.write(image, text, right, middle, size, ink)
+        middle = up + round(0.6 * size)
+        paint.write(image, name, start, middle, size, ink)
+        if percentages:
+            text = f"{probability:.0%}"
+            paint.write(image, text, start + full - paint.text_width(text, size), middle, size, ink)
+        bar = up + round(1.15 * size)
+        paint.panel(image, start, bar, full, thick, thick // 2, paint.PAPER, 0.16)
+        if length := round(full * probability):
+            cv2.rectangle(image, (start, bar, length, thick), paint.bgr(COLOURS[name]), -1)
 
 
-def _recent(image: np.ndarray, shown: TrackedFace, u: float) -> None:
-    """Draw the last half minute under the box: colour is the emotion, height its probability, right is now."""
-    x, y, w, h = shown.face.box
-    if not shown.recent or w < 1:
-        return
-    tall, top = max(4, round(10 * u)), y + h + round(6 * u)
-    paint.panel(image, x, top, w, tall, round(3 * u), opacity=0.6)
+def _recent(image: np.ndarray, shown: TrackedFace, area: Rectangle, sizes: Sizes) -> None:
+    """Draw the last half minute: colour is the emotion, height its probability, right is now."""
+    left, top, w, tall = area
+    paint.panel(image, *area, round(3 * sizes.unit), opacity=0.6)
     # A picture of one pixel for each step and line, stretched to the width of the box.
     heights = np.array([entry[1] if entry else 0.0 for entry in shown.recent])
     colours = np.array(
@@ -223,35 +241,78 @@ def _recent(image: np.ndarray, shown: TrackedFace, u: float) -> None:
     column = np.broadcast_to(colours, (tall, *colours.shape))
     strip = cv2.resize(column, (w, tall), interpolation=cv2.INTER_NEAREST)
     filled = cv2.resize(lines.astype(np.uint8), (w, tall), interpolation=cv2.INTER_NEAREST).astype(bool)
-    left, up = max(x, 0), max(top, 0)
-    part = image[up : max(top + tall, 0), left : max(x + w, 0)]
-    cut = np.s_[up - top : up - top + part.shape[0], left - x : left - x + part.shape[1]]
-    np.copyto(part, strip[cut], where=filled[cut][..., None])
+    part = image[top : top + tall, left : left + w]
+    np.copyto(part, strip, where=filled[..., None])
 
 
-def _pill(image: np.ndarray, text: str, x: int, middle: int, size: int, before: int = 0) -> None:
-    width, height = paint.text_width(text, size) + round(1.4 * size) + before, round(1.9 * size)
-    paint.panel(image, x, middle - height // 2, width, height, height // 2, opacity=0.66)
-    paint.write(image, text, x + round(0.7 * size) + before, middle, size)
+@dataclass(frozen=True)
+class _Panel:
+    """A dark panel with rows of (key, text); ``dot`` is red and stands before them."""
+
+    rows: Sequence[tuple[str, str]]
+    letters: int
+    dot: bool = False
+
+    @property
+    def _columns(self) -> tuple[int, int]:
+        """Where keys and texts begin."""
+        first = round((1.8 if self.dot else 0.7) * self.letters)
+        keys = max(paint.text_width(key, self.letters) if key else 0 for key, _ in self.rows)
+        return first, first + keys + (round(1.5 * self.letters) if keys else 0)
+
+    @property
+    def size(self) -> Size:
+        width = max(paint.text_width(text, self.letters) for _, text in self.rows)
+        return self._columns[1] + width + round(0.7 * self.letters), round(
+            (0.5 + 1.4 * len(self.rows)) * self.letters
+        )
+
+    def paint(self, image: np.ndarray, area: Rectangle) -> None:
+        left, top, _, height = area
+        size, (keys, texts) = self.letters, self._columns
+        paint.panel(
+            image, *area, min(height // 2, round(0.95 * size)), opacity=0.66 if len(self.rows) == 1 else 0.8
+        )
+        for row, (key, text) in enumerate(self.rows):
+            middle = top + round((0.95 + 1.4 * row) * size)
+            if key:
+                paint.write(image, key, left + keys, middle, size, COLOURS["happiness"])
+            paint.write(image, text, left + texts, middle, size)
+        if self.dot:
+            centre = left + round(1.1 * size), top + height // 2
+            cv2.circle(image, centre, round(0.42 * size), paint.bgr(RED), -1, cv2.LINE_AA)
 
 
-def _centred(image: np.ndarray, text: str, middle: int, size: int) -> None:
-    """Write in as many lines as there is need for; the last on ``middle``."""
-    lines = textwrap.wrap(text, max(8, int((image.shape[1] - 2 * size) / (0.55 * size))))
-    for number, line in enumerate(reversed(lines)):
-        left = (image.shape[1] - paint.text_width(line, size) - round(1.4 * size)) // 2
-        _pill(image, line, left, middle - round(1.9 * size) * number, size)
+def _panels(status: Status, sizes: Sizes) -> dict[str, list[_Panel]]:
+    """Return the forms, best first, of what is shown of ``layout.ANCHORS``, the most important part first."""
+    panels, size = {}, sizes.text
+    width, height = sizes.frame
+    room = width - 4 * sizes.gap
+    if status.keys:
+        panels["keys"] = [_Panel(status.keys, size)]
+    if status.message:
+        panels["message"] = [_message(status.message, size, room)]
+        while size > 8 and panels["message"][0].size[1] > height / 2:  # in a tiny picture
+            size -= 1
+            panels["message"] = [_message(status.message, size, room)]
+    if status.recording_s is not None:
+        minutes, seconds = divmod(int(status.recording_s), 60)
+        panels["recording"] = [_Panel([("", f"REC {minutes}:{seconds:02d}")], sizes.text, dot=True)]
+    if status.paused:
+        panels["paused"] = [_Panel([("", "paused")], sizes.large)]
+    numbers = status.fps, status.detect_ms, status.classify_ms
+    texts = "{:.0f} fps", "detect {:.0f} ms", "classify {:.0f} ms"
+    parts = [text.format(n) for text, n in zip(texts, numbers, strict=True) if n is not None]
+    rates = [_Panel([("", "   ".join(parts[:count]))], sizes.text) for count in range(len(parts), 0, -1)]
+    # In a tiny picture names need the room more.
+    rates = [
+        panel for panel in rates if panel.size[0] <= room and 16 * math.prod(panel.size) <= width * height
+    ]
+    if rates:
+        panels["rates"] = rates
+    return panels
 
 
-def _keys(image: np.ndarray, keys: Sequence[tuple[str, str]], u: float) -> None:
-    """Draw the table of keys in the middle of the picture."""
-    size, line = round(15 * u), round(24 * u)
-    first = max(paint.text_width(key, size) for key, _ in keys)
-    width = first + max(paint.text_width(text, size) for _, text in keys) + round(5 * size)
-    height = line * len(keys) + 2 * size
-    left, top = (image.shape[1] - width) // 2, (image.shape[0] - height) // 2
-    paint.panel(image, left, top, width, height, round(12 * u), opacity=0.85)
-    for row, (key, text) in enumerate(keys):
-        middle = top + size + round((row + 0.5) * line)
-        paint.write(image, key, left + round(1.5 * size), middle, size, COLOURS["happiness"])
-        paint.write(image, text, left + first + round(3 * size), middle, size)
+def _message(text: str, size: int, room: int) -> _Panel:
+    lines = textwrap.wrap(text, max(8, int((room - 1.4 * size) / (0.55 * size))))
+    return _Panel([("", line) for line in lines], size)

@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 Colour = tuple[int, int, int]  # RGB 0-255, as in fer.labels.COLOURS
 INK: Colour = (16, 18, 22)
 PAPER: Colour = (245, 245, 245)
+CAPITALS = 0.69  # of the size of letters: how high capitals and figures are, at least
 
 
 def bgr(colour: Colour) -> Colour:
@@ -45,7 +46,7 @@ def text_width(text: str, size: int) -> int:
 
 def write(image: np.ndarray, text: str, x: int, middle: int, size: int, colour: Colour = PAPER) -> None:
     """Write ``text`` from ``x`` on, its capitals centred on the line ``middle``."""
-    top = round(middle - _font(size).getmetrics()[0] + 0.36 * size)  # capitals are 0.72 of the size high
+    top = round(middle - _font(size).getmetrics()[0] + 0.5 * CAPITALS * size)
     fill(image, x, top, text_mask(text, size), colour)
 
 

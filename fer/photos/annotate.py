@@ -8,10 +8,9 @@ import cv2
 import numpy as np
 
 from fer.errors import DataInvalid
-from fer.live import timeline
+from fer.live import overlay, timeline
 from fer.live.analysis import Analysis, TrackedFace
 from fer.live.capture import Frame
-from fer.live.overlay import draw_faces
 from fer.live.records import Tally
 from fer.live.tracking import SLOWEST_S, Tracker, overlaps
 from fer.live.video import VideoWriter
@@ -74,7 +73,7 @@ class Annotator:
         """
         assert picture.image is not None
         image, file = picture.image.copy(), picture.file
-        draw_faces(image, picture.faces)
+        overlay.draw(image, picture.faces)
         target = self._targets.get(file) or self._choose(file)  # it may have come since
         if file is not self._latest:
             self.close()
