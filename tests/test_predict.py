@@ -419,6 +419,18 @@ def test_the_gallery_is_the_same_however_the_work_was_shared(tmp_path, model, sc
     assert made("stopped") == alone
 
 
+def test_for_the_gallery_alone_a_large_photo_is_not_read_whole(tmp_path, model, scene, monkeypatch):
+    photo = save(tmp_path / "a.jpg", cv2.resize(scene, (2560, 1920)))
+    monkeypatch.setattr(bulk, "read_image", None)
+    _, (row,) = predict(model, photo, gallery=tmp_path / "faces.html")
+    (thumbnail,) = (tmp_path / "faces.thumbnails").iterdir()
+    image = cv2.imread(str(thumbnail)).astype(int)
+    difference = np.abs(image - cv2.resize(scene, image.shape[1::-1], interpolation=cv2.INTER_AREA)).sum(2)
+    x, y, w, h = (round(int(row[side]) * 280 / 2560) for side in "xywh")
+    changed = np.flatnonzero(difference[y + h // 2] > 90)
+    assert changed.min() == pytest.approx(x, abs=3) and changed.max() == pytest.approx(x + w, abs=3)
+
+
 def test_thumbnails_among_the_photos_are_not_taken_for_photos(tmp_path, model, scene):
     photo = save(tmp_path / "in" / "a.png", scene)
     gallery = photo.with_name("faces.html")

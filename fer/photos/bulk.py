@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -24,6 +25,8 @@ WAITING_BYTES = 256 * 2**20  # pixels that may wait for their forward pass
 AHEAD = 4  # for each thread: photos whose faces are found, or being searched for, before their turn
 LARGEST = 1024  # side of a picture that is one face; a long strip, made square, would fill any memory
 
+Keep = Literal["whole", "as read"]
+
 
 @dataclass
 class Picture:
@@ -35,6 +38,7 @@ class Picture:
         time_s: seconds since the first frame; 0 for a photo.
         faces: largest first.
         image: BGR uint8 (H, W, 3), where images were to be kept; None for an unreadable file.
+        factor: how many pixels of the whole picture, in which the faces are given, one pixel of the image is.
         error: why the file, or the rest of the video, cannot be read.
     """
 
@@ -43,6 +47,7 @@ class Picture:
     time_s: float = 0.0
     faces: list[FaceEmotion] = field(default_factory=list)
     image: np.ndarray | None = None
+    factor: int = 1
     error: str | None = None
 
 
@@ -70,7 +75,7 @@ def analyse(
     whole_image: bool = False,
     sampling: Sampling = Sampling(),
     batch_size: int = 64,
-    keep_images: bool = False,
+    keep_images: Keep | None = None,
 ) -> Iterator[Picture]:
     """Yield every photo and chosen frame with its faces, in order; a file that cannot be read with its error.
 
@@ -83,7 +88,7 @@ def analyse(
         whole_image: every picture is one face, already cut out.
         sampling: which frames of videos.
         batch_size: faces, or pictures, that wait for a shared forward pass.
-        keep_images: fill ``Picture.image``.
+        keep_images: fill ``Picture.image``, with the whole image or with what was read of it to find the faces.
     """
     pictures: list[Picture] = []
     boxes: list[np.ndarray] = []
@@ -113,7 +118,7 @@ def _search(
     predictor: EmotionPredictor,
     whole_image: bool,
     sampling: Sampling,
-    keep_images: bool,
+    keep_images: Keep | None,
 ) -> Iterator[tuple[Picture, np.ndarray, list[np.ndarray]]]:
     """Yield the pictures of the files, in order, with boxes (K, 4) of their faces and their crops.
 
@@ -126,9 +131,12 @@ def _search(
             boxes, crops = _whole(read)
         else:
             read, boxes, crops = predictor.find(file.path)
-        if not keep_images:
-            return Picture(file), boxes, crops
-        return Picture(file, image=read.image if read.factor == 1 else read_image(file.path)), boxes, crops
+        picture = Picture(file)
+        if keep_images == "whole" and read.factor > 1:
+            picture.image = read_image(file.path)
+        elif keep_images:
+            picture.image, picture.factor = read.image, read.factor
+        return picture, boxes, crops
 
     def video(file: File) -> Iterator[tuple[Picture, np.ndarray, list[np.ndarray]]]:
         for number, time_s, image in sampling.frames(file.path):

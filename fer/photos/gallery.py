@@ -65,9 +65,9 @@ class Gallery:
             ):
                 return
             self._shown = picture.file.path, picture.time_s
-        data = cv2.imencode(".jpg", _thumbnail(picture.image, picture.faces), [cv2.IMWRITE_JPEG_QUALITY, 85])[
-            1
-        ]
+        data = cv2.imencode(
+            ".jpg", _thumbnail(picture.image, picture.factor, picture.faces), [cv2.IMWRITE_JPEG_QUALITY, 85]
+        )[1]
         with replacing(self._beside(path, frame, ".jpg")) as temporary:
             temporary.write_bytes(data.tobytes())
 
@@ -133,17 +133,17 @@ class Gallery:
         return quote(os.fsencode(relative.replace(os.sep, "/")))
 
 
-def _thumbnail(image: np.ndarray, faces: Sequence[FaceEmotion]) -> np.ndarray:
-    """Return a small copy with boxes, and names where they cover little else."""
+def _thumbnail(image: np.ndarray, factor: int, faces: Sequence[FaceEmotion]) -> np.ndarray:
+    """Return a small copy with boxes, and names where they cover little else; the faces' boxes are reduced first."""
     height, width = image.shape[:2]
     scale = min(1.0, SIDE / max(height, width))
     size = max(1, round(width * scale)), max(1, round(height * scale))
     step = max(1, max(height, width) // (4 * SIDE))  # of a large photo every pixel would take 30 ms
     small = cv2.resize(image[::step, ::step], size, interpolation=cv2.INTER_AREA)
     for face in faces:
-        x, y, w, h = (round(side * scale) for side in face.box)
+        x, y, w, h = (round(side / factor * scale) for side in face.box)
         colour = COLOURS[face.emotion]
-        if (w, h) == size:  # all of it is the face
+        if w >= size[0] - 1 and h >= size[1] - 1:  # all of it is the face
             continue
         paint.outline(small, x, y, w, h, round(0.08 * w), 2, colour)
         length = paint.text_width(face.emotion, LETTERS) + 8

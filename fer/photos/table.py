@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 from fer.labels import EMOTIONS, UNCERTAIN
 from fer.photos.annotate import Annotator
-from fer.photos.bulk import Picture, Sampling, analyse
+from fer.photos.bulk import Keep, Picture, Sampling, analyse
 from fer.photos.gallery import Gallery
 from fer.photos.listing import File
 from fer.photos.parts import line
@@ -51,7 +51,7 @@ def rows_of(
     predictor: EmotionPredictor,
 ) -> Generator[PictureRows]:
     """Yield the rows of each picture, as ``analyse`` finds its faces, once its copies are written."""
-    keep_images = annotator is not None or gallery is not None
+    keep_images: Keep | None = "whole" if annotator else "as read" if gallery else None
     try:
         for picture in analyse(files, predictor, whole_image, sampling, batch_size, keep_images):
             if annotator and not picture.error:

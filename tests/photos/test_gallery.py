@@ -208,11 +208,14 @@ def test_thousands_are_laid_out_as_they_come_into_view(tmp_path, browser):
     browser.wait(f"{count} > {before}")
 
 
-def test_a_thumbnail_has_the_box_in_the_colour_of_the_emotion(tmp_path):
-    folder, _ = written(
-        tmp_path / "x.html",
-        [photo(tmp_path / "a.png", face("sadness", 0.9, (400, 200, 800, 800)), size=(2800, 1400))],
+@pytest.mark.parametrize("factor", [1, 4])
+def test_a_thumbnail_has_the_box_in_the_colour_of_the_emotion(tmp_path, factor):
+    large = photo(
+        *(tmp_path / "a.png", face("sadness", 0.9, (400, 200, 800, 800))),
+        size=(2800 // factor, 1400 // factor),
+        factor=factor,
     )
+    folder, _ = written(tmp_path / "x.html", [large])
     (thumbnail,) = folder.iterdir()
     image = cv2.imread(str(thumbnail))
     assert image.shape == (140, 280, 3)
