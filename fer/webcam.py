@@ -21,7 +21,7 @@ class WebcamOptions(LiveOptions):
     """Name the expression of every face before a camera, in a video, a stream, or the built-in sample."""
 
     source: Annotated[str, arg(metavar="NAME")] = "0"
-    """Number or name of a camera, a video file, a folder of photos, an http or rtsp URL, or `sample`."""
+    """Number, name or /dev/video of a camera, a video, a photo, a folder of them, an http or rtsp URL, or `sample`."""
     width: int | None = None
     """Width to ask the camera for (with --height)."""
     height: int | None = None
@@ -29,7 +29,7 @@ class WebcamOptions(LiveOptions):
     fps: float | None = None
     """Frames a second to ask the camera for; for a folder, photos a second (1 by default)."""
     mirror: bool = False
-    """Swap left and right, as in a mirror (key m)."""
+    """Swap left and right, as in a mirror, in the window (where cameras are so anyway; key m) and what is saved."""
     list_cameras: bool = False
     """Print the cameras that are connected, and stop."""
     demo: bool = False

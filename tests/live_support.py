@@ -23,7 +23,7 @@ PALETTE = np.array([COLOURS[name][::-1] for name in EMOTIONS], float)  # BGR
 class ColourDetector:
     """Finds bright squares on a dark picture."""
 
-    max_side = None  # of the last call
+    max_side = 320  # of the last call
 
     def __call__(self, frame, max_side=None):
         self.max_side = max_side

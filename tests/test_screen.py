@@ -30,7 +30,7 @@ import sys
 from live_support import ColourPredictor
 from fer import cli, screen
 from fer.live import app
-app.load_predictor = lambda options: ColourPredictor()
+app.load_predictor = lambda *_: ColourPredictor()
 sys.argv = ["screen", *{arguments!r}]
 cli.run(screen.main, screen.ScreenOptions)
 """

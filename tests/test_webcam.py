@@ -68,7 +68,7 @@ STUB = """
 from live_support import ColourPredictor
 from fer import cli, webcam
 from fer.live import app
-app.load_predictor = lambda options: ColourPredictor()
+app.load_predictor = lambda *_: ColourPredictor()
 cli.run(webcam.main, webcam.WebcamOptions)
 """
 

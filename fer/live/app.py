@@ -19,10 +19,11 @@ from fer.live.display import Display, Window
 from fer.live.loop import Player, View
 from fer.live.options import LiveOptions
 from fer.live.records import CsvWriter, Tally
-from fer.live.sources import Source
+from fer.live.sources import Photos, Source
 from fer.live.video import RECORDING
 from fer.predictor import EmotionPredictor
 
+MOST_NAMES = 30  # are printed
 SMALLEST_FACE = 0.05  # of the picture's height: people in the last row of a room; `+` makes it reach that far
 
 
@@ -40,23 +41,29 @@ def show(
     Args:
         load: makes the predictor; by default ``load_predictor``.
         display: by default a window, or none with ``no_window``.
-        mirror: swap left and right at first.
+        mirror: swap left and right, also in what is saved; by default only in the window and of cameras.
     """
     check(options, source)
     display = display or (Display() if options.no_window else Window())
-    load = load or (lambda: load_predictor(options))
+    load = load or (lambda: load_predictor(options, source.stills))
 
     def analyser() -> Analyser:
-        return Analyser(load(), options.threshold, options.smoothing, options.detection_size, source.stills)
+        predictor = load()
+        size: int = getattr(predictor.detect, "max_side", 320)
+        size = options.detection_size or size
+        return Analyser(predictor, options.threshold, options.smoothing, size, source.stills)
 
     def record(analysis: Analysis) -> None:
+        if source.stills and analysis.frame.index in photos:
+            return  # seen again, by going back
+        photos.add(analysis.frame.index)
         if table:
             table.write(analysis)
         if options.summary or options.timeline:
             tally.add(analysis)
 
-    table, tally = None, Tally(source.stills)
-    view = View(not options.no_bars, options.blur, mirror)
+    table, tally, photos = None, Tally(source.stills), set[int]()
+    view = View(not options.no_bars, options.blur, mirror or source.mirrored, mirror)
     player = Player(source, analyser, display, view, options.save, record, options.max_frames)
     if not display.visible:  # elsewhere it is written on the picture
         print(overlay.NOTICE, file=sys.stderr)
@@ -68,6 +75,8 @@ def show(
             player.run()
         finally:
             player.close()
+            if table and table.written and isinstance(source, Photos):
+                print(names_of_photos(source))
             for path in [*player.written, *([options.csv] if table and table.written else [])]:
                 print(f"wrote {path}")
             if options.summary and tally.frames:
@@ -95,20 +104,31 @@ def check(options: LiveOptions, source: Source) -> None:
         ("timeline", endings.get("timeline", ".png") in timeline.ENDINGS, timeline.EXPECTED),
         ("threshold", 0 <= options.threshold <= 1, "a probability, from 0 to 1"),
         ("smoothing", 0 <= options.smoothing < math.inf, "seconds, 0 or more"),  # nan is neither
-        ("detection_size", options.detection_size >= 64, "64 pixels or more"),
+        ("detection_size", (options.detection_size or 64) >= 64, "64 pixels or more"),
         ("max_frames", options.max_frames is None or options.max_frames >= 1, "1 or more"),
     ):
         if not valid:
             raise DataInvalid(f"--{name.replace('_', '-')} {getattr(options, name)}: expected {expected}.")
 
 
-def load_predictor(options: LiveOptions) -> EmotionPredictor:
-    """Load the model, while the camera opens."""
+def load_predictor(options: LiveOptions, photos: bool = False) -> EmotionPredictor:
+    """Load the model, while the camera opens, with a detector that may take its time for ``photos``."""
     # Half of the processors classify, the others read and draw. With all of them, the network's threads wait for each
     # other whenever something is drawn: on two busy cores a face took 18 times as long.
     threads.limit(threads.processors() // 2)
-    detector = FaceDetector(min_size=SMALLEST_FACE)
+    detector = FaceDetector(thorough=photos, min_size=SMALLEST_FACE)
     return EmotionPredictor(options.model, options.threshold, detector, prior=options.prior)
+
+
+def names_of_photos(source: Photos) -> str:
+    """Say which photo each number of a table's column ``frame`` is; of many, how to know."""
+    names = [path.name for path in source.files()]
+    if len(names) <= MOST_NAMES:
+        return "\n".join(f"frame {number} = {name}" for number, name in enumerate(names))
+    return (
+        f"frames 0 to {len(names) - 1} are the photos by name, {names[0]} to {names[-1]}; "
+        f"`python -m fer.predict {source.path} --csv …` writes names"
+    )
 
 
 def draw_timeline(tally: Tally, source: Source) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Reads a source in a thread of its own, so that nobody waits for a camera and a camera waits for nobody."""
 
+import math
 import threading
 import time
 from collections import deque
@@ -19,7 +20,7 @@ class Frame:
     Attributes:
         image: BGR uint8 (H, W, 3). Nobody draws into it.
         time_s: media time of files; for live sources, seconds by the clock since the capture began.
-        index: 0, 1, 2 … as the source gave them; numbers are missing where frames were dropped.
+        index: 0, 1, 2 … as the source gave them; numbers are missing where frames were dropped or cannot be read.
     """
 
     image: np.ndarray
@@ -35,14 +36,15 @@ class Capture:
         last: the frame before, where this goes on from another capture.
 
     Attributes:
-        paused: whether the time of a file stands still, as it does at first; can be changed at any time.
+        paused: whether the time of a file stands still after its first frame, as it does at first; can be changed at
+            any time.
         alive: False once the source has ended and its last frame was taken.
     """
 
     def __init__(self, source: Source, in_step: bool, last: Frame | None = None) -> None:
         self.source, self.in_step = source, in_step
         self.alive = self.paused = True
-        self._start_s, self._index = (last.time_s, last.index + 1) if last else (0.0, 0)
+        self._start_s, self._index = (last.time_s, last.index + 1) if last else (0.0, source.first)
         self._last_read_s = time.monotonic()
         self._origin_s = self._last_read_s - self._start_s  # when the clock showed 0
         self._frames: deque[Frame] = deque()
@@ -83,13 +85,21 @@ class Capture:
 
     def _read(self) -> None:
         frames, time_s = iter(self.source), self._start_s
-        paced = not (self.in_step or self.source.live)
+        paced, started = not (self.in_step or self.source.live), False
         try:
             for image, media_s in frames:
+                if self._stop:
+                    return
+                if image is None:
+                    self._index += not self.source.live
+                    continue
                 self._last_read_s = time.monotonic()
                 time_s = self._last_read_s - self._origin_s if media_s is None else self._start_s + media_s
-                if paced:
+                if paced and started:
                     self._wait_until(time_s)
+                elif paced:  # this one now, the others as long after it as in the file
+                    self._origin_s = self._last_read_s - time_s
+                started = True
                 with self._changed:
                     if self.in_step:
                         self._changed.wait_for(lambda: self._stop or len(self._frames) < AHEAD)
@@ -100,10 +110,8 @@ class Capture:
                     self._changed.notify_all()
                     if self._stop:
                         return
-            if (
-                paced and self.source.stills and self.source.fps
-            ):  # the last photo is shown as long as the others
-                self._wait_until(time_s + 1 / self.source.fps)
+            if paced and self.source.stills:
+                self._wait_until(math.inf)  # the last photo stays
         except BaseException as error:  # noqa: BLE001 - carried to the thread that reads
             self._error = error
         finally:

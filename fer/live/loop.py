@@ -25,15 +25,16 @@ from fer.live.analysis import Analyser, Analysis, Worker
 from fer.live.capture import Capture, Frame
 from fer.live.display import Display
 from fer.live.layout import Layout
-from fer.live.sources import Source
+from fer.live.sources import Photos, Source
 from fer.live.video import RECORDING, VideoWriter
 
 DETECTION_SIZES = 160, 1920  # smallest and largest
 OPENING_S = 40.0  # Windows may take half a minute to open a camera
-SILENCE_S = 10.0  # a live source that sends no frame for longer is gone
+SILENCE_S = 30.0  # a live source that sends no frame for longer is gone; in less, a cable is plugged in again
 QUIET_S = 0.3  # most sources open in less, and need no words
 SLOW_S = 0.1  # between two frames; a picture shown for longer is drawn again when its faces are detected
 STALE_S = 1.0  # faces detected longer ago are not shown: they may have left
+IDLE_S = 0.5  # without a new frame: messages come and go, and windows change their size
 NOTICE_S = 6.0
 
 
@@ -44,6 +45,7 @@ class View:
     bars: bool = True
     blur: bool = False
     mirror: bool = False
+    mirror_saved: bool = False  # recordings and snapshots, too
     help: bool = False
     paused: bool = False
 
@@ -85,6 +87,7 @@ class Player:
         self._layouts: dict[
             bool, Layout
         ] = {}  # the newest of what is displayed (True) and of what is recorded
+        self._drawn_s = 0.0  # when that was
         self._first = 0  # number of the first frame of this source
         self._fallback: Source | None = None  # the source before, until the next one has sent a frame
         self._worker: Worker  # from ``run`` on
@@ -96,7 +99,11 @@ class Player:
             self._start_recording(record)
 
     def run(self) -> None:
-        """Play. Whatever way it ends, also with a UserError, devices are let go and files are closed."""
+        """Play. Whatever way it ends, also with a UserError, devices are let go and files are closed.
+
+        DeviceError where the source ended before anything was analysed.
+        """
+        ended = False
         try:
             self._say(overlay.NOTICE, NOTICE_S)
             self._worker = Worker(self._load, self._on_analysis)
@@ -109,14 +116,21 @@ class Player:
                     if frame is not None:
                         self._present(frame)
                         progress.update()
-                    elif not self._capture.alive:
+                    elif ended := not self._capture.alive:
                         break
                     elif self._capture.silent_s > SLOW_S and self._worker.latest is not self._analysis:
                         self._draw()  # the next frame is not soon, and its faces are known now
+                    elif time.monotonic() - self._drawn_s > IDLE_S:
+                        self._draw()
         except KeyboardInterrupt:
             pass  # Ctrl-C is a way to quit
         finally:
             self.close()
+        if ended and self._worker.ready and self._worker.latest is None:
+            raise DeviceError(
+                f"{self.source.name} ended before anything was analysed. Is it over, or does it want a password? Does "
+                "it play in VLC?"
+            )
 
     def close(self) -> None:
         """Close everything, each even if another fails; the window at once: a model that still loads is waited for."""
@@ -125,8 +139,9 @@ class Player:
 
     def _open(self, source: Source) -> None:
         self.source = source
-        self._first = self.frame.index + 1 if self.frame else 0
-        self._capture = Capture(source, self._in_step, self.frame)
+        last = None if source.stills else self.frame
+        self._first = last.index + 1 if last else 0
+        self._capture = Capture(source, self._in_step, last)
         self._resources.callback(self._capture.close)
 
     def _next_frame(self) -> Frame | None:
@@ -148,7 +163,7 @@ class Player:
             return None
         if frame is not None:
             self._fallback = None
-            return None if paused else frame
+            return None if paused and self.source.live else frame
         if self.source.live and capture.alive and not paused:
             started = self.frame is not None
             if capture.silent_s > (SILENCE_S if started else OPENING_S):
@@ -189,6 +204,7 @@ class Player:
         frame, video = self.frame, self._video if record else None
         if frame is None or not (self.display.visible or video):
             return
+        self._drawn_s = time.monotonic()
         analysis = self._analysis_of(frame)
         passed = self._times[-1] - self._times[0] if len(self._times) > 1 else 0
         status = overlay.Status(
@@ -207,9 +223,9 @@ class Player:
                 keys=[(key, text) for key, text, _ in KEYS] if self.view.help else (),
             )
             size = self.display.size((frame.image.shape[1], frame.image.shape[0]))
-            self.display.show(self._drawn(frame, analysis, shown, size))
+            self.display.show(self._drawn(frame, analysis, shown, self.view.mirror, size))
         if video:
-            video.write(self._drawn(frame, analysis, status), frame.time_s)
+            video.write(self._drawn(frame, analysis, status, self.view.mirror_saved), frame.time_s)
 
     def _analysis_of(self, frame: Frame) -> Analysis | None:
         """The newest analysis, its faces moved to where they are in ``frame``; None where it is too old."""
@@ -223,13 +239,14 @@ class Player:
         frame: Frame,
         analysis: Analysis | None,
         status: overlay.Status,
+        mirror: bool,
         size: tuple[int, int] | None = None,
     ) -> np.ndarray:
         """Return a new picture of ``size`` (width, height), by default the frame's."""
         hidden = (analysis.hide if analysis else np.zeros((0, 4))) if self.view.blur else None
         faces = analysis.faces if analysis else ()
         picture, moved = overlay.compose(
-            frame.image, faces, size or (frame.image.shape[1], frame.image.shape[0]), self.view.mirror, hidden
+            frame.image, faces, size or (frame.image.shape[1], frame.image.shape[0]), mirror, hidden
         )
         # The display shows each pixel as one; nobody knows at which size a recording will be looked at.
         layout = overlay.draw(
@@ -257,6 +274,16 @@ class Player:
         self._change(source)
         self._say(source.name, 2.0)
 
+    def _show_photo(self, step: int) -> None:
+        """Go to the next photo of a folder, or the one before, and stay there until space is pressed."""
+        if self.frame is None or not isinstance(self.source, Photos):
+            return
+        try:
+            self._change(self.source.beside(self.frame.index, step))
+            self.view.paused = True
+        except DeviceError as error:
+            self._say(str(error), 3.0)
+
     def _change(self, source: Source) -> None:
         self._capture.close()
         if self._worker.analyser:
@@ -266,7 +293,8 @@ class Player:
     def _snapshot(self) -> None:
         if self.frame is None:
             return
-        picture = self._drawn(self.frame, self._analysis_of(self.frame), overlay.Status())
+        analysis = self._analysis_of(self.frame)
+        picture = self._drawn(self.frame, analysis, overlay.Status(), self.view.mirror_saved)
         path = self._new_path("snapshot", ".png")
         try:
             with replacing(path) as temporary:  # no half of a picture on a full disk
@@ -326,6 +354,11 @@ KEYS: tuple[tuple[str, str, dict[str, Callable[[Player], None]]], ...] = (
     ("b", "bars", {"b": lambda player: player._toggle("bars")}),
     ("l", "blur faces", {"l": lambda player: player._toggle("blur")}),
     ("c", "next camera or monitor", {"c": Player._next_source}),
+    (
+        "n  p",
+        "next photo, or the one before",
+        {"n": lambda player: player._show_photo(1), "p": lambda player: player._show_photo(-1)},
+    ),
     ("s", "snapshot", {"s": Player._snapshot}),
     ("r", "record", {"r": Player._toggle_recording}),
     (

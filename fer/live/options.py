@@ -29,8 +29,9 @@ class LiveOptions:
     """Expect emotions as often as in training, all equally often, or in between as the model's card says."""
     smoothing: float = 0.25
     """Seconds over which a face's probabilities are averaged; 0 shows every frame's own, unsteady prediction."""
-    detection_size: int = 320
-    """Longer side, in pixels, of the picture that faces are searched in. Larger finds smaller faces, slower."""
+    detection_size: int | None = None
+    """Longer side, in pixels, of the picture that faces are searched in; by default 320, of photos 640. Larger finds
+    smaller faces, slower."""
     blur: bool = False
     """Blur faces wherever they are shown or saved, and the whole picture while none is found. Of several faces, one
     that is missed stays recognisable: look at what you saved before you show it."""

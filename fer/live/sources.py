@@ -1,7 +1,8 @@
 """Where frames come from: the sample, files, folders, streams, cameras; ``open_source`` knows every kind.
 
 A source is opened by iterating over it and lets go of its device when the iteration ends, however it ends. It yields
-``(image, time_s)``: BGR uint8 (H, W, 3), and the media time of a file or None where only the clock can tell. What
+``(image, time_s)``: BGR uint8 (H, W, 3), and the media time of a file or None where only the clock can tell. An image
+of None is none: a photo that cannot be read, a camera that is unplugged and may come back. What
 cannot be opened or read raises a UserError there. The screen is in ``fer.live.screens``.
 """
 
@@ -11,21 +12,25 @@ import re
 import sys
 import time
 from collections.abc import Generator, Iterator
+from copy import copy
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 
 from fer.errors import DataInvalid, DataMissing, DeviceError, UsageError
 from fer.files import PHOTOS, UNREADABLE_PHOTOS
 from fer.live.environment import CAMERA_ADVICE
-from fer.photos.reading import read_image, read_video
+from fer.photos.reading import read_image, read_video, without_password
 
 Frames = Generator[tuple[np.ndarray, float | None], None, None]
+SomeFrames = Generator[tuple[np.ndarray | None, float | None], None, None]
 Rectangle = tuple[int, int, int, int]  # left, top, width, height
 
-CAMERA_PATIENCE_S = 1.0  # a camera may lose some frames; for longer, it is gone
-STREAM_TIMEOUT_MS = 10_000
+CAMERA_PATIENCE_S = 1.0  # a camera may lose some frames; for longer, it is gone, and looked for as often
+STREAM_TIMEOUT_S = 10
+PLAYLISTS = {"hls", "dash"}  # FFmpeg's names of formats whose files are short and whose films may be endless
 
 
 class Source:
@@ -34,16 +39,20 @@ class Source:
     Attributes:
         name: shown to people.
         live: goes on whether or not anybody watches, so frames may be dropped and time is the clock's.
-        stills: its pictures have nothing to do with each other.
+        stills: its pictures have nothing to do with each other, and the last one stays.
+        mirrored: people look at themselves, and expect a mirror.
         fps: frames a second, where that is known beforehand.
+        first: number of the first frame.
     """
 
     name = "frames"
+    first = 0
     live = False
     stills = False
+    mirrored = False
     fps: float | None = None
 
-    def __iter__(self) -> Frames:
+    def __iter__(self) -> SomeFrames:
         raise NotImplementedError
 
     def next(self) -> "Source":
@@ -83,14 +92,16 @@ class SampleActor(Source):
 
 
 class VideoFile(Source):
-    """A video file, at the times that ``fer.photos.reading.read_video`` gives; a damaged one as far as it goes."""
+    """A video file, or one behind an http(s) URL, as ``fer.photos.reading.read_video`` gives it; a damaged one as far
+    as it goes."""
 
-    def __init__(self, path: Path) -> None:
-        self.path, self.name = Path(path), Path(path).name
+    def __init__(self, path: Path | str) -> None:
+        self.path = path
+        self.name = path.name if isinstance(path, Path) else without_password(path)
 
     def files(self) -> list[Path]:
         """Return this file."""
-        return [self.path]
+        return [self.path] if isinstance(self.path, Path) else []
 
     def __iter__(self) -> Frames:
         started = False
@@ -104,33 +115,52 @@ class VideoFile(Source):
             print(f"note: {error}", file=sys.stderr)  # what was played before is worth keeping
 
 
-class PhotoFolder(Source):
-    """The photos of a folder in the order of their numbers, ``fps`` a second (1: unrelated photos)."""
+class Photos(Source):
+    """A photo, or those of a folder in the order of their numbers, ``fps`` a second (1: unrelated photos).
+
+    Frame 3 is ``files()[3]``, also where photos before it cannot be read.
+    """
 
     fps: float
 
-    def __init__(self, folder: Path, fps: float | None = None) -> None:
-        self.folder, self.fps, self.name = Path(folder), fps or 1.0, Path(folder).name
-        self.stills = self.fps <= 2
+    def __init__(self, path: Path, fps: float | None = None) -> None:
+        self.path, self.fps, self.name = Path(path), fps or 1.0, Path(path).name
+        self.stills = self.fps <= 2 or not self.path.is_dir()
+        self._unreadable: set[int] = set()
 
     def files(self) -> list[Path]:
         """Return the photos, 2.png before 10.png."""
-        named = (path for path in self.folder.iterdir() if path.suffix.lower() in PHOTOS | UNREADABLE_PHOTOS)
+        if not self.path.is_dir():
+            return [self.path]
+        named = (path for path in self.path.iterdir() if path.suffix.lower() in PHOTOS | UNREADABLE_PHOTOS)
         return sorted((path for path in named if not path.is_dir()), key=_by_number)
 
-    def __iter__(self) -> Frames:
-        paths, left_out = self.files(), 0
-        for index, path in enumerate(paths):
+    def __iter__(self) -> SomeFrames:
+        paths = self.files()
+        for index, path in enumerate(paths[self.first :], self.first):
             try:
-                yield read_image(path), index / self.fps
+                image = read_image(path)
             except (DataInvalid, DataMissing) as error:
+                if not self.path.is_dir():
+                    raise
                 print(f"note: {error} Left out.", file=sys.stderr)
-                left_out += 1
-        if left_out == len(paths):
-            found = f"{len(paths)} photos, none of which can be read" if paths else "no photos"
-            raise DataInvalid(
-                f"The folder {self.folder} holds {found}; expected {', '.join(sorted(PHOTOS))}."
-            )
+                self._unreadable.add(index)
+                yield None, None
+            else:
+                yield image, index / self.fps
+        if len(self._unreadable) == len(paths):
+            holds = f"{len(paths)} photos, none of which can be read" if paths else "no photos"
+            raise DataInvalid(f"The folder {self.path} holds {holds}; expected {', '.join(sorted(PHOTOS))}.")
+
+    def beside(self, index: int, step: int) -> "Photos":
+        """Return the same photos, from the one after (``step`` 1) or before (-1) number ``index`` on."""
+        photos = copy(self)
+        photos.first = index + step
+        while photos.first in self._unreadable:
+            photos.first += step
+        if not 0 <= photos.first < len(self.files()):
+            raise DeviceError(f"This is the {'last' if step > 0 else 'first'} photo.")
+        return photos
 
 
 class Stream(Source):
@@ -139,19 +169,15 @@ class Stream(Source):
     live = True
 
     def __init__(self, url: str) -> None:
-        self.url, self.name = url, re.sub(r"//[^/@]*@", "//", url)  # no password on the screen
+        self.url, self.name = url, without_password(url)
 
     def __iter__(self) -> Frames:
         names = cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, cv2.CAP_PROP_READ_TIMEOUT_MSEC
-        stream = cv2.VideoCapture(
-            self.url, cv2.CAP_FFMPEG, [x for name in names for x in (name, STREAM_TIMEOUT_MS)]
-        )
+        limits = [x for name in names for x in (name, 1000 * STREAM_TIMEOUT_S)]
+        stream = cv2.VideoCapture(self.url, cv2.CAP_FFMPEG, limits)
         try:
             if not stream.isOpened():
-                raise DeviceError(
-                    f"The stream {self.name} did not open within {STREAM_TIMEOUT_MS // 1000} s. Check the address, the "
-                    "user name and password, and the network: does it play in VLC?"
-                )
+                raise _no_stream(self.name, f"within {STREAM_TIMEOUT_S} s")
             while (frame := stream.read())[0]:
                 yield frame[1], None
             print(f"note: the stream {self.name} ended.", file=sys.stderr)
@@ -160,38 +186,59 @@ class Stream(Source):
 
 
 class Camera(Source):
-    """A webcam, by its number in ``list_cameras``; it gives the nearest to ``size`` (width, height) and ``fps``."""
+    """A webcam, by its number in ``list_cameras``; it gives the nearest to ``size`` (width, height) and ``fps``.
 
-    live = True
+    One that is unplugged gives None until it is plugged in again.
+    """
 
-    def __init__(self, index: int = 0, size: tuple[int, int] | None = None, fps: float | None = None) -> None:
+    live = mirrored = True
+
+    def __init__(
+        self, index: int = 0, size: tuple[int, int] | None = None, fps: float | None = None, title: str = ""
+    ) -> None:
         self.index, self.size, self.fps = index, size, fps
-        self.name = f"camera {index}"
+        self.name = f"camera {index}" + (f" ({title})" if title else "")
 
-    def __iter__(self) -> Frames:
-        camera = cv2.VideoCapture(self.index, _camera_backend())
+    def __iter__(self) -> SomeFrames:
+        camera = self._open(self.index)
         try:
             if not camera.isOpened():
                 advice = CAMERA_ADVICE.get(sys.platform, CAMERA_ADVICE["linux"])
                 raise DeviceError(
-                    f"Camera {self.index} did not open. Cameras found: {_found_cameras()}. "
-                    f"{advice} `--source sample` shows the demo without a camera."
+                    f"Camera {self.index} did not open. Cameras found: {_found_cameras()}. {advice} Without a camera: "
+                    "`--source FILE`, a folder of photos or a URL, or `--source sample`."
                 )
-            self._request(camera)
-            last_s, count = time.monotonic(), 0
-            while time.monotonic() - last_s < CAMERA_PATIENCE_S:
+            title = dict(list_cameras()).get(self.index)
+            last_s, patience_s = time.monotonic(), CAMERA_PATIENCE_S
+            while True:
                 ok, image = camera.read()
-                if not ok or image is None:
+                if ok and image is not None:
+                    yield image, None
+                    # After the yield: a paused reader is not the camera's fault.
+                    last_s, patience_s = time.monotonic(), CAMERA_PATIENCE_S
+                elif time.monotonic() - last_s < patience_s:
                     time.sleep(0.01)
-                    continue
-                count += 1
-                yield image, None
-                last_s = time.monotonic()  # after the yield: a paused reader is not the camera's fault
-            raise DeviceError(
-                f"Camera {self.index} stopped sending after {count} frames: unplugged, or taken by another program?"
-            )
+                    yield None, None
+                else:
+                    if patience_s == CAMERA_PATIENCE_S:
+                        print(
+                            f"note: {self.name} stopped sending: unplugged, or taken by another program? When it is "
+                            "back, this goes on.",
+                            file=sys.stderr,
+                        )
+                    patience_s += CAMERA_PATIENCE_S
+                    camera.release()
+                    # Plugged in again, it may have another number.
+                    same = [index for index, name in list_cameras() if name == title]
+                    camera = self._open(self.index if self.index in same or not same else same[0])
         finally:
             camera.release()
+
+    def _open(self, index: int) -> cv2.VideoCapture:
+        camera = cv2.VideoCapture(index, _camera_backend())
+        if camera.isOpened():
+            self._request(camera)
+        return camera
 
     def _request(self, camera: cv2.VideoCapture) -> None:
         camera.set(cv2.CAP_PROP_BUFFERSIZE, 1)
@@ -205,11 +252,11 @@ class Camera(Source):
 
     def next(self) -> "Camera":
         """Return the camera after this one in the list."""
-        others = [index for index, _ in list_cameras() if index != self.index]
+        others = [camera for camera in list_cameras() if camera[0] != self.index]
         if not others:
             raise DeviceError("No other camera is connected.")
-        following = min(others, key=lambda index: (index < self.index, index))
-        return Camera(following, self.size, self.fps)
+        index, title = min(others, key=lambda camera: (camera[0] < self.index, camera[0]))
+        return Camera(index, self.size, self.fps, title)
 
 
 def open_source(
@@ -224,6 +271,7 @@ def open_source(
 
     Raises:
         DataMissing: it is none of these.
+        DeviceError: a URL cannot be played.
         UsageError: it is empty, or a number is not above 0.
     """
     if not spec:  # which would be this folder
@@ -236,20 +284,23 @@ def open_source(
     if spec == "sample":
         return SampleActor(endless=watched)
     if re.match(r"(https?|rtsps?|rtmps?|udp|tcp)://", spec):
-        return Stream(spec)
-    if spec.isdecimal() and len(spec) < 5:
-        return Camera(int(spec), size, fps)
+        return VideoFile(spec) if spec.startswith("http") and _is_recorded(spec) else Stream(spec)
+    device = re.fullmatch(
+        r"/dev/video(\d+)", os.path.realpath(spec)
+    )  # perhaps through a link of /dev/v4l/by-id
+    if device or (spec.isdecimal() and len(spec) < 5):
+        return Camera(int(device[1] if device else spec), size, fps)
     path = Path(os.path.expanduser(spec))  # the shell leaves ~ in --source=~/talk.mp4
-    if path.is_dir():
-        return PhotoFolder(path, fps)
+    if path.is_dir() or (path.exists() and path.suffix.lower() in PHOTOS | UNREADABLE_PHOTOS):
+        return Photos(path, fps)
     if path.exists():
         return VideoFile(path)
-    named = [index for index, name in list_cameras() if spec.lower() in name.lower()]
-    if named:
-        return Camera(named[0], size, fps)
+    for index, title in list_cameras():
+        if spec.lower() in title.lower():
+            return Camera(index, size, fps, title)
     raise DataMissing(
         f"--source {spec}: there is no such file or folder, and no camera of that name (found: {_found_cameras()}). "
-        "Give a camera's number, a video file, a folder of photos, an http or rtsp URL, or `sample`."
+        "Give a camera's number, a video, a photo, a folder of photos, an http or rtsp URL, or `sample`."
     )
 
 
@@ -273,6 +324,24 @@ def ticks(fps: float) -> Iterator[float]:
         yield time.monotonic() - start
         due = max(due + 1 / fps, time.monotonic())
         time.sleep(max(0.0, due - time.monotonic()))
+
+
+def _is_recorded(url: str) -> bool:
+    """Whether a film behind an http(s) URL has an end: a length in seconds, or in bytes."""
+    name = without_password(url)
+    print(f"opening {name} …", file=sys.stderr)  # may take seconds
+    try:
+        with av.open(url, timeout=STREAM_TIMEOUT_S) as container:
+            return bool(container.duration) or (container.size > 0 and container.format.name not in PLAYLISTS)
+    except (av.FFmpegError, OSError) as error:
+        raise _no_stream(name, f"({error.strerror})") from error
+
+
+def _no_stream(name: str, how: str) -> DeviceError:
+    return DeviceError(
+        f"The stream {name} did not open {how}. Check the address, the user name and password, and the network: does "
+        "it play in VLC?"
+    )
 
 
 def _by_number(path: Path) -> list[str | int]:

@@ -1,6 +1,7 @@
 """Photos and videos as people have them, to the pixels that everything here works on: BGR uint8 (H, W, 3)."""
 
 import os
+import re
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from fer.files import UNREADABLE_PHOTOS
 
 UNTIMED = {"avi", "h264", "hevc", "m4v", "mpegvideo"}
 """FFmpeg's names of the formats whose frames have no times of their own, only a rate."""
+TIMEOUT_S = 10  # of a network
 SHORT = 0.9  # a video that ends before this part of the length in its header was cut off
 
 _DAMAGE = (
@@ -133,16 +135,23 @@ class VideoFrame(NamedTuple):
 def read_video(path: str | Path) -> Iterator[VideoFrame]:
     """Yield the frames of a video file, at the times written in it, or at its rate where it has none.
 
+    Args:
+        path: of the file, or an http(s) URL.
+
     Raises (when iterated):
         DataInvalid: it is missing, no video, without pictures; or, after the frames before, damaged from
             some frame on or much shorter than its header promises.
     """
-    path = Path(path)
-    advice = f"Does a player show it? `ffmpeg -i {path.name} fixed.mp4` may repair it."
+    advice = f"Does a player show it? `ffmpeg -i {Path(path).name} fixed.mp4` may repair it."
+    # Absolute, because FFmpeg takes what stands before a colon for a protocol.
+    place = os.path.abspath(path)
+    if re.match("https?://", str(path)):
+        place, path = str(path), without_password(str(path))
+        advice = "Is the network slow? Download it, and play the file."
     count, time_s = 0, -np.inf
     try:
-        # Absolute, because FFmpeg takes what stands before a colon for a protocol; titles may be in any encoding.
-        with av.open(os.path.abspath(path), metadata_errors="replace") as container:
+        # Titles may be in any encoding.
+        with av.open(place, metadata_errors="replace", timeout=TIMEOUT_S) as container:
             if not container.streams.video:
                 raise DataInvalid(f"{path}: this file has no pictures. Is it a sound recording?")
             stream = container.streams.video[0]
@@ -170,3 +179,8 @@ def read_video(path: str | Path) -> Iterator[VideoFrame]:
     # By time, too: where frames come unevenly, as in Matroska, their number is only estimated from it.
     if count < promised and time_s + 1 / rate < SHORT * promised / rate:
         raise DataInvalid(f"{path}: the video ended after {count} of {promised} frames: cut off? {advice}")
+
+
+def without_password(url: str) -> str:
+    """Return a URL as it may be shown."""
+    return re.sub(r"//[^/@]*@", "//", url)

