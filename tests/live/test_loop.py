@@ -107,6 +107,75 @@ def test_the_timeline_of_photos_has_a_bar_for_each_face_also_beside_a_photo_left
     ]
 
 
+def photos(folder, *emotions):
+    """Write 1.png, 2.png …, a face each; a None is damaged."""
+    folder.mkdir()
+    for number, emotion in enumerate(emotions, 1):
+        path = folder / f"{number}.png"
+        if emotion is None:
+            path.write_bytes(b"damaged")
+        else:
+            cv2.imwrite(str(path), picture((emotion, 200, 150)))
+    return folder
+
+
+def test_the_last_photo_stays_until_q_and_n_and_p_go_to_the_others(tmp_path, capsys):
+    folder = photos(tmp_path / "photos", "fear", None, "anger", "happiness")
+    display = Script()
+    steps = iter(
+        [("fear", "n"), ("anger", "p"), ("fear", "p"), ("fear", "n"), ("anger", " "), ("happiness", "n")]
+    )
+    waited, due = [next(steps)], []
+
+    def key():
+        """Press the next key once its photo is shown with its face; q half a second after the last."""
+        if not display.shown or not labelled(display.shown[-1], waited[-1][0]):
+            return ""
+        pressed = waited[-1][1]
+        waited.append(next(steps, ("happiness", "")))
+        due.append(time.monotonic())
+        return pressed or ("q" if due[-1] - due[5] > 0.5 else "")
+
+    display.key = key
+    play(Photos(folder, fps=0.5), display, csv=tmp_path / "out.csv")
+    rows = [(int(row["frame"]), row["emotion"]) for row in rows_of(tmp_path / "out.csv")]
+    assert rows == [(0, "fear"), (2, "anger"), (3, "happiness")]  # each once
+    assert "frame 2 = 3.png\nframe 3 = 4.png" in capsys.readouterr().out
+
+
+def test_one_photo_stays_until_q(tmp_path):
+    display = Script("q", every=4)  # drawn again and again, because messages come and go
+    player = play(Photos(photos(tmp_path / "photos", "fear") / "1.png"), display)
+    assert player.shown == 1 and labelled(display.shown[-1])
+    assert play(Photos(tmp_path / "photos" / "1.png")).shown == 1  # without a window it ends
+
+
+def test_of_many_photos_the_end_says_who_writes_their_names(tmp_path, capsys):
+    play(Photos(photos(tmp_path / "photos", *["fear"] * 31)), csv=tmp_path / "out.csv")
+    assert "frames 0 to 30 are the photos by name, 1.png to 31.png" in capsys.readouterr().out
+
+
+def test_a_source_that_ends_before_anything_was_analysed_is_an_error(tmp_path):
+    for display in (None, Script()):
+        with pytest.raises(DeviceError, match="camera 0 ended before anything was analysed"):
+            play(Live([], 0), display, csv=tmp_path / "out.csv")
+    assert not (tmp_path / "out.csv").exists()
+
+
+@pytest.mark.parametrize(("asked", "recorded"), [(False, 200), (True, 320)])
+def test_a_camera_is_mirrored_in_the_window_and_in_recordings_only_if_asked(
+    tmp_path, monkeypatch, asked, recorded
+):
+    monkeypatch.chdir(tmp_path)
+    camera, display = Live([picture(("fear", 200, 150))]), Script("sq", every=40)
+    camera.mirrored = True
+    player = app.show(camera, LiveOptions(save=Path("a.mp4")), ColourPredictor, display, mirror=asked)
+    assert (display.shown[-1][240, 425] > 90).any() and (display.shown[-1][240, 215] < 30).all()
+    film, snapshot = cv2.VideoCapture("a.mp4"), cv2.imread(str(player.written[0]))
+    for image in (film.read()[1], snapshot):
+        assert (image[240, recorded + 15] > 90).any() and (image[240, 640 - recorded - 15] < 60).all()
+
+
 def test_a_camera_that_dies_ends_with_its_message_and_valid_files(tmp_path):
     camera = Live([picture(("fear", 200, 150))], 60, DeviceError("camera 0 stopped: unplugged?"))
     wanted = {"save": tmp_path / "a.mp4", "csv": tmp_path / "a.csv", "timeline": tmp_path / "a.png"}
