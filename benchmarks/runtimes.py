@@ -10,7 +10,6 @@ with a crop of 160x160 pixels: resize, scale, network, probabilities. Medians.
 from __future__ import annotations
 
 import statistics
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -57,23 +56,20 @@ def main(options: RuntimesOptions) -> None:
 
     from fer import checkpoint
     from fer.datasets import FERPlus
-    from fer.training.export import export
+    from fer.runtime import ONNX
 
     faces = options.ferplus and FERPlus(options.ferplus, "valid").images
     rows = []
-    with tempfile.TemporaryDirectory() as temporary:
-        for folder in options.models:
-            file = Path(temporary) / f"{folder.name}.onnx"
-            export(folder, file)
-            model, _ = checkpoint.load(folder)
-            networks = runtimes(model, file)
-            asked = list(networks) if folder == options.models[0] and faces is not None else []
-            named = {name: names(model, networks[name], faces) for name in asked}
-            for name, network in networks.items():
-                row = {"model": folder.name, "runtime": name, **times(folder, network, options.repeats)}
-                if named:
-                    row["otherwise"] = int((named[name] != named["torch"]).sum())
-                rows.append(row)
+    for folder in options.models:
+        model, _ = checkpoint.load(folder)
+        networks = runtimes(model, folder / ONNX)
+        asked = networks if faces is not None else {}
+        named = {name: names(model, network, faces) for name, network in asked.items()}
+        for name, network in networks.items():
+            row = {"model": folder.name, "runtime": name, **times(folder, network, options.repeats)}
+            if named:
+                row["otherwise"] = int((named[name] != named["torch"]).sum())
+            rows.append(row)
     print("| model | runtime | network | with mirror image | crop | otherwise |")
     print("| --- | --- | ---: | ---: | ---: | ---: |")
     for row in rows:

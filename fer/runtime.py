@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from fer import threads
+from fer.card import AGAIN
 from fer.errors import DataInvalid, DataMissing
 
 ONNX = "model.onnx"
@@ -109,7 +110,7 @@ def _opening(file: str | Path, package: str) -> Iterator[None]:
     except _failures() as error:
         reason = " ".join(str(error).split())[:200]
         raise DataInvalid(
-            f"{file} cannot be run ({reason}). Write it again: python -m fer.export {Path(file).parent}"
+            f"{file} cannot be run ({reason}). {AGAIN} Or write it: python -m fer.export {Path(file).parent}"
         ) from error
 
 

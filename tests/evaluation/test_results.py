@@ -3,19 +3,23 @@
 import contextlib
 import json
 import os
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from fer.card import preprocess_of, read_card
 from fer.checkpoint import load, save
 from fer.datasets import FERPlus
 from fer.errors import DataInvalid, DataMissing
 from fer.evaluation import results
-from fer.evaluation.predictions import predict
+from fer.evaluation.predictions import Predictions, predict
 from fer.evaluation.scores import score
 from fer.labels import EMOTIONS
 from fer.model import BaselineCNN
+from fer.probabilities import outputs_of
+from fer.runtime import ONNX, OnnxNetwork, OpenVinoNetwork
 
 ROOT = Path(__file__).parents[2]
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "ece")
@@ -70,19 +74,37 @@ def test_recorded_scores_follow_from_recorded_predictions(folder):
             assert recorded[key] == pytest.approx(getattr(again, key), abs=1e-9), (name, key)
 
 
+def by_the_weights(folder, data, flip):
+    return predict(load(folder)[0], data, flip=flip, progress=False)
+
+
+def by_the_exported_network(runtime, folder, data, flip):
+    network, preprocess = runtime(folder / ONNX), preprocess_of(folder, read_card(folder))
+    parts = [outputs_of(network, preprocess(images), flip)[0] for images in data.images.split(128)]
+    return Predictions(data.keys, np.concatenate(parts), data.labels)
+
+
 @pytest.mark.parametrize("folder", RECORDED, ids=lambda folder: folder.name)
-def test_recorded_test_scores_follow_from_the_weights(folder):
+@pytest.mark.parametrize(
+    "predictions_of",
+    [
+        pytest.param(by_the_weights, id="torch"),
+        pytest.param(partial(by_the_exported_network, OnnxNetwork), id="onnxruntime"),
+        pytest.param(partial(by_the_exported_network, partial(OpenVinoNetwork, exact=True)), id="openvino"),
+    ],
+)
+def test_recorded_test_scores_follow_from_the_network(folder, predictions_of):
     """Needs the faces of FER+, which are not shipped; says so where they are not found."""
-    data = ferplus()
-    metrics = json.loads((folder / "metrics.json").read_text("utf-8"))
-    model, card = load(folder)
-    predictions = predict(model, data, flip=metrics["ferplus-test"]["flip"], progress=False)
-    again = score(predictions.probabilities(card).astype(np.float16), predictions.labels, resamples=0)
+    recorded = json.loads((folder / "metrics.json").read_text("utf-8"))["ferplus-test"]
+    predictions = predictions_of(folder, ferplus(), recorded["flip"])
+    probabilities = predictions.probabilities(read_card(folder)).astype(np.float16)
+    again = score(probabilities, predictions.labels, resamples=0)
     for key in ("n", "accuracy", "balanced_accuracy", "macro_f1"):
-        assert round(metrics["ferplus-test"][key], 3) == round(getattr(again, key), 3), key
-    assert again.ece == pytest.approx(metrics["ferplus-test"]["ece"], abs=1e-3)
+        assert round(recorded[key], 3) == round(getattr(again, key), 3), key
+    assert again.ece == pytest.approx(recorded["ece"], abs=1e-3)
 
 
+@cache
 def ferplus():
     for place in (os.environ.get("FER_DATA"), ROOT / "dataset", ROOT.parent / "shared/data/ferplus.zip"):
         with contextlib.suppress(DataMissing):

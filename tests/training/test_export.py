@@ -11,10 +11,11 @@ from onnx import numpy_helper
 from safetensors.numpy import load_file
 
 from fer import evaluate, train
-from fer.card import WEIGHTS, read_card, sha256, write_card
+from fer.card import CARD, WEIGHTS, read_card, sha256, write_card
 from fer.checkpoint import load, save
 from fer.evaluate import EvaluateConfig
 from fer.export import ExportOptions, main
+from fer.files import MODELS
 from fer.labels import EMOTIONS
 from fer.model import TorchNetwork
 from fer.runtime import ONNX, RUNTIMES, OnnxNetwork
@@ -65,6 +66,11 @@ def check_export(folder):
     card = read_card(folder)
     assert OnnxNetwork(folder / ONNX).metadata == {f"fer.{key}": card[key] for key in METADATA if key in card}
     assert card["onnx_sha256"] == sha256(folder / ONNX)
+
+
+@pytest.mark.parametrize("name", sorted(card.parent.name for card in MODELS.glob(f"*/{CARD}")))
+def test_every_shipped_model_is_complete(name):
+    check_export(MODELS / name)
 
 
 def test_training_calibration_and_averaging_end_with_the_export(tmp_path, capsys):
