@@ -166,12 +166,12 @@ def build(source, hook, out):
 
 
 def test_the_wheel_holds_the_packages_the_default_model_and_no_more(wheel):
-    """A new package that pyproject.toml does not list would be missing."""
+    """A new package, or file of data, that pyproject.toml does not list would be missing."""
     expected = {
         file.relative_to(ROOT).as_posix()
         for package in ("fer", "synthetic_faces")
-        for pattern in ("*.py", "py.typed")
-        for file in (ROOT / package).rglob(pattern)
+        for file in (ROOT / package).rglob("*")
+        if file.is_file() and file.parent.name != "__pycache__"
     }
     expected |= {f"fer/{MODEL.as_posix()}/{name}" for name in ("card.json", "model.onnx")}
     with zipfile.ZipFile(wheel) as archive:
@@ -311,8 +311,8 @@ def test_commands(environment, photo, tmp_path):
     made, _, _ = environment
     for command in SCRIPTS:
         assert f"usage: {command} " in made.run([command, "--help"], tmp_path)
-    table = tmp_path / "faces.csv"
-    made.run(["fer-predict", photo.parent, "--csv", table, "--jobs", "2"], tmp_path)
+    table, page = tmp_path / "faces.csv", tmp_path / "faces.html"
+    made.run(["fer-predict", photo.parent, "--csv", table, "--gallery", page, "--jobs", "2"], tmp_path)
     with table.open(newline="") as file:
         (row,) = csv.DictReader(file)
-    assert row["emotion"] in EMOTIONS
+    assert row["emotion"] in EMOTIONS and page.is_file()
