@@ -17,12 +17,12 @@ from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-import tyro
+from tyro.conf import Positional, arg
 
 from fer import cli
-from fer.errors import DataInvalid, DataMissing, Stopped, UserError
+from fer.errors import DataInvalid, DataMissing, Stopped, UsageError, UserError
 from fer.files import check_output, check_output_folder
 from fer.interrupt import stop_signals
 
@@ -41,8 +41,8 @@ class PredictOptions:
     could be read.
     """
 
-    paths: tyro.conf.Positional[tuple[Path, ...]]
-    """Photos, videos, and folders, which are searched with all that is below them."""
+    paths: Positional[tuple[Path, ...]]
+    """Photos, videos, and folders, which are searched with all below them. If one is missing, nothing is done."""
     csv: Path
     """The table: path, frame (videos: from 0), face (0 is the largest), box in pixels, emotion, probabilities;
     valence and arousal, too, where the model predicts them."""
@@ -50,8 +50,8 @@ class PredictOptions:
     """Go on with the run for --csv that was stopped, if there is one."""
     jobs: int = 1
     """Processes that share the work, and the cores."""
-    part: str | None = None
-    """K/N: do the K-th of N parts; the process that finishes last writes the table. Implies --resume for N > 1."""
+    part: Annotated[str | None, arg(metavar="K/N")] = None
+    """Do the K-th of N parts; the process that finishes last writes the table. Implies --resume for N > 1."""
     detector: Literal["thorough", "fast"] = "thorough"
     """How faces are searched in photos. fast takes a ninth of the time and misses more; videos always have it."""
     whole_image: bool = False
@@ -79,7 +79,7 @@ class PredictOptions:
         """Refuse values that are out of range, and outputs that would replace an input.
 
         Raises:
-            DataInvalid: saying which option and what was expected.
+            UsageError: saying which option and what was expected.
         """
         for name, fits, expected in (
             ("threshold", 0 <= self.threshold <= 1, "0 to 1"),
@@ -90,14 +90,14 @@ class PredictOptions:
         ):
             if not fits:
                 option = name.replace("_", "-")
-                raise DataInvalid(f"--{option} {getattr(self, name)}: expected {expected}.")
+                raise UsageError(f"--{option} {getattr(self, name)}: expected {expected}.")
         check_output("--csv", self.csv)
         from fer.photos.gallery import THUMBNAILS
         from fer.photos.listing import KNOWN
 
         table, inputs = self.csv.resolve(), {path.resolve() for path in self.paths}
         if self.csv.suffix.lower() in KNOWN or table in inputs:
-            raise DataInvalid(
+            raise UsageError(
                 f"--csv {self.csv} would replace a photo or video; expected a name such as faces.csv."
             )
         if self.gallery:
@@ -105,25 +105,25 @@ class PredictOptions:
             page, thumbnails = self.gallery.resolve(), self.gallery.with_suffix(THUMBNAILS)
             check_output_folder("--gallery", thumbnails)
             if self.gallery.suffix.lower() not in {".html", ".htm"} or page in {table, *inputs}:
-                raise DataInvalid(
+                raise UsageError(
                     f"--gallery {self.gallery}: expected the name of a page of its own, such as faces.html."
                 )
             if any(thumbnails.resolve() in (path, *path.parents) for path in (table, *inputs)):
-                raise DataInvalid(
+                raise UsageError(
                     f"--gallery {self.gallery} has its thumbnails in {thumbnails}, which holds the table or photos. "
                     "Choose another name."
                 )
         if self.save_annotated:
             copies = self.save_annotated.resolve()
             if copies.exists() and not copies.is_dir():
-                raise DataInvalid(f"--save-annotated {self.save_annotated} is a file; expected a folder.")
+                raise UsageError(f"--save-annotated {self.save_annotated} is a file; expected a folder.")
             if copies == table or table in copies.parents:
-                raise DataInvalid(
+                raise UsageError(
                     f"--csv {self.csv} and --save-annotated {self.save_annotated}: expected a file and a folder "
                     "beside each other."
                 )
             if any(copies == path or copies in path.parents for path in inputs):
-                raise DataInvalid(
+                raise UsageError(
                     f"--save-annotated {self.save_annotated} holds the photos, which copies might replace. "
                     "Choose a folder of its own."
                 )
