@@ -178,6 +178,7 @@ class Worker:
         if self._error is not None:
             raise self._error
         self._offered.append(frame)
+        self._job.cancel()  # unless it runs: frames come faster than they are analysed, and jobs must not pile up
         self._job = self._thread.submit(self._work)
 
     def finish(self) -> Analysis | None:

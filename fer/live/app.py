@@ -113,8 +113,8 @@ def check(options: LiveOptions, source: Source) -> None:
 
 def load_predictor(options: LiveOptions, photos: bool = False) -> EmotionPredictor:
     """Load the model, while the camera opens, with a detector that may take its time for ``photos``."""
-    # Half of the processors classify, the others read and draw. With all of them, the network's threads wait for each
-    # other whenever something is drawn: on two busy cores a face took 18 times as long.
+    # Half of the processors classify, the others read and draw. With all of them, answers come no sooner on two cores;
+    # and torch's threads wait for each other whenever something is drawn: on busy cores a face took 18 times as long.
     threads.limit(threads.processors() // 2)
     detector = FaceDetector(thorough=photos, min_size=SMALLEST_FACE)
     return EmotionPredictor(options.model, options.threshold, detector, prior=options.prior)

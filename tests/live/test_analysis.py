@@ -1,7 +1,9 @@
 """From frames to faces, in step and beside."""
 
+import gc
 import pickle
 import threading
+from concurrent.futures import Future
 
 import numpy as np
 import pytest
@@ -99,6 +101,30 @@ def test_the_worker_takes_the_newest_frame_and_finishes_the_last_one():
     assert analysed == [9] and worker.ready
     worker.close()
     assert set(threading.enumerate()) <= threads
+
+
+def test_frames_that_come_faster_than_they_are_analysed_leave_nothing_behind():
+    images = frames(film(3))
+
+    class Slow(ColourPredictor):
+        def classify(self, frame, boxes):
+            for image in images:  # while this one is analysed
+                worker.offer(image)
+            return super().classify(frame, boxes)
+
+    analysed, jobs, enough = [], [], threading.Event()
+
+    def count(analysis):
+        analysed.append(analysis.frame.index)
+        if len(analysed) == 100:
+            jobs.extend(thing for thing in gc.get_objects() if isinstance(thing, Future))
+            enough.set()
+
+    worker = Worker(lambda: Analyser(Slow()), count)
+    worker.offer(images[0])
+    assert enough.wait(30)
+    worker.close()
+    assert len(jobs) < 50
 
 
 def test_an_error_while_loading_or_analysing_reaches_the_thread_that_draws():
