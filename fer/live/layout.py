@@ -128,7 +128,7 @@ def arrange(
     for face in faces:
         x, y, w, h = face.box
         under = [Place((x, y + h + gap, w, face.strip), 0, "below")] if face.strip else []
-        place = _choose(under, frame, taken, gap, kept.get(("strip", face.track)))
+        place = _choose(under, frame, taken, gap, kept.get(("strip", face.track)), tight=False)
         layout.strips.append(note("strip", face, place, taken))
     reserved = reserve("bars", taken)
     for number, face in enumerate(faces):
@@ -136,7 +136,7 @@ def arrange(
         own = [place.area for place in near if place and place.side != "far"]
         beside = _bars(face, own, frame, gap) if _touch(face.box, (0, 0, *frame)) else ()
         others = taken + [area for area in reserved[number + 1 :] if area]
-        place = _choose(beside, frame, others, gap, kept.get(("bars", face.track)))
+        place = _choose(beside, frame, others, gap, kept.get(("bars", face.track)), tight=False)
         layout.bars.append(note("bars", face, place, taken))
     return layout
 
@@ -162,10 +162,15 @@ def _state(
 
 
 def _choose(
-    places: Iterable[Place], frame: Size, taken: Sequence[Rectangle], slack: int, kept: Place | None
+    places: Iterable[Place],
+    frame: Size,
+    taken: Sequence[Rectangle],
+    slack: int,
+    kept: Place | None,
+    tight: bool = True,
 ) -> Place | None:
-    """Return the first place that has ``slack`` around it, or is free and ``kept``; else the first that is free."""
-    tight = None
+    """Return the first place with ``slack`` around it, or free and ``kept``; else, if ``tight``, the first free one."""
+    first = None
     for place in places:
         if not _free(place.area, frame, taken):
             continue
@@ -179,8 +184,8 @@ def _choose(
             (left - across, top - along, width + 2 * across, height + 2 * along), frame, taken
         ) and _free(place.area, frame, taken, slack):
             return place
-        tight = tight or place
-    return tight
+        first = first or place
+    return first if tight else None
 
 
 def _free(area: Rectangle, frame: Size, taken: Iterable[Rectangle], slack: int = 0) -> bool:
@@ -240,9 +245,10 @@ def _labels(face: Wanted, frame: Size, gap: int, kept: Place | None) -> Iterator
         for side, top in (("above", over), ("below", under)):
             for number, start in enumerate(starts):
                 yield Place((_slid(start, width, frame[0]), top, width, height), form, f"{side} {number}")
-        middle = _slid(y + (h - height) / 2, height, frame[1])
-        yield Place((x + w + gap, middle, width, height), form, "right")
-        yield Place((x - gap - width, middle, width, height), form, "left")
+        for number, start in enumerate((y, y + (h - height) // 2)):
+            up = _slid(start, height, frame[1])
+            yield Place((x + w + gap, up, width, height), form, f"right {number}")
+            yield Place((x - gap - width, up, width, height), form, f"left {number}")
     if kept and kept.side == "far" and kept.form < len(face.label):
         (left, top, _, _), size = kept.area, face.label[kept.form]
         yield Place((x + left, y + top, *size), kept.form, "far")
@@ -257,18 +263,16 @@ def _within_box(face: Wanted, frame: Size, gap: int) -> Iterator[Place]:
 
 
 def _bars(face: Wanted, own: Sequence[Rectangle], frame: Size, gap: int) -> Iterator[Place]:
-    """Yield the places beside the box, and above and below it and its ``own`` label and strip."""
+    """Yield the places beside the box, also under a label there, and above and below it with its ``own`` rectangles."""
     x, y, w, h = face.box
     over, under = min([y, *(area[1] for area in own)]), max([y + h, *(area[1] + area[3] for area in own)])
-    outer = min([x, *(area[0] for area in own)]), max([x + w, *(area[0] + area[2] for area in own)])
+    under_label = own[0][1] + own[0][3] + gap if own else y
     for form, (width, height) in enumerate(face.bars):
-        tops = [_slid(top, height, frame[1]) for top in (y, y + h - height, y + (h - height) / 2)]
-        for number, (top, left, right) in enumerate(
-            zip(tops, (x, x, outer[0]), (x + w, x + w, outer[1]), strict=True)
-        ):
-            yield Place((right + gap, top, width, height), form, f"right {number}")
-            yield Place((left - gap - width, top, width, height), form, f"left {number}")
-        for number, start in enumerate((x + (w - width) / 2, x, x + w - width)):
+        for number, start in enumerate((y, under_label, y + h - height)):
+            up = _slid(start, height, frame[1])
+            yield Place((x + w + gap, up, width, height), form, f"right {number}")
+            yield Place((x - gap - width, up, width, height), form, f"left {number}")
+        for number, start in enumerate((x + (w - width) // 2, x, x + w - width)):
             left = _slid(start, width, frame[0])
             yield Place((left, under + gap, width, height), form, f"below {number}")
             yield Place((left, over - gap - height, width, height), form, f"above {number}")

@@ -46,8 +46,18 @@ def text_width(text: str, size: int) -> int:
 
 def write(image: np.ndarray, text: str, x: int, middle: int, size: int, colour: Colour = PAPER) -> None:
     """Write ``text`` from ``x`` on, its capitals centred on the line ``middle``."""
-    top = round(middle - _font(size).getmetrics()[0] + 0.5 * CAPITALS * size)
-    fill(image, x, top, text_mask(text, size), colour)
+    fill(image, x, _top(middle, size), text_mask(text, size), colour)
+
+
+def stamp(cover: np.ndarray, text: str, x: int, middle: int, size: int) -> None:
+    """Write ``text`` as ``write`` does into a coverage, uint8 (H, W), for ``fill``; x and the text lie inside it."""
+    top, mask = _top(middle, size), text_mask(text, size)
+    part = cover[max(top, 0) : top + mask.shape[0], x : x + mask.shape[1]]
+    np.maximum(part, mask[max(-top, 0) :][: part.shape[0], : part.shape[1]], out=part)
+
+
+def _top(middle: int, size: int) -> int:
+    return round(middle - _font(size).getmetrics()[0] + 0.5 * CAPITALS * size)
 
 
 def fill(image: np.ndarray, x: int, y: int, mask: np.ndarray, colour: Colour, opacity: float = 1.0) -> None:
@@ -59,8 +69,8 @@ def fill(image: np.ndarray, x: int, y: int, mask: np.ndarray, colour: Colour, op
     part = image[y0:y1, x0:x1]
     cover = mask[y0 - y : y1 - y, x0 - x : x1 - x]
     cover = cv2.merge([cover, cover, cover])
-    ink = np.empty_like(part)
-    ink[:] = bgr(colour)
+    ink = np.empty(part.shape, np.uint8)
+    cv2.rectangle(ink, (0, 0, *ink.shape[1::-1]), bgr(colour), -1)  # ten times as fast as ink[:] = …
     rest = cv2.convertScaleAbs(cover, alpha=-opacity, beta=255)
     part[:] = cv2.add(cv2.multiply(ink, cover, scale=opacity / 255), cv2.multiply(part, rest, scale=1 / 255))
 

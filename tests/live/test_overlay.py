@@ -58,13 +58,13 @@ def test_a_face_of_a_photo_is_drawn_as_that_of_a_video_without_recent_emotions()
 def test_letters_can_be_read_where_the_picture_is_shown(size, monkeypatch):
     """In a window of the picture's size, and in a file that is looked at on a screen of 1280x720."""
     texts: dict[str, int] = {}
-    write = paint.write
+    mask = paint.text_mask
 
-    def spy(image, text, x, middle, size, colour=paint.PAPER):
+    def spy(text, size):
         texts[text] = size
-        write(image, text, x, middle, size, colour)
+        return mask(text, size)
 
-    monkeypatch.setattr(paint, "write", spy)
+    monkeypatch.setattr(paint, "text_mask", spy)
     height, width = size
     side = min(size) // 4
     faces = [face((k * width // 4 + side // 4, height // 3, side, side), track=k) for k in range(3)]
@@ -72,7 +72,7 @@ def test_letters_can_be_read_where_the_picture_is_shown(size, monkeypatch):
         texts.clear()
         overlay.draw(np.zeros((*size, 3), np.uint8), faces, overlay.Status(60, 5, 9, 75, True), scale=scale)
         assert "anger" in texts and "REC 1:15" in texts
-        letter = np.nonzero(paint.text_mask("H", min(texts.values())).max(1) > 50)[0]
+        letter = np.nonzero(mask("H", min(texts.values())).max(1) > 50)[0]
         assert np.ptp(letter) + 1 >= 11 / reduced - 1e-6
 
 
