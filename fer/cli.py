@@ -42,10 +42,10 @@ def run(main: Callable, options: type | UnionType, arguments: Sequence[str] | No
     except (UserError, OSError) as error:  # a full disk or a forbidden folder is for the user to fix, too
         print(f"error: {error}", file=sys.stderr)
         code = getattr(error, "exit_code", 1)
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] in ("fer", "synthetic_faces"):
+    except ImportError as error:
+        if not (advice := _advice(error)):
             raise
-        print(f"error: {error}. {EXTRA}", file=sys.stderr)
+        print(f"error: {error}. {advice}", file=sys.stderr)
         code = 1
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
@@ -74,6 +74,15 @@ def _optional(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec | None:
         is_instance=lambda value: value is None or spec.is_instance(value),
         str_from_instance=lambda value: ["None"] if value is None else spec.str_from_instance(value),
     )
+
+
+def _advice(error: ImportError) -> str:
+    """Return what to do about something that is not installed; "" where the fault is this program's."""
+    if "cannot open shared object file" in str(error):
+        return "On a Linux without a desktop OpenCV needs: apt-get install libgl1 libglib2.0-0"
+    package = (error.name or "fer").partition(".")[0]
+    missing = isinstance(error, ModuleNotFoundError) and package not in ("fer", "synthetic_faces")
+    return EXTRA if missing else ""
 
 
 def _warn_of_namesake() -> None:

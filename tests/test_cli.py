@@ -11,7 +11,7 @@ import pytest
 
 import fer
 from fer import cli
-from fer.errors import DataInvalid, DataMissing, DeviceError, Stopped, UsageError, UserError
+from fer.errors import EXTRA, DataInvalid, DataMissing, DeviceError, Stopped, UsageError, UserError
 
 ROOT = Path(__file__).parents[1]
 HEAVY = ("torch", "torchvision", "cv2", "sklearn", "scipy", "matplotlib", "pandas", "accelerate", "av", "mss")
@@ -63,7 +63,7 @@ def test_a_reader_that_has_ended_is_no_error(arguments):
 def test_an_error_is_shown_although_the_reader_has_ended(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
-        "from dataclasses import make_dataclass\nfrom fer import cli\nfrom fer.errors import DataInvalid\n"
+        "from dataclasses import make_dataclass\nfrom fer import cli\nfrom fer.errors import EXTRA, DataInvalid\n"
         "def main(options):\n    print('half')\n    raise DataInvalid('the rest is damaged')\n"
         "cli.run(main, make_dataclass('Options', []))\n"
     )
@@ -136,6 +136,8 @@ def test_options_are_parsed_and_the_exit_code_is_what_main_returns():
         (DeviceError("no camera"), 1, "error: no camera"),
         (PermissionError(13, "Permission denied", "/x"), 1, "Permission denied: '/x'"),
         (KeyboardInterrupt(), 130, "stopped"),
+        (ModuleNotFoundError("No module named 'torch'", name="torch.nn"), 1, f"'torch'. {EXTRA}"),
+        (ImportError("libGL.so.1: cannot open shared object file"), 1, "apt-get install libgl1"),
         (Stopped("Stopped in epoch 3. Add --resume."), 130, "Stopped in epoch 3. Add --resume."),
     ],
 )
@@ -150,6 +152,9 @@ def test_errors_become_messages(error, code, message, capsys):
 def test_a_fault_of_the_code_keeps_its_traceback():
     with pytest.raises(AttributeError):
         cli.run(lambda options: options.no_such_field, Options, [])
+    for name in ("fer.nothing", "fer.cli"):  # no such module, and no such name in one
+        with pytest.raises(ImportError):
+            cli.run(lambda options, name=name: exec(f"from {name} import nothing"), Options, [])
 
 
 def test_errors_are_of_the_kinds_that_callers_know():
