@@ -1,5 +1,6 @@
 """From a frame to its faces: detect, track, classify, smooth; and a thread that does so beside the picture."""
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -13,6 +14,7 @@ from fer.live.smoothing import Smoother
 from fer.live.tracking import Track, Tracker, follow, small_grey
 from fer.predictor import EmotionPredictor, FaceEmotion
 
+TURN_S = 0.25  # of an analysis, for classification; faces that would take longer take turns
 HIDDEN_S = 3.0  # the place of a face stays hidden after it was last detected: it may only have been missed
 
 
@@ -68,10 +70,13 @@ class Analysis:
 class _Person:
     track: Track
     smoother: Smoother
-    face: FaceEmotion | None = None  # smoothed; None until the track is confirmed
+    face: FaceEmotion | None = (
+        None  # smoothed; None until the track is confirmed, and it is the person's turn
+    )
+    classified_s: float = -math.inf
 
     def shown(self, time_s: float) -> TrackedFace:
-        assert self.face is not None, "a confirmed track was classified when it was detected"
+        assert self.face is not None, "only people who were classified are shown"
         recent, detected = tuple(self.smoother.recent), self.track.seen_s == time_s
         return TrackedFace(self.face, self.track.identity, recent, detected).at(self.track.box)
 
@@ -84,6 +89,8 @@ class Analyser:
         smoothing: seconds over which probabilities are averaged; 0 for none.
         detection_size: longer side of the picture that faces are searched in; can be changed at any time.
         stills: the frames have nothing to do with each other, so a face need not be seen twice.
+        turns: where all faces would take longer than ``TURN_S``, classify those that waited longest; the others keep
+            their names.
     """
 
     def __init__(
@@ -93,6 +100,7 @@ class Analyser:
         smoothing: float = 0.25,
         detection_size: int = 320,
         stills: bool = False,
+        turns: bool = False,
     ) -> None:
         self.predictor, self.detection_size, self._stills = predictor, detection_size, stills
         self.threshold, self.smoothing = threshold, smoothing
@@ -100,6 +108,7 @@ class Analyser:
         self._people: list[_Person] = []
         self._last: Analysis | None = None
         self._forget = False
+        self._turns, self._classified = turns, (0, 0.0)  # faces in the newest forward pass, and its seconds
 
     def forget(self) -> None:
         """Start anew with the next frame: it comes from another camera. Can be called from any thread."""
@@ -124,7 +133,7 @@ class Analyser:
         classified = time.perf_counter()
         self._last = Analysis(
             frame,
-            tuple(person.shown(frame.time_s) for person in shown),
+            tuple(person.shown(frame.time_s) for person in shown if person.face),
             np.array([person.track.box for person in self._people]).reshape(-1, 4),
             small,
             1000 * (detected - start),
@@ -140,10 +149,18 @@ class Analyser:
         self._people = people + new
 
     def _classify(self, frame: Frame, people: list[_Person]) -> None:
-        """Update the smoothed faces of the people detected in this frame, in one forward pass."""
+        """Update the smoothed faces of the people detected in this frame, or of those whose turn it is, together."""
+        count, seconds = self._classified
+        if self._turns and seconds > 0:
+            people = sorted(people, key=lambda person: person.classified_s)
+            people = people[: max(1, int(TURN_S * count / seconds))]
+        start = time.perf_counter()
         boxes = np.array([_rounded(person.track.box) for person in people])
         faces = self.predictor.classify(frame.image, boxes) if people else []
+        if people:
+            self._classified = len(people), time.perf_counter() - start
         for person, face in zip(people, faces, strict=True):
+            person.classified_s = frame.time_s
             steady = person.smoother
             steady.update(face.probabilities, frame.time_s)
             person.face = replace(
@@ -155,11 +172,15 @@ class Worker:
     """An analyser in a thread of its own: it always takes the newest frame offered, at its own pace.
 
     ``load`` and ``on_analysis`` are called in the thread, so that loading a model delays no picture.
+
+    Attributes:
+        pace_s: seconds that an analysis takes, the longest of the newest three.
     """
 
     def __init__(self, load: Callable[[], Analyser], on_analysis: Callable[[Analysis], None]) -> None:
         self.analyser: Analyser | None = None
         self.latest: Analysis | None = None
+        self.pace_s, self._took = 0.0, deque[float](maxlen=3)
         self._load, self._on_analysis = load, on_analysis
         self._offered: deque[Frame] = deque(maxlen=1)  # a newer frame takes the place of one that waits
         self._error: BaseException | None = None
@@ -197,7 +218,10 @@ class Worker:
             if self.analyser is None:
                 self.analyser = self._load()
             if self._offered:
-                self.latest = self.analyser(self._offered.popleft())
+                start = time.monotonic()
+                analysis = self.analyser(self._offered.popleft())
+                self._took.append(time.monotonic() - start)
+                self.pace_s, self.latest = max(self._took), analysis
                 self._on_analysis(self.latest)
         except BaseException as error:  # noqa: BLE001 - carried to the thread that draws
             self._error = error

@@ -51,7 +51,8 @@ def show(
         predictor = load()
         size: int = getattr(predictor.detect, "max_side", 320)
         size = options.detection_size or size
-        return Analyser(predictor, options.threshold, options.smoothing, size, source.stills)
+        turns = (source.live or display.visible) and not source.stills
+        return Analyser(predictor, options.threshold, options.smoothing, size, source.stills, turns)
 
     def record(analysis: Analysis) -> None:
         if source.stills and analysis.frame.index in photos:

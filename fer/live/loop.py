@@ -33,7 +33,10 @@ OPENING_S = 40.0  # Windows may take half a minute to open a camera
 SILENCE_S = 30.0  # a live source that sends no frame for longer is gone; in less, a cable is plugged in again
 QUIET_S = 0.3  # most sources open in less, and need no words
 SLOW_S = 0.1  # between two frames; a picture shown for longer is drawn again when its faces are detected
-STALE_S = 1.0  # faces detected longer ago are not shown: they may have left
+STALE_S = 1.0  # on top of the time of ``PACES`` analyses; faces detected longer ago are not shown: they may have left
+PACES = 3  # a picture waits for the analysis before its own, and is shown until that of the next ends
+SLOW_ANALYSIS_S = 0.5
+SLOW_ANALYSIS = "analysis is slow: press -"
 IDLE_S = 0.5  # without a new frame: messages come and go, and windows change their size
 NOTICE_S = 6.0
 
@@ -206,18 +209,22 @@ class Player:
             return
         self._drawn_s = time.monotonic()
         analysis = self._analysis_of(frame)
+        latest = self._analysis  # its figures are true, also where its faces are too old
         passed = self._times[-1] - self._times[0] if len(self._times) > 1 else 0
         status = overlay.Status(
             # The times of a file's frames say nothing about this machine: a rate would mislead.
             fps=(len(self._times) - 1) / passed if passed > 0 and not self._in_step else None,
-            detect_ms=analysis.detect_ms if analysis else None,
-            classify_ms=analysis.classify_ms if analysis else None,
+            detect_ms=latest.detect_ms if latest else None,
+            classify_ms=latest.classify_ms if latest else None,
             message=self._message if self._clock() < self._message_until else "",
         )
         if self.display.visible:
             start_s = self._video.start_s if self._video else None
+            analyser = self._worker.analyser
+            faster = self._slow and analyser is not None and analyser.detection_size > DETECTION_SIZES[0]
             shown = replace(
                 status,
+                message=status.message or (SLOW_ANALYSIS if faster else ""),
                 recording_s=None if start_s is None else frame.time_s - start_s,
                 paused=self.view.paused,
                 keys=[(key, text) for key, text, _ in KEYS] if self.view.help else (),
@@ -228,11 +235,23 @@ class Player:
             video.write(self._drawn(frame, analysis, status, self.view.mirror_saved), frame.time_s)
 
     def _analysis_of(self, frame: Frame) -> Analysis | None:
-        """The newest analysis, its faces moved to where they are in ``frame``; None where it is too old."""
+        """The newest analysis, its faces moved to where they are in ``frame``; None where it is too old.
+
+        Where analysis is slow, faces of earlier frames are marked as not detected in this one: they may be elsewhere.
+        """
         latest = self._analysis = self._worker.latest
-        if latest is None or latest.frame.index < self._first or frame.time_s - latest.frame.time_s > STALE_S:
+        if latest is None or latest.frame.index < self._first:
             return None
-        return latest.moved_to(frame.image)
+        if frame.time_s - latest.frame.time_s > STALE_S + PACES * self._worker.pace_s:
+            return None
+        moved = latest.moved_to(frame.image)
+        if self._slow and frame is not latest.frame:
+            moved = replace(moved, faces=tuple(replace(face, detected=False) for face in moved.faces))
+        return moved
+
+    @property
+    def _slow(self) -> bool:
+        return not self.source.stills and self._worker.pace_s > SLOW_ANALYSIS_S
 
     def _drawn(
         self,

@@ -10,6 +10,7 @@ import pytest
 from live_support import ColourPredictor, film, picture
 
 from fer.errors import DataMissing
+from fer.live import analysis
 from fer.live.analysis import Analyser, Worker
 from fer.live.capture import Frame
 
@@ -35,6 +36,53 @@ def test_all_faces_of_a_frame_are_detected_and_classified_in_one_pass():
         "happiness": (250, 200, 120, 120),
         "fear": (450, 60, 120, 120),
     }
+
+
+TWELVE = picture(*(("anger", 40 + 150 * (i % 4), 30 + 150 * (i // 4)) for i in range(12)), side=80)
+
+
+class Slow(ColourPredictor):
+    """Needs ``face_s`` seconds for each face, by a clock that only this moves."""
+
+    def __init__(self, monkeypatch, face_s):
+        super().__init__()
+        self.now_s, self.face_s, self.boxes = 0.0, face_s, []
+        monkeypatch.setattr(analysis.time, "perf_counter", lambda: self.now_s)
+
+    def classify(self, frame, boxes):
+        self.now_s += self.face_s * len(boxes)
+        self.boxes.append({tuple(box) for box in boxes.tolist()})
+        return super().classify(frame, boxes)
+
+
+def test_faces_that_would_take_too_long_together_take_turns_and_all_are_shown(monkeypatch):
+    predictor = Slow(monkeypatch, 1.5 / 12)
+    analyser = Analyser(predictor, turns=True, detection_size=640)
+    results = [analyser(Frame(TWELVE, 1.5 * i, i)) for i in range(7)]
+    assert [len(boxes) for boxes in predictor.boxes] == [12, 2, 2, 2, 2, 2, 2]
+    assert len(set.union(*predictor.boxes[1:])) == 12  # each had its turn
+    assert all(len(result.faces) == 12 and all(f.detected for f in result.faces) for result in results)
+
+
+def test_new_faces_come_first_when_faces_take_turns(monkeypatch):
+    predictor = Slow(monkeypatch, 0.5)
+    analyser = Analyser(predictor, turns=True)
+    old, both = picture(("fear", 50, 50)), picture(("fear", 50, 50), ("anger", 400, 50))
+    names = [
+        {shown.face.emotion for shown in analyser(Frame(image, 0.1 * i, i)).faces}
+        for i, image in enumerate((old, both, both))
+    ]
+    assert names == [{"fear"}, {"fear"}, {"fear", "anger"}]  # confirmed by a second detection
+    assert predictor.boxes[-1] == {(400, 50, 120, 120)}
+
+
+@pytest.mark.parametrize(("turns", "face_s"), [(True, 0.02), (False, 1.0)])
+def test_all_faces_are_classified_where_there_is_time_or_every_frame_counts(monkeypatch, turns, face_s):
+    predictor = Slow(monkeypatch, face_s)
+    analyser = Analyser(predictor, turns=turns)
+    for i in range(3):
+        analyser(Frame(TWELVE, 0.1 * i, i))
+    assert [len(boxes) for boxes in predictor.boxes] == [12, 12, 12]
 
 
 def test_a_face_that_is_missed_for_a_moment_is_remembered_and_marked():

@@ -13,7 +13,7 @@ from live_support import ColourPredictor, Images, Live, Program, film, picture, 
 
 from fer.errors import DataInvalid, DeviceError
 from fer.labels import COLOURS, EMOTIONS
-from fer.live import app, loop
+from fer.live import app, loop, overlay
 from fer.live.analysis import Analyser
 from fer.live.display import Display
 from fer.live.options import LiveOptions
@@ -45,9 +45,9 @@ class Script(Display):
         self.closed = True
 
 
-def play(source, display=None, **options):
+def play(source, display=None, load=ColourPredictor, **options):
     options = LiveOptions(no_window=display is None, **options)
-    return app.show(source, options, load=ColourPredictor, display=display)
+    return app.show(source, options, load=load, display=display)
 
 
 def test_a_video_without_a_window_has_every_frame_in_its_records(tmp_path):
@@ -237,6 +237,38 @@ def test_a_camera_that_sends_one_picture_in_a_long_time_is_drawn_again_when_its_
     display.key = lambda: "q" if time.monotonic() > end_s or any(map(labelled, display.shown)) else ""
     play(Live([picture(("fear", 200, 150))], fps=1 / 5), display)
     assert labelled(display.shown[-1])
+
+
+def test_faces_are_shown_and_figures_too_however_slow_the_analysis_is(monkeypatch):
+    monkeypatch.setattr(loop, "STALE_S", 0.1)
+    monkeypatch.setattr(loop, "SLOW_ANALYSIS_S", 0.2)
+    monkeypatch.setattr(loop, "NOTICE_S", 0.0)
+    drawn, draw = [], overlay.draw
+
+    def note(image, faces, status, *rest):
+        drawn.append((faces, status))
+        return draw(image, faces, status, *rest)
+
+    class Slow(ColourPredictor):
+        def classify(self, frame, boxes):
+            time.sleep(0.3)
+            return super().classify(frame, boxes)
+
+    monkeypatch.setattr(overlay, "draw", note)
+    end_s, display = time.monotonic() + 60, Script()
+    display.key = lambda: (
+        "q" if sum(bool(faces) for faces, _ in drawn) >= 40 or time.monotonic() > end_s else ""
+    )
+    twelve = picture(*(("fear", 40 + 150 * (i % 4), 30 + 150 * (i // 4)) for i in range(12)), side=80)
+    play(Live([twelve], fps=30), display, load=Slow)
+    first = next(number for number, (faces, _) in enumerate(drawn) if faces)
+    later = drawn[first:]
+    assert len(later) >= 40
+    assert np.mean([len(faces) == 12 for faces, _ in later]) >= 0.9
+    assert all(status.detect_ms is not None and status.classify_ms > 200 for _, status in later)
+    # The frame that was analysed comes again only where the window is drawn faster than frames come.
+    assert np.mean([not faces[0].detected for faces, _ in later if faces]) > 0.5
+    assert later[-1][1].message == loop.SLOW_ANALYSIS
 
 
 def test_mirror_bars_blur_and_help_change_what_is_shown():
