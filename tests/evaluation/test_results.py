@@ -106,7 +106,7 @@ def test_recorded_test_scores_follow_from_the_network(folder, predictions_of):
 
 @cache
 def ferplus():
-    for place in (os.environ.get("FER_DATA"), ROOT / "dataset", ROOT.parent / "shared/data/ferplus.zip"):
+    for place in (os.environ.get("FER_DATA"), ROOT / "dataset"):
         with contextlib.suppress(DataMissing):
             if place:
                 return FERPlus(place, "test")
