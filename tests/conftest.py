@@ -5,15 +5,16 @@ import shutil
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 
 import pytest
 
 X_PROGRAMS = {"Xvfb": "xvfb", "xdotool": "xdotool", "xrandr": "x11-xserver-utils"}
 
 
-@pytest.fixture(scope="session")
-def x_display():
-    """A display of its own, like ":99": a real X server that draws into memory (1280x800, black)."""
+@contextmanager
+def x_server(size="1280x800"):
+    """A display of its own, like ":99": a real X server that draws into memory, black."""
     if sys.platform != "linux":
         pytest.skip("windows are tested on an X server, which Linux has")
     missing = sorted(package for program, package in X_PROGRAMS.items() if shutil.which(program) is None)
@@ -22,7 +23,7 @@ def x_display():
             f"The window tests need a virtual screen: apt-get install {' '.join(missing)}", pytrace=False
         )
     readable, writable = os.pipe()
-    screen = ["-noreset", "-nolisten", "tcp", "-screen", "0", "1280x800x24"]
+    screen = ["-noreset", "-nolisten", "tcp", "-screen", "0", f"{size}x24"]
     command = ["Xvfb", "-displayfd", str(writable), *screen]
     server = subprocess.Popen(command, pass_fds=[writable], stderr=subprocess.PIPE)
     os.close(writable)
@@ -30,9 +31,35 @@ def x_display():
         number = numbers.readline().strip()  # written once the server is ready; empty if it died
     if not number:
         pytest.fail(f"Xvfb did not start: {server.stderr.read().decode()}", pytrace=False)
-    yield f":{number}"
-    server.terminate()
-    server.wait(10)
+    try:
+        yield f":{number}"
+    finally:
+        server.terminate()
+        server.wait(10)
+
+
+@pytest.fixture(scope="session")
+def x_display():
+    """A display of 1280x800 without a window manager."""
+    with x_server() as display:
+        yield display
+
+
+@pytest.fixture
+def desktop(request, tmp_path, wait_until):
+    """A display of the size given as parameter, like "1280x800", with a window manager."""
+    if shutil.which("openbox") is None:
+        pytest.skip("how windows are placed is tested with a window manager: apt-get install openbox")
+    with x_server(request.param) as display:
+        ready = tmp_path / "openbox"
+        environ = {**os.environ, "DISPLAY": display}
+        manager = subprocess.Popen(["openbox", "--startup", f"touch {ready}"], env=environ)
+        try:
+            wait_until(ready.exists)
+            yield display
+        finally:
+            manager.terminate()
+            manager.wait(10)
 
 
 @pytest.fixture

@@ -125,6 +125,12 @@ class Program:
             self.xdotool("windowfocus", found[-1])
         return found[-1] if found else ""
 
+    def rectangle(self, window):
+        """Return (left, top, width, height) of its window, without what a window manager puts around it."""
+        lines = self.xdotool("getwindowgeometry", "--shell", window).split()
+        values = dict(line.split("=") for line in lines)
+        return tuple(int(values[name]) for name in ("X", "Y", "WIDTH", "HEIGHT"))
+
     def remap(self, window):
         """Take its window off the screen and put it back.
 

@@ -3,14 +3,19 @@
 import os
 import signal
 import subprocess
+import time
+from collections import Counter
 
+import cv2
 import numpy as np
 import pytest
 from live_support import Program, rows_of, screenshot
 
 from fer import screen
 from fer.errors import DataInvalid, DeviceError
+from fer.labels import EMOTIONS
 from fer.live import screens
+from synthetic_faces.actor import Actor
 
 SHOWN = """
 import cv2, sys
@@ -97,6 +102,14 @@ def test_its_own_window_is_not_looked_at(two_monitors, tmp_path):
     assert max(sum(row["frame"] == other["frame"] for other in late) for row in late) == 1 if late else True
 
 
+def test_how_much_its_own_window_hides_is_known():
+    image = np.full((400, 640, 3), 200, np.uint8)  # of an area half as large: a high-density screen
+    area = {"left": 100, "top": 50, "width": 320, "height": 200}
+    assert screens.darken(image, area, (0, 0, 180, 100)) == 0.0625  # 80 x 50 of 320 x 200
+    assert (image[:100, :160] < 50).all() and (image[100:] == 200).all() and (image[:, 160:] == 200).all()
+    assert screens.darken(image, area, (500, 0, 50, 50)) == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -134,6 +147,63 @@ def test_a_monitor_that_goes_away_is_an_error_that_says_so(x_display, monkeypatc
             next(frames)
 
 
+DEMO = """
+import sys
+from fer.screen import command
+sys.argv = ["screen", "--csv", "o.csv"]
+command()
+"""
+WATCHED = """
+import cv2
+from fer.live.environment import prepare
+prepare()
+cv2.namedWindow("faces", cv2.WINDOW_NORMAL | cv2.WINDOW_GUI_NORMAL)
+cv2.setWindowProperty("faces", cv2.WND_PROP_FULLSCREEN, cv2.WINDOW_FULLSCREEN)
+cv2.imshow("faces", cv2.imread({path!r}))
+while True:
+    cv2.waitKey(50)
+    print("shown")
+"""
+
+
+@pytest.fixture(scope="module")
+def four_faces(tmp_path_factory):
+    """A picture of a video call: neutral, happy, sad and surprised."""
+    actor = Actor((640, 400), rounds=None)
+    tiles = [actor.frame(3 * turn + 1.5) for turn in range(4)]
+    path = tmp_path_factory.mktemp("faces") / "faces.png"
+    cv2.imwrite(str(path), np.vstack([np.hstack(tiles[:2]), np.hstack(tiles[2:])]))
+    return path
+
+
+@pytest.mark.parametrize("desktop", ["1280x800", "1366x768", "1920x1080"], indirect=True)
+def test_of_four_faces_on_the_screen_three_are_named_and_nothing_was_moved(
+    desktop, tmp_path, four_faces, wait_until
+):
+    """As a beginner starts it, with the real model; the window of the demo may cover one face."""
+    table = tmp_path / "o.csv"
+
+    def named():
+        rows = rows_of(table) if table.exists() else []
+        return any(
+            count >= 3 for count in Counter(r["frame"] for r in rows if r["emotion"] in EMOTIONS).values()
+        )
+
+    (tmp_path / "shown").mkdir()
+    with Program(WATCHED.format(path=str(four_faces)), tmp_path / "shown", desktop) as faces:
+        wait_until(lambda: "shown" in faces.printed)
+        start = time.monotonic()
+        with Program(DEMO, tmp_path, desktop) as demo:
+            wait_until(named, seconds=60)  # 10 on a machine that does nothing else
+            print(f"three faces named after {time.monotonic() - start:.1f} s")
+            left, top, width, height = demo.rectangle(wait_until(demo.focus))
+            screen_height, screen_width, _ = screenshot(desktop).shape
+            demo.xdotool("key", "q")
+            assert demo.wait() == 0, demo.printed
+    assert width <= 0.4 * screen_width and height <= 0.4 * screen_height
+    assert left >= 0 and top >= 0 and left + width <= screen_width and top + height <= screen_height
+
+
 @pytest.mark.parametrize("text", ["1,2,3", "a,b,c,d", "", "1.5,2,3,4"])
 def test_a_region_is_four_whole_numbers(text):
     with pytest.raises(DataInvalid, match="whole numbers"):
@@ -154,9 +224,9 @@ print(select_region(0))
     with Program(code, tmp_path, x_display) as program:
         wait_until(lambda: program.focus("Draw the region"))
         for step in (
-            ["mousemove", "150", "150"],
+            ["mousemove", "310", "250"],
             ["mousedown", "1"],
-            ["mousemove", "450", "300"],
+            ["mousemove", "610", "400"],
             ["mouseup", "1"],
         ):
             program.xdotool(*step, "sleep", "0.3")

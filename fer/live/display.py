@@ -2,17 +2,23 @@
 
 import contextlib
 import time
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
 
 from fer.errors import DeviceError
 from fer.live import environment
+from fer.live.screens import list_monitors
 from fer.live.sources import Rectangle
 
 TITLE = "Facial Emotion Classifier"
 ESCAPE = 27
 FIRST_SIZE = (1280, 720)  # room for the picture before anybody resizes the window
+BESIDE = 0.4  # of a monitor's width and height, at most, for a window beside what it looks at
+MARGINS = (12, 64, 12, 56)  # left, top, right, bottom: the window's frame, and the desktop's panels
+FRAME = (16, 40)  # pixels that the window's frame adds to the picture, across and down
+SETTLE_S = 1.0  # a window manager has placed a new window by then
 LARGEST = 2560  # wider pictures cost more time to draw than eyes gain; the window stretches this one
 
 
@@ -21,9 +27,10 @@ class Display:
 
     Attributes:
         visible: whether somebody can look at it; a file is played at its own speed only then.
+        keyboard: whether it has keys, which a beginner is told.
     """
 
-    visible = False
+    visible = keyboard = False
 
     def size(self, frame: tuple[int, int]) -> tuple[int, int]:
         """Return the (width, height) to draw at, so that letters are sharp, for frames of (width, height)."""
@@ -40,6 +47,9 @@ class Display:
         """Return where the picture is on the desktop, or None where that is not known."""
         return None
 
+    def avoid(self, region: Rectangle | None) -> None:
+        """Leave this part of the desktop free, as far as possible, from the next picture on."""
+
     def close(self) -> None:
         """Take the display away."""
 
@@ -47,12 +57,16 @@ class Display:
 class Window(Display):
     """A window of OpenCV's, or a DeviceError where none can be opened. Its methods belong to the main thread."""
 
-    visible = True
+    visible = keyboard = True
 
     def __init__(self) -> None:
         if problem := environment.display_problem():
             raise DeviceError(problem)
         self._ratio = 0.0  # width over height of what is shown; 0 before anything is
+        self._region: Rectangle | None = None  # what the window should not cover
+        self._wanted: Rectangle | None = None  # where the picture should be, until that is checked
+        self._wanted_s = 0.0  # when it was sent there
+        self._monitors = _monitors()  # before the window: it makes Windows count in pixels
         try:
             cv2.namedWindow(TITLE, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
         except cv2.error as error:
@@ -65,16 +79,38 @@ class Window(Display):
         """Return the part of the window that frames of (width, height) fill, at most ``LARGEST`` wide."""
         shown = self.rectangle()
         if shown is None or abs(frame[0] / frame[1] - self._ratio) > 0.01:
-            return within(frame, FIRST_SIZE)
+            return self._place(frame)[2:]
         return within(frame, (min(shown[2], LARGEST), min(shown[3], LARGEST)))
 
     def show(self, image: np.ndarray) -> None:
-        """Show a picture; the first, and one of another shape, sets the window's size."""
+        """Show a picture; the first, and one of another shape, sets the window's size and place."""
         ratio = image.shape[1] / image.shape[0]
         if abs(ratio - self._ratio) > 0.01:
-            cv2.resizeWindow(TITLE, image.shape[1], image.shape[0])
-            self._ratio = ratio
+            self._move(self._place(image.shape[1::-1]))
+            self._ratio, self._wanted_s = ratio, time.monotonic()
+        elif self._wanted and time.monotonic() > self._wanted_s + SETTLE_S:
+            wanted, shown, self._wanted = self._wanted, self.rectangle(), None
+            # Window managers may place a window where they like, and count its frame or not.
+            if shown and any(abs(a - b) > max(FRAME) for a, b in zip(shown, wanted, strict=True)):
+                (left, top), size = np.subtract(np.multiply(2, wanted[:2]), shown[:2]).tolist(), wanted[2:]
+                self._move((left, top, *size))
+                self._wanted = None
         cv2.imshow(TITLE, image)
+
+    def avoid(self, region: Rectangle | None) -> None:
+        """Place the window anew for the next picture, beside ``region``."""
+        if region != self._region:
+            self._region, self._ratio, self._monitors = region, 0.0, _monitors()
+
+    def _place(self, frame: tuple[int, int]) -> Rectangle:
+        now = self.rectangle() if self._ratio else None
+        return place(self._monitors, frame, self._region, now)
+
+    def _move(self, wanted: Rectangle) -> None:
+        self._wanted = wanted
+        cv2.resizeWindow(TITLE, *wanted[2:])
+        if self._monitors:
+            cv2.moveWindow(TITLE, *wanted[:2])
 
     def key(self) -> str:
         """Handle the window's events and return the key pressed; "q" when it was closed."""
@@ -153,3 +189,55 @@ def within(frame: tuple[int, int], room: tuple[int, int]) -> tuple[int, int]:
     """Return the largest (width, height) of the frame's proportions that fits into ``room``."""
     scale = min(room[0] / frame[0], room[1] / frame[1])
     return max(2, round(frame[0] * scale)), max(2, round(frame[1] * scale))
+
+
+def place(
+    monitors: Sequence[Rectangle],
+    frame: tuple[int, int],
+    region: Rectangle | None = None,
+    now: Rectangle | None = None,
+) -> Rectangle:
+    """Return where on the desktop a window shows pictures of (width, height) ``frame``: whole, and on one monitor.
+
+    Args:
+        monitors: the first is the main one; without any, the place is a guess.
+        region: what the window looks at. It is then small, in the corner that covers least of that, on the same
+            monitor if possible.
+        now: where the picture was until now; without a region, it stays there as far as it fits.
+    """
+    places = []
+    for left, top, width, height in monitors or [(0, 0, 1920, 1080)]:
+        monitor = left, top, width, height
+        free = width - MARGINS[0] - MARGINS[2], height - MARGINS[1] - MARGINS[3]
+        if region is None:
+            room = min(FIRST_SIZE[0], free[0]), min(FIRST_SIZE[1], free[1])
+        else:
+            room = round(BESIDE * width) - FRAME[0], round(BESIDE * height) - FRAME[1]
+        size = within(frame, room)
+        low = left + MARGINS[0], top + MARGINS[1]
+        high = low[0] + free[0] - size[0], low[1] + free[1] - size[1]
+        if region is None:
+            middle = (low[0] + high[0]) // 2, (low[1] + high[1]) // 2
+            x, y = np.clip(now[:2] if now else middle, low, high).tolist()
+            places.append((-overlap(now, monitor) if now else 0, False, (x, y, *size)))
+        else:
+            for x, y in (high, (low[0], high[1]), (high[0], low[1]), low):
+                spot = x, y, *size
+                places.append((overlap(spot, region), not overlap(monitor, region), spot))
+    return min(places, key=lambda rated: rated[:2])[2]
+
+
+def overlap(one: Rectangle, other: Rectangle) -> int:
+    """Return how many pixels two rectangles have in common."""
+    across, down = (
+        min(one[axis] + one[axis + 2], other[axis] + other[axis + 2]) - max(one[axis], other[axis])
+        for axis in (0, 1)
+    )
+    return max(0, across) * max(0, down)
+
+
+def _monitors() -> list[Rectangle]:
+    """Return the monitors, or none where the system does not tell them."""
+    with contextlib.suppress(DeviceError):
+        return list_monitors()[1:]
+    return []

@@ -20,7 +20,7 @@ ANCHORS = {
     "recording": ((1, 0), (1, 1), (0, 0), (0, 1)),
     "paused": ((0.5, 0), (0.5, 1), (0, 1), (1, 1), (0, 0), (1, 0), (0, 0.5), (1, 0.5)),
     "message": ((0.5, 1), (0.5, 0), (0, 1), (1, 1), (0, 0), (1, 0)),
-    "keys": ((0.5, 0.5), (0, 0.5), (1, 0.5), (0, 0), (1, 0), (0, 1), (1, 1)),
+    "keys": ((0, 0.5), (1, 0.5), (0, 0), (1, 0), (0, 1), (1, 1), (0.5, 0.5)),
 }
 """Where each part of the state may lie, best first: shares of the free width and height to its left and above it."""
 

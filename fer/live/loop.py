@@ -38,7 +38,8 @@ PACES = 3  # a picture waits for the analysis before its own, and is shown until
 SLOW_ANALYSIS_S = 0.5
 SLOW_ANALYSIS = "analysis is slow: press -"
 IDLE_S = 0.5  # without a new frame: messages come and go, and windows change their size
-NOTICE_S = 6.0
+NOTICE_S = 6.0  # and as long, in a window, the keys
+MOST_HIDDEN = 0.2  # of what is looked at, under the window, without a word
 
 
 @dataclass
@@ -86,6 +87,7 @@ class Player:
         self._in_step = not source.live and not self.display.visible
         self._times: deque[float] = deque(maxlen=60)  # when the newest frames were shown
         self._message, self._message_until = overlay.NOTICE, 0.0
+        self._keys_until = 0.0  # they are shown without being asked for
         self._analysis: Analysis | None = None  # the newest that was drawn
         self._layouts: dict[
             bool, Layout
@@ -142,6 +144,8 @@ class Player:
 
     def _open(self, source: Source) -> None:
         self.source = source
+        if self.display.visible:
+            self.display.avoid(source.region())
         last = None if source.stills else self.frame
         self._first = last.index + 1 if last else 0
         self._capture = Capture(source, self._in_step, last)
@@ -183,12 +187,15 @@ class Player:
 
     def _splash(self, message: str) -> None:
         if self.display.visible:
-            picture = np.full((540, 960, 3), 24, np.uint8)
+            width, height = self.display.size((960, 540))
+            picture = np.full((height, width, 3), 24, np.uint8)
             overlay.draw(picture, (), overlay.Status(message=message), scale=1.0)
             self.display.show(picture)
 
     def _present(self, frame: Frame) -> None:
         ready = self._worker.ready
+        if self.frame is None and self.display.keyboard:
+            self._keys_until = self._clock() + NOTICE_S
         self.frame = frame
         self.source.exclude(self.display.rectangle())  # now: the window may have been moved
         self._worker.offer(frame)
@@ -224,15 +231,28 @@ class Player:
             faster = self._slow and analyser is not None and analyser.detection_size > DETECTION_SIZES[0]
             shown = replace(
                 status,
-                message=status.message or (SLOW_ANALYSIS if faster else ""),
+                message=status.message or self._hidden() or (SLOW_ANALYSIS if faster else ""),
                 recording_s=None if start_s is None else frame.time_s - start_s,
                 paused=self.view.paused,
-                keys=[(key, text) for key, text, _ in KEYS] if self.view.help else (),
+                keys=self._keys(),
             )
             size = self.display.size((frame.image.shape[1], frame.image.shape[0]))
             self.display.show(self._drawn(frame, analysis, shown, self.view.mirror, size))
         if video:
             video.write(self._drawn(frame, analysis, status, self.view.mirror_saved), frame.time_s)
+
+    def _hidden(self) -> str:
+        """Say where the window hides much of what it looks at, or ""."""
+        if self.source.hidden <= MOST_HIDDEN:
+            return ""
+        return f"This window hides {self.source.hidden:.0%} of what it looks at: make it smaller or move it aside."
+
+    def _keys(self) -> list[list[tuple[str, str]]]:
+        """Return the keys to show in their forms: all, or for a beginner, where they would hide a face, two."""
+        forms = [[(key, text) for key, text, _ in KEYS], [("h", "all keys"), ("q", "quit")]]
+        if self.view.help:
+            return forms[:1]
+        return forms if self._clock() < self._keys_until else []
 
     def _analysis_of(self, frame: Frame) -> Analysis | None:
         """The newest analysis, its faces moved to where they are in ``frame``; None where it is too old.
@@ -276,6 +296,7 @@ class Player:
 
     def _obey(self, key: str) -> bool:
         if key in ACTIONS:
+            self._keys_until = 0.0
             ACTIONS[key](self)
             self._draw()
         return key != "q"

@@ -42,7 +42,7 @@ class Status:
     recording_s: float | None = None
     paused: bool = False
     message: str = ""
-    keys: Sequence[tuple[str, str]] = ()
+    keys: Sequence[Sequence[tuple[str, str]]] = ()  # their forms, best first
 
 
 class Sizes:
@@ -298,7 +298,8 @@ def _panels(status: Status, sizes: Sizes) -> dict[str, list[_Panel]]:
     width, height = sizes.frame
     room = width - 4 * sizes.gap
     if status.keys:
-        panels["keys"] = [_Panel(status.keys, size)]
+        forms = [_Panel(rows, size) for rows in status.keys]
+        panels["keys"] = [form for form in forms if 3 * math.prod(form.size) <= width * height] or forms[-1:]
     if status.message:
         panels["message"] = [_message(status.message, size, room)]
         while size > 8 and panels["message"][0].size[1] > height / 2:  # in a tiny picture

@@ -29,13 +29,19 @@ class Screen(Source):
 
     def __init__(self, monitor: int = 1, region: Rectangle | None = None, fps: float = 30.0) -> None:
         check_rate(fps)
-        self.monitor, self.region, self.fps = monitor, region, fps
+        self.monitor, self.fps, self._region = monitor, fps, region
         self.name = f"region {region}" if region else f"monitor {monitor}"
         self._excluded: Rectangle | None = None
 
     def exclude(self, rectangle: Rectangle | None) -> None:
         """Paint this rectangle of the desktop, the program's own window, dark in the frames that follow."""
         self._excluded = rectangle
+
+    def region(self) -> Rectangle:
+        """Return the part of the desktop that is captured; DeviceError where there is none."""
+        with _open_screen(capture=False) as screen:
+            left, top, width, height = self.area(screen.monitors).values()
+        return left, top, width, height
 
     def __iter__(self) -> Frames:
         import mss
@@ -45,8 +51,7 @@ class Screen(Source):
             try:
                 for _ in ticks(self.fps):
                     image = np.ascontiguousarray(np.asarray(screen.grab(area))[..., :3])
-                    if self._excluded:
-                        darken(image, area, self._excluded)
+                    self.hidden = darken(image, area, self._excluded) if self._excluded else 0.0
                     yield image, None
             except mss.ScreenShotError as error:
                 raise DeviceError(
@@ -55,7 +60,7 @@ class Screen(Source):
 
     def area(self, monitors: Sequence[Mapping[str, int]]) -> dict[str, int]:
         """Return the part of the desktop to capture; ``monitors[0]`` is the whole desktop."""
-        if self.region is None:
+        if self._region is None:
             if not 0 <= self.monitor < len(monitors):
                 numbers = ", ".join(map(str, range(1, len(monitors))))
                 raise DeviceError(
@@ -64,16 +69,16 @@ class Screen(Source):
             return {side: monitors[self.monitor][side] for side in SIDES}
         desktop = [monitors[0][side] for side in SIDES]
         inside = all(
-            desktop[axis] <= self.region[axis]
-            and 0 < self.region[axis + 2] <= desktop[axis] + desktop[axis + 2] - self.region[axis]
+            desktop[axis] <= self._region[axis]
+            and 0 < self._region[axis + 2] <= desktop[axis] + desktop[axis + 2] - self._region[axis]
             for axis in (0, 1)  # across, down
         )
         if not inside:
             raise DeviceError(
-                f"The region {','.join(map(str, self.region))} is not inside the desktop, which is "
+                f"The region {','.join(map(str, self._region))} is not inside the desktop, which is "
                 f"{','.join(map(str, desktop))} (left,top,width,height). See --list-monitors."
             )
-        return dict(zip(SIDES, self.region, strict=True))
+        return dict(zip(SIDES, self._region, strict=True))
 
     def next(self) -> "Screen":
         """Return the next monitor."""
@@ -83,17 +88,22 @@ class Screen(Source):
         return Screen(self.monitor % count + 1, None, self.fps)
 
 
-def darken(image: np.ndarray, area: Mapping[str, int], rectangle: Rectangle) -> None:
-    """Darken the ``rectangle`` of the desktop in a picture of ``area`` (with more pixels on high-density screens)."""
+def darken(image: np.ndarray, area: Mapping[str, int], rectangle: Rectangle) -> float:
+    """Darken the ``rectangle`` of the desktop in a picture of ``area`` (with more pixels on high-density screens).
+
+    Returns how much of the picture that is, from 0 to 1.
+    """
     across, down = image.shape[1] / area["width"], image.shape[0] / area["height"]
     x0, y0 = (rectangle[0] - area["left"]) * across, (rectangle[1] - area["top"]) * down
     x1, y1 = x0 + rectangle[2] * across, y0 + rectangle[3] * down
-    image[max(0, round(y0)) : max(0, round(y1)), max(0, round(x0)) : max(0, round(x1))] = 24
+    part = image[max(0, round(y0)) : max(0, round(y1)), max(0, round(x0)) : max(0, round(x1))]
+    part[:] = 24
+    return part.size / image.size
 
 
 def list_monitors() -> list[Rectangle]:
     """Return the rectangle of the whole desktop, then of every monitor; DeviceError where there is no screen."""
-    with _open_screen() as screen:
+    with _open_screen(capture=False) as screen:
         return [(m["left"], m["top"], m["width"], m["height"]) for m in screen.monitors]
 
 
@@ -104,10 +114,11 @@ def select_region(monitor: int) -> Rectangle:
     frames = iter(Screen(monitor))
     picture, _ = next(frames)
     frames.close()
-    left, top, width, _ = list_monitors()[monitor]
+    left, top, width, height = list_monitors()[monitor]
     title = "Draw the region, then press Enter (c cancels)"
     cv2.namedWindow(title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
     cv2.resizeWindow(title, picture.shape[1] * 3 // 4, picture.shape[0] * 3 // 4)
+    cv2.moveWindow(title, left + width // 8, top + height // 8)
     x, y, w, h = cv2.selectROI(title, picture, showCrosshair=False)
     cv2.destroyWindow(title)
     if not w or not h:
@@ -116,8 +127,9 @@ def select_region(monitor: int) -> Rectangle:
     return round(left + x / density), round(top + y / density), round(w / density), round(h / density)
 
 
-def _open_screen() -> "mss.MSS":
-    if problem := environment.screen_problem():
+def _open_screen(capture: bool = True) -> "mss.MSS":
+    """Open the screen; where it shall not be captured, also under Wayland, which tells the monitors."""
+    if capture and (problem := environment.screen_problem()):
         raise DeviceError(problem)
     import mss
 

@@ -43,10 +43,12 @@ class Source:
         mirrored: people look at themselves, and expect a mirror.
         fps: frames a second, where that is known beforehand.
         first: number of the first frame.
+        hidden: how much of it, from 0 to 1, lies under the program's own window.
     """
 
     name = "frames"
     first = 0
+    hidden = 0.0
     live = False
     stills = False
     mirrored = False
@@ -62,6 +64,10 @@ class Source:
     def files(self) -> list[Path]:
         """Return the files that the frames come from."""
         return []
+
+    def region(self) -> Rectangle | None:
+        """Return the part of the desktop that it shows, if any."""
+        return None
 
     def exclude(self, rectangle: Rectangle | None) -> None:
         """Keep the program's own window, a part of the desktop, out of the frames."""

@@ -71,6 +71,40 @@ def test_the_same_file_gives_the_same_records_twice(tmp_path):
     assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
 
 
+def statuses(monkeypatch, source, **attributes):
+    """Play ``source``; return what was drawn of the program's state, in order."""
+    drawn = []
+    draw = overlay.draw
+    monkeypatch.setattr(
+        overlay,
+        "draw",
+        lambda image, faces, status, *rest, **more: (
+            drawn.append(status) or draw(image, faces, status, *rest, **more)
+        ),
+    )
+    display = Script("bq", every=12)
+    vars(display).update(attributes)
+    play(source, display)
+    return drawn
+
+
+def test_a_display_with_keys_shows_them_until_one_is_pressed(monkeypatch):
+    keys = [status.keys for status in statuses(monkeypatch, Live(film(5)), keyboard=True) if status.fps]
+    full, brief = keys[0]
+    assert len(full) > 9 and ("q", "quit") in brief  # the layout takes what covers no face
+    assert keys[-1] == []
+    assert not any(status.keys for status in statuses(monkeypatch, Live(film(5))))
+
+
+@pytest.mark.parametrize(("hidden", "says"), [(0.19, False), (0.34, True)])
+def test_a_window_over_what_it_looks_at_says_so(monkeypatch, hidden, says):
+    monkeypatch.setattr(loop, "NOTICE_S", 0.0)
+    source = Live(film(5))
+    source.hidden = hidden
+    messages = {status.message for status in statuses(monkeypatch, source)}
+    assert any("hides 34% of what it looks at" in message for message in messages) == says
+
+
 def test_a_film_may_change_its_size_on_the_way(tmp_path):
     images = [*film(10), *film(10, size=(800, 600))]
     play(Images(images), save=tmp_path / "out.mp4", csv=tmp_path / "out.csv")

@@ -40,7 +40,7 @@ def test_box_and_label_have_the_emotions_colour_on_any_background(emotion, shade
 def test_faces_at_and_over_the_border_are_drawn_without_error(size, box):
     image = np.zeros((*size, 3), np.uint8)
     message = "a message that is longer than a small picture is wide" * 2
-    status = overlay.Status(60, 5, 9, 75, True, message, [("q", "quit"), ("h", "these keys")])
+    status = overlay.Status(60, 5, 9, 75, True, message, [[("q", "quit"), ("h", "these keys")]])
     overlay.draw(image, [face(box), face((50, 50, 40, 40), track=2)], status)
     assert image.any()
 
