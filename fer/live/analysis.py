@@ -11,7 +11,7 @@ import numpy as np
 
 from fer.live.capture import Frame
 from fer.live.smoothing import Smoother
-from fer.live.tracking import Track, Tracker, follow, small_grey
+from fer.live.tracking import GAP_S, Track, Tracker, follow, is_cut, small_grey
 from fer.predictor import EmotionPredictor, FaceEmotion
 
 TURN_S = 0.25  # of an analysis, for classification; faces that would take longer take turns
@@ -55,12 +55,14 @@ class Analysis:
     classify_ms: float = 0.0
 
     def moved_to(self, image: np.ndarray) -> "Analysis":
-        """The same faces where they are in a later picture (H, W, 3) of the same source."""
+        """The same faces where they are in a later picture (H, W, 3) of the same source; none after a cut."""
         if image is self.frame.image or not len(self.hide):
             return self
         small, scale = small_grey(image)
         count = len(self.faces)
         boxes = np.concatenate([np.array([f.face.box for f in self.faces]).reshape(-1, 4), self.hide])
+        if is_cut(self.small, small, self.hide, scale, step_s=math.inf):
+            return replace(self, faces=(), hide=np.zeros((0, 4)))
         boxes = follow(self.small, small, boxes, scale)
         faces = tuple(face.at(box) for face, box in zip(self.faces, boxes[:count], strict=True))
         return replace(self, faces=faces, hide=boxes[count:])
@@ -79,6 +81,20 @@ class _Person:
         assert self.face is not None, "only people who were classified are shown"
         recent, detected = tuple(self.smoother.recent), self.track.seen_s == time_s
         return TrackedFace(self.face, self.track.identity, recent, detected).at(self.track.box)
+
+
+@dataclass(frozen=True, eq=False)
+class _Shot:
+    """What is known at the end of a shot of a film, at ``end_s``; ``small`` is its last picture."""
+
+    small: np.ndarray
+    end_s: float
+    tracks: list[Track]
+    people: list[_Person]
+
+    def faces(self) -> np.ndarray:
+        """Boxes (K, 4) of the confirmed tracks."""
+        return np.array([track.box for track in self.tracks if track.confirmed]).reshape(-1, 4)
 
 
 class Analyser:
@@ -107,6 +123,7 @@ class Analyser:
         self._tracker = Tracker(confirm=not stills)
         self._people: list[_Person] = []
         self._last: Analysis | None = None
+        self._before: _Shot | None = None  # until the newest cut
         self._forget = False
         self._turns, self._classified = turns, (0, 0.0)  # faces in the newest forward pass, and its seconds
 
@@ -118,12 +135,10 @@ class Analyser:
         """Analyse one frame."""
         start = time.perf_counter()
         if self._forget or self._stills:
-            self._forget, self._last, self._tracker.tracks, self._people = False, None, [], []
+            self._forget, self._last, self._before = False, None, None
+            self._tracker.tracks, self._people = [], []
         small, scale = small_grey(frame.image)
-        moved = None
-        if self._last is not None:
-            known = np.array([track.box for track in self._tracker.tracks])
-            moved = follow(self._last.small, small, known, scale)
+        moved = self._follow(small, scale, frame.time_s)
         boxes = self.predictor.detect(frame.image, self.detection_size)
         tracks = self._tracker.update(boxes, frame.time_s, moved)
         self._update_people(frame.time_s)
@@ -140,6 +155,22 @@ class Analyser:
             1000 * (classified - detected),
         )
         return self._last
+
+    def _follow(self, small: np.ndarray, scale: float, time_s: float) -> np.ndarray | None:
+        """Where the tracks have moved to, (K, 4). At a cut they start anew.
+
+        They go on if the shot before is back, as after a flash, which looks like a shot of one or two pictures.
+        """
+        if self._last is None:
+            return None
+        shot = _Shot(self._last.small, self._last.frame.time_s, self._tracker.tracks, self._people)
+        cut, before = is_cut(shot.small, small, shot.faces(), scale, time_s - shot.end_s), self._before
+        if cut:
+            self._before, shot = shot, _Shot(small, time_s, [], [])
+        if before and not len(shot.faces()) and time_s - before.end_s <= GAP_S:
+            shot = shot if is_cut(before.small, small, before.faces(), scale) else before
+        self._tracker.tracks, self._people = shot.tracks, shot.people
+        return follow(shot.small, small, np.array([track.box for track in shot.tracks]), scale)
 
     def _update_people(self, time_s: float) -> None:
         """Take in new tracks; forget people who are gone, once their place need not be hidden any more."""

@@ -14,6 +14,11 @@ GAP_S = 0.7  # a face that was not detected for longer is gone; when it comes ba
 SLOWEST_S = 3.0  # frames further apart than GAP_S, up to this, count as neighbours
 OVERLAP = 0.2  # smallest intersection over union of the same face
 SETTLE_S = 0.12  # in which a box follows its detections, which jitter by some pixels
+ALIKE = 0.9  # correlation above which two pictures are of one shot, whatever moves there
+FOUND = 0.3  # part of the points in faces that are found again within a shot, also while they move
+LEVELS = 16  # of 256, by which the surroundings of such a point differ, at most
+SOON_S = 0.2  # in longer a face may turn away or cross the picture; then the brightness tells, too
+SAME_BRIGHTNESS = 0.9  # correlation of histograms
 JITTER = 0.1  # Haar's boxes of a still face vary by less than this fraction of its width
 
 
@@ -122,6 +127,44 @@ def follow(then: np.ndarray, now: np.ndarray, boxes: np.ndarray, scale: float = 
         if usable.sum() > len(GRID) / 2:
             box[:2] += np.median(shift[usable], axis=0) / scale
     return moved
+
+
+def is_cut(
+    then: np.ndarray, now: np.ndarray, boxes: np.ndarray, scale: float = 1.0, step_s: float = 0.0
+) -> bool:
+    """Whether faces in ``boxes`` (K, 4) and a picture ``step_s`` later belong to different shots of a film.
+
+    The arguments are those of ``follow``. Moving cameras and people leave most points of a face to be found again, and
+    a flash leaves the order of brightness; what it overexposes looks like a shot of its own.
+    """
+    if not len(boxes) or then.shape != now.shape:
+        return False
+    tiny = [cv2.equalizeHist(cv2.resize(x, (64, 36), interpolation=cv2.INTER_AREA)) for x in (then, now)]
+    if min(x.std() for x in tiny) > 1 and np.corrcoef(tiny[0].ravel(), tiny[1].ravel())[0, 1] > ALIKE:
+        return False
+    a, b = cv2.equalizeHist(then), cv2.equalizeHist(now)
+    mask = np.zeros_like(then)
+    corners = np.hstack([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]]) * scale
+    for x0, y0, x1, y1 in np.rint(corners).clip(0).astype(int):
+        mask[y0:y1, x0:x1] = 1
+    if max(_found_again(a, b, mask), _found_again(b, a, mask)) > FOUND:
+        return False
+    if step_s <= SOON_S:
+        return True
+    counts = [np.bincount(x.ravel() // 4, minlength=64) for x in (then, now)]
+    levels = [np.convolve(count, np.ones(5)) for count in counts]
+    return bool(np.corrcoef(levels[0], levels[1])[0, 1] < SAME_BRIGHTNESS)
+
+
+def _found_again(a: np.ndarray, b: np.ndarray, mask: np.ndarray) -> float:
+    """Part of the corners of ``a`` under ``mask`` that optical flow finds in ``b`` and, from there, in ``a`` again."""
+    points = cv2.goodFeaturesToTrack(a, 80, 0.01, 4, mask=mask)
+    if points is None:
+        return 0.0
+    there, _, off = cv2.calcOpticalFlowPyrLK(a, b, points, points.copy(), winSize=(15, 15), maxLevel=3)
+    back, status, _ = cv2.calcOpticalFlowPyrLK(b, a, there, there.copy(), winSize=(15, 15), maxLevel=3)
+    near = np.abs(back - points).reshape(-1, 2).max(1) < 1.5
+    return float((near & (status[:, 0] > 0) & (off[:, 0] < LEVELS)).mean())
 
 
 def small_grey(image: np.ndarray, width: int = 320) -> tuple[np.ndarray, float]:

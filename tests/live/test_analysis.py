@@ -1,26 +1,35 @@
 """From frames to faces, in step and beside."""
 
 import gc
+import itertools
 import pickle
 import threading
 from concurrent.futures import Future
+from functools import cache
 
+import cv2
 import numpy as np
 import pytest
 from live_support import ColourPredictor, film, picture
 
 from fer.errors import DataMissing
+from fer.faces import FaceDetector
 from fer.live import analysis
 from fer.live.analysis import Analyser, Worker
 from fer.live.capture import Frame
+from synthetic_faces.actor import Actor
 
 
 def frames(images, fps=25):
     return [Frame(image, index / fps, index) for index, image in enumerate(images)]
 
 
-def analyses(images, fps=25, **options):
-    analyser = Analyser(ColourPredictor(), **options)
+def analyses(images, fps=25, missed=(), **options):
+    """The analyses of a film; in the frames ``missed`` the detector finds nothing."""
+    predictor, count = ColourPredictor(), itertools.count()
+    detect = predictor.detect
+    predictor.detect = lambda *a: detect(*a)[: 0 if next(count) in missed else None]
+    analyser = Analyser(predictor, **options)
     return [analyser(frame) for frame in frames(images, fps)]
 
 
@@ -85,10 +94,78 @@ def test_all_faces_are_classified_where_there_is_time_or_every_frame_counts(monk
     assert [len(boxes) for boxes in predictor.boxes] == [12, 12, 12]
 
 
+class HaarPredictor(ColourPredictor):
+    """Finds faces as the demos do."""
+
+    def __init__(self):
+        self.detect = FaceDetector()
+
+
+@cache
+def shot(seed, count=8):
+    """Frames of one person in a room that is everybody's."""
+    actor = Actor(size=(640, 360), seed=seed)
+    return [actor.frame(1 + k / 25) for k in range(count)]
+
+
+def tracks_of(images):
+    """The tracks of the faces detected in each frame."""
+    analyser = Analyser(HaarPredictor())
+    return [{face.track for face in analyser(frame).faces if face.detected} for frame in frames(images)]
+
+
+def test_three_people_in_a_row_are_three_faces_although_each_is_where_the_other_was():
+    black = [np.zeros((360, 640, 3), np.uint8)]
+    tracks = tracks_of([*shot(0), *shot(1), *black, *shot(2)])
+    assert tracks == [{1}] * 8 + [set()] + [{2}] * 7 + [set()] * 2 + [{3}] * 7
+
+
+def flash(images, *gains):
+    """Light up the frames from the third on; the background becomes white first."""
+    lit = [
+        (image * gain + 20 * (gain - 1)).clip(0, 255) for image, gain in zip(images[2:], gains, strict=False)
+    ]
+    return [*images[:2], *(image.astype(np.uint8) for image in lit), *images[2 + len(gains) :]]
+
+
+def pan(images, step):
+    return [np.roll(image, -step * k, axis=1) for k, image in enumerate(images)]
+
+
+def zoom(images, step):
+    return [
+        cv2.resize(image[9 * k * step : 360 - 9 * k * step, 16 * k * step : 640 - 16 * k * step], (640, 360))
+        for k, image in enumerate(images)
+    ]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda images: flash(images, 1.5),
+        lambda images: flash(images, 3.0),
+        lambda images: flash(images, 20.0, 20.0),
+        lambda images: flash(images, 0.1),
+        lambda images: pan(images, 10),
+        lambda images: pan(images, 20),
+        lambda images: zoom(images, 1),
+    ],
+)
+def test_flashes_and_a_moving_camera_are_no_cuts(change):
+    tracks = tracks_of(change(shot(0)))
+    assert set().union(*tracks) == {1} and tracks[-1] == {1}
+
+
+def test_a_picture_after_a_cut_gets_no_faces_of_the_shot_before():
+    first = Analyser(HaarPredictor())(Frame(shot(0)[0], 0.0, 0))
+    noise = np.random.default_rng(0).integers(0, 255, (18, 32, 3)).astype(np.uint8)
+    assert len(first.moved_to(shot(0)[1]).faces) == 1
+    assert len(first.moved_to(cv2.resize(noise, (640, 360))).faces) == 0
+
+
 def test_a_face_that_is_missed_for_a_moment_is_remembered_and_marked():
-    images = film(12)
-    images[6] = images[7] = picture()
-    results = [[(face.track, face.detected) for face in result.faces] for result in analyses(images)]
+    analysed = analyses(film(12), missed=(6, 7))
+    results = [[(face.track, face.detected) for face in result.faces] for result in analysed]
     assert results[5:9] == [[(1, True)], [(1, False)], [(1, False)], [(1, True)]]
 
 
@@ -119,7 +196,7 @@ def test_faces_are_moved_to_where_they_are_in_a_later_picture():
 
 
 def test_the_place_of_a_face_that_is_gone_is_hidden_for_some_seconds():
-    results = analyses([picture(("anger", 100, 100))] * 3 + [picture()] * 40, fps=10)
+    results = analyses([picture(("anger", 100, 100))] * 43, fps=10, missed=range(3, 43))
     assert not results[12].faces and len(results[12].hide)  # 1 s later
     assert not len(results[-1].hide)  # 4 s later
 
