@@ -50,14 +50,18 @@ def screen_problem(environ: Mapping[str, str] = os.environ, platform: str = sys.
         return ""
     if is_wayland(environ):
         return (
-            "Wayland does not let programs look at the screen. Choose an X11 session at the login screen "
-            '("Ubuntu on Xorg", "Plasma (X11)"), or record the screen: `python -m fer.webcam --source FILE`.'
+            "Wayland does not let programs look at the screen. Choose an X11 session at the login screen where it has "
+            f'one ("Ubuntu on Xorg", "Plasma (X11)"). Otherwise {_RECORDED}.'
         )
     if not environ.get("DISPLAY"):
         return "There is no screen here (DISPLAY is not set). Run it in a desktop session, or under xvfb-run."
     return ""
 
 
+_RECORDED = (
+    "record the screen with the system's recorder (or take the film's file or URL) and play that: "
+    "`python -m fer.webcam --source FILE`"
+)
 _SETTINGS = "System Settings > Privacy & Security"
 CAMERA_ADVICE = {
     "darwin": f"Allow it under {_SETTINGS} > Camera for the program that runs Python, then start that again.",
@@ -66,7 +70,8 @@ CAMERA_ADVICE = {
 }
 """What to check when a camera does not open, by ``sys.platform``; elsewhere as on Linux."""
 SCREEN_ADVICE = {
-    "darwin": f"Allow {_SETTINGS} > Screen Recording for the program that runs Python, then start that again.",
+    "darwin": f"Allow {_SETTINGS} > Screen Recording for the program that runs Python, then start that again. "
+    f"Otherwise {_RECORDED}.",
     "linux": "A locked or remote session has no screen to capture; run it on the desktop that you see.",
 }
 """What to check when the screen cannot be captured."""

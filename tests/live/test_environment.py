@@ -42,6 +42,14 @@ def test_a_screen_that_cannot_be_captured(environ, word):
     assert word in environment.screen_problem(environ, "linux")
 
 
+def test_without_permission_for_the_screen_a_film_can_be_played():
+    for message in (
+        environment.SCREEN_ADVICE["darwin"],
+        environment.screen_problem({"WAYLAND_DISPLAY": "wayland-0"}, "linux"),
+    ):
+        assert "fer.webcam --source FILE" in message
+
+
 def test_variables_that_opencv_reads_are_set_and_the_users_stay():
     windows, wayland = {}, {"WAYLAND_DISPLAY": "wayland-0"}
     environment.prepare(windows, "win32")
