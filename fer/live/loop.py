@@ -228,7 +228,8 @@ class Player:
         if self.display.visible:
             start_s = self._video.start_s if self._video else None
             analyser = self._worker.analyser
-            faster = self._slow and analyser is not None and analyser.detection_size > DETECTION_SIZES[0]
+            faster = analyser is not None and analyser.detection_size > DETECTION_SIZES[0]
+            faster = faster and self._slow and self.display.keyboard
             shown = replace(
                 status,
                 message=status.message or self._hidden() or (SLOW_ANALYSIS if faster else ""),

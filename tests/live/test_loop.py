@@ -290,6 +290,7 @@ def test_faces_are_shown_and_figures_too_however_slow_the_analysis_is(monkeypatc
 
     monkeypatch.setattr(overlay, "draw", note)
     end_s, display = time.monotonic() + 60, Script()
+    display.keyboard = True
     display.key = lambda: (
         "q" if sum(bool(faces) for faces, _ in drawn) >= 40 or time.monotonic() > end_s else ""
     )
