@@ -5,8 +5,9 @@ Maydt 2002), which come inside the opencv-python wheel: nothing to download.
 ``benchmarks/detection.py`` measures what is missed and what is seen where nothing is.
 """
 
-import threading
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -33,13 +34,12 @@ VOTES = 12
 # Three cascades take most of their time for small faces, of which there are none in most photos. So one cascade
 # proposes places in larger steps, and the three look at these alone. A face in the middle of a photo gets 20 votes
 # there, or none at all; what gets a few is weak evidence, for which the whole picture is searched.
-PROPOSING, PROPOSING_STEP = "frontalface_alt2", 1.3
-NARROW = 0.25  # of the longer side: smaller faces need less of the border
-AROUND, SIZES = (
-    0.5,
-    1.4,
-)  # the place around a proposal, by its side; what the three look for there, up or down
-WEAK, STRONG = 6, 16  # votes
+# Where one sees several faces, a second one proposes, too.
+PROPOSING, SECOND, PROPOSING_STEP = "frontalface_alt2", "frontalface_default", 1.3
+BANDS = (0.1, 0.25)  # of the longer side: smaller faces need less of the border
+# The place around a proposal, by its side, and the sizes that the three look for there, up or down.
+AROUND, SIZES = 0.4, 1.3
+WEAK, STRONG = 7, 14  # votes
 # The last search, when nothing was found, is for one large face: there are few places for it, so that weak evidence
 # is not yet chance.
 LARGE = 0.4  # of the shorter side
@@ -47,8 +47,6 @@ TILTS = (0, -15, 15)  # degrees
 LARGE_VOTES = 10
 # Profile windows sit further forward and higher than frontal ones on the same head, by these parts of their side.
 PROFILE_SHIFT = (0.12, 0.035)
-
-_NOTHING = np.zeros((0, 4)), np.zeros(0, int)  # boxes and votes
 
 SQUARE_ROOT = np.rint(255 * np.sqrt(np.arange(256) / 255)).astype(np.uint8)
 
@@ -62,7 +60,7 @@ class FaceDetector:
     they agree on nothing, again for one large face, also tilted or in profile.
     Either way the boxes have the default cascade's proportions.
 
-    Threads may share a detector: each gets cascades of its own.
+    Threads may share a detector.
 
     Args:
         thorough: search for long, as is worth it for a photo.
@@ -77,9 +75,10 @@ class FaceDetector:
         self.thorough = thorough
         self.max_side = 640 if thorough else 320
         self.min_size = min_size or (0.05 if thorough else 0.1)
-        self._cascades = _Cascades()
-        for name in FRONTAL if thorough else FRONTAL[:1]:
-            self._cascades[name]
+        # Cascades that no thread uses at this moment: one that searches keeps its picture.
+        self._idle = defaultdict(
+            list, {name: [load_cascade(name)] for name in FRONTAL[: 3 if thorough else 1]}
+        )
 
     def __call__(self, frame: np.ndarray, max_side: int | None = None) -> np.ndarray:
         """Return int32 (K, 4): left, top, width, height in pixels of the frame.
@@ -116,23 +115,33 @@ class FaceDetector:
         side = min(max(*grey.shape, SMALLEST_COPY), limit)
         picture, factor, pad = _padded(enhance_contrast, grey, side, PADDING)
         least = self.min_size * min(grey.shape) * factor
-        proposals = self._proposals(picture, pad, least)
-        seen = [group_windows(self._around(picture, box), WEAK) for box in proposals]
-        boxes, votes = separate(*(np.concatenate(each) for each in zip(_NOTHING, *seen, strict=True)))
+        boxes, votes = self._seen(PROPOSING, picture, pad, least)
+        if len(boxes) > 1 and votes.min() >= STRONG:
+            again = self._seen(SECOND, picture, pad, least)
+            boxes, votes = separate(np.concatenate([boxes, again[0]]), np.concatenate([votes, again[1]]))
         if (votes < STRONG).any():
             windows = [self._windows(name, picture, least) for name in FRONTAL]
             boxes, votes = separate(*group_windows(np.concatenate(windows), VOTES))
         return (boxes - (pad, pad, 0, 0)) / factor if len(boxes) else self._large(grey)
 
-    def _proposals(self, picture: np.ndarray, pad: int, least: float) -> np.ndarray:
+    def _seen(self, name: str, picture: np.ndarray, pad: int, least: float) -> tuple[np.ndarray, np.ndarray]:
+        """Faces float (K, 4) where one cascade proposes them, and the votes int (K,) of the three there."""
+        boxes, votes = np.zeros((0, 4)), np.zeros(0, int)
+        for proposal in self._proposals(name, picture, pad, least):
+            found = group_windows(self._around(picture, proposal), WEAK)
+            boxes, votes = np.concatenate([boxes, found[0]]), np.concatenate([votes, found[1]])
+        return separate(boxes, votes)
+
+    def _proposals(self, name: str, picture: np.ndarray, pad: int, least: float) -> np.ndarray:
         """Places float (K, 4) in a picture, with a border ``pad`` wide, where one cascade sees a face, if only once."""
-        narrow = NARROW * (max(picture.shape) - 2 * pad)
-        cut = max(0, pad - round(narrow / 2))  # the middle of a face lies in the picture
-        inner = picture[cut : picture.shape[0] - cut, cut : picture.shape[1] - cut]
-        small = self._windows(PROPOSING, inner, least, narrow, PROPOSING_STEP)
-        large = self._windows(PROPOSING, picture, max(least, narrow), step=PROPOSING_STEP)
-        windows = np.concatenate([small + np.array([cut, cut, 0, 0]), large])
-        return group_windows(np.repeat(windows, 2, axis=0), 2)[0]  # OpenCV groups two or more
+        side = max(picture.shape) - 2 * pad
+        windows = [np.zeros((0, 4))]
+        for smallest, largest in pairwise((least, *(band * side for band in BANDS), side + 2 * pad)):
+            cut = max(0, pad - round(largest / 2))  # the middle of a face lies in the picture
+            inner = picture[cut : picture.shape[0] - cut, cut : picture.shape[1] - cut]
+            found = self._windows(name, inner, max(least, smallest), largest, PROPOSING_STEP)
+            windows.append(found + np.array([cut, cut, 0, 0]))
+        return group_windows(np.repeat(np.concatenate(windows), 2, axis=0), 2)[0]  # OpenCV groups two or more
 
     def _around(self, picture: np.ndarray, box: np.ndarray) -> np.ndarray:
         """Windows float (K, 4) of about the size and place of a box that the frontal cascades take for a face."""
@@ -176,9 +185,12 @@ class FaceDetector:
         start, end = max(SMALLEST, round(least)), round(most or max(picture.shape))
         if start > end:
             return np.zeros((0, 4))
-        found = self._cascades[name].detectMultiScale(
-            picture, step, votes, minSize=(start, start), maxSize=(end, end)
-        )
+        try:
+            cascade = self._idle[name].pop()
+        except IndexError:
+            cascade = load_cascade(name)
+        found = cascade.detectMultiScale(picture, step, votes, minSize=(start, start), maxSize=(end, end))
+        self._idle[name].append(cascade)
         return np.asarray(found, np.float64).reshape(-1, 4)
 
     def _tilted(self, name: str, picture: np.ndarray, least: float, degrees: float) -> np.ndarray:
@@ -201,18 +213,6 @@ class FaceDetector:
         if mirrored:
             windows[:, 0] = picture.shape[1] - windows[:, 0] - windows[:, 2]
         return windows
-
-
-class _Cascades(threading.local):
-    """Loads cascades when they are first asked for; a cascade keeps its picture, so each thread has its own."""
-
-    def __init__(self) -> None:
-        self._loaded: dict[str, cv2.CascadeClassifier] = {}
-
-    def __getitem__(self, name: str) -> "cv2.CascadeClassifier":
-        if name not in self._loaded:
-            self._loaded[name] = load_cascade(name)
-        return self._loaded[name]
 
 
 def group_windows(windows: np.ndarray, votes: int) -> tuple[np.ndarray, np.ndarray]:
