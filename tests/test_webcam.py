@@ -141,17 +141,20 @@ def test_the_window_on_a_real_screen_shows_the_box_and_the_label(x_display, tmp_
     with Program(WINDOW.format(stub=STUB), tmp_path, x_display) as program:
         colour = np.array(COLOURS["anger"][::-1])
 
+        def shown():
+            """What is in the window, which is as large as fits, in the middle of the screen."""
+            return screenshot(x_display)[64:744, 186:1093]
+
         def labelled():
-            """Whether a label stands above the face, which is shown 1.5 times as large."""
-            above = screenshot(x_display)[280:324, 394:534]
+            """Whether a label stands above the face, which is shown 1.42 times as large."""
+            above = shown()[262:306, 373:505]
             return (np.abs(above.astype(int) - colour) < 10).all(-1).mean() > 0.2
 
         number = wait_until(program.focus, 60)
         wait_until(lambda: labelled() or program.remap(number), 60)
-        screen = screenshot(x_display)[:720, :960]
-        rows, columns = np.nonzero((np.abs(screen.astype(int) - colour) < 10).all(-1))
-        # The box: from (375, 330) on, 180 pixels wide and high, with its line, and the label above.
-        assert 350 <= columns.min() <= 376 and 275 <= rows.min() <= 325
+        rows, columns = np.nonzero((np.abs(shown().astype(int) - colour) < 10).all(-1))
+        # The box: from (354, 312) on, 170 pixels wide and high, with its line, and the label above.
+        assert 329 <= columns.min() <= 355 and 257 <= rows.min() <= 307
         program.xdotool("windowfocus", number)
         program.xdotool("key", "q")
         assert program.wait() == 0, program.printed
