@@ -1,6 +1,7 @@
 """Many photos and videos through one predictor.
 
-Threads read the next photos and search them for faces, and faces of several pictures share a forward pass.
+Threads read the next photos and search them for faces, and faces of several pictures share a forward pass. Where
+the time goes: benchmarks/README.md, Whole chain and detection.
 """
 
 from collections import deque
