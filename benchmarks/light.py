@@ -125,6 +125,7 @@ class Installed:
 
     def predict(self, photos: Path) -> float:
         """Return how long fer.predict takes for a folder."""
+        shutil.rmtree(self.scratch / "faces.csv.parts", ignore_errors=True)  # of a run that was stopped
         command = [str(self.python), "-m", "fer.predict", str(photos), "--csv", "faces.csv"]
         return _seconds(command, self.scratch)
 
