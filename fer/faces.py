@@ -38,7 +38,7 @@ VOTES = 12
 PROPOSING, SECOND, PROPOSING_STEP = "frontalface_alt2", "frontalface_default", 1.3
 BANDS = (0.1, 0.25)  # of the longer side: smaller faces need less of the border
 # The place around a proposal, by its side, and the sizes that the three look for there, up or down.
-AROUND, SIZES = 0.4, 1.3
+AROUND, SIZES = 0.5, 1.4
 WEAK, STRONG = 7, 14  # votes
 # The last search, when nothing was found, is for one large face: there are few places for it, so that weak evidence
 # is not yet chance.

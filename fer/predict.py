@@ -53,7 +53,7 @@ class PredictOptions:
     part: Annotated[str | None, arg(metavar="K/N")] = None
     """Do the K-th of N parts; the process that finishes last writes the table. Implies --resume for N > 1."""
     detector: Literal["thorough", "fast"] = "thorough"
-    """How faces are searched in photos. fast takes a ninth of the time and misses more; videos always have it."""
+    """How faces are searched in photos. fast takes 0.6 of the time and misses more; videos always have it."""
     whole_image: bool = False
     """Every picture is one face, already cut out: search for none."""
     gallery: Path | None = None
