@@ -13,6 +13,10 @@ class UserError(Exception):
     exit_code = 1
     """Exit status of a script that ends with this error: see ``fer.cli``."""
 
+    def _render_traceback_(self) -> list[str]:
+        """Return what a notebook shows: the message alone, as scripts do."""
+        return [f"error: {self}"]
+
 
 class DataMissing(UserError, FileNotFoundError):
     """A file, folder or package is missing."""

@@ -1,6 +1,7 @@
 """Where the drawn frames go: nowhere, to a window, or to an image in a notebook. One interface, three ways."""
 
 import contextlib
+import html
 import time
 from collections.abc import Sequence
 
@@ -153,11 +154,16 @@ class NotebookDisplay(Display):
         self.buttons = [ipywidgets.Button(description=text) for text, _ in self.BUTTONS]
         for button, (_, key) in zip(self.buttons, self.BUTTONS, strict=True):
             button.on_click(lambda _, key=key: self.press(key))
-        self.widget = ipywidgets.VBox([self._image, ipywidgets.HBox(self.buttons)])
+        self._note = ipywidgets.HTML()
+        self.widget = ipywidgets.VBox([self._image, ipywidgets.HBox(self.buttons), self._note])
 
     def press(self, key: str) -> None:
         """Act as if the button of ``key`` was pressed."""
         self._keys.append(key)
+
+    def say(self, text: str) -> None:
+        """Write a sentence below the buttons."""
+        self._note.value = html.escape(text)
 
     @property
     def jpeg(self) -> bytes:

@@ -1,44 +1,58 @@
 """The live demo inside a notebook: an image with buttons under the cell, frames from a source beside it."""
 
+import asyncio
 import threading
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import Any, ClassVar
 
-from fer.errors import UserError
+from fer.errors import DataMissing, Stopped, UserError
+from fer.files import PHOTOS, UNREADABLE_PHOTOS
 from fer.live import app
 from fer.live.display import NotebookDisplay
 from fer.live.loop import Player
 from fer.live.options import LiveOptions
-from fer.live.sources import Source, open_source
+from fer.live.sources import SomeFrames, Source, open_source
+
+PATIENCE_S = 10.0  # for a session that is stopped; one that opens a camera may take longer to end
 
 
 class Session:
     """A demo that runs beside the notebook, so that its buttons answer and other cells can be run.
 
-    The arguments are those of ``fer.live.app.show``.
+    The arguments are those of ``fer.live.app.show``, and ``source`` may be what ``--source`` names.
 
     Attributes:
-        display: what is shown; its ``jpeg`` is the newest picture.
+        display: what is shown.
         error: what ended the demo early, or None.
     """
 
-    def __init__(self, source: Source, options: LiveOptions, **more: Any) -> None:
-        self.display = NotebookDisplay()
+    newest: ClassVar["Session | None"] = None
+
+    def __init__(self, source: str | Source, options: LiveOptions, **more: Any) -> None:
+        self.display, self.options = NotebookDisplay(), options
         self.error: UserError | None = None
         self.player: Player | None = None
-        self._thread = threading.Thread(target=self._play, args=(source, options, more), daemon=True)
+        self._table: Path | None = None
+        self._thread = threading.Thread(target=self._play, args=(source, more), daemon=True)
         self._thread.start()
 
-    def wait(self, seconds: float | None = None) -> "Session":
-        """Wait until the demo has ended, or for ``seconds`` or an interrupt of the kernel, and then stop it.
+    async def finished(self, seconds: float | None = None) -> "Session":
+        """Wait until the demo has ended, at most ``seconds``, then stop it: ``await session.finished(60)``.
 
-        What ended it early is raised here.
+        The kernel handles clicks meanwhile, which wait while a cell blocks. What ended the demo early is raised
+        here; after an interrupt of the kernel, which stops the demo, too, Stopped.
         """
         try:
-            self._thread.join(seconds)
+            async with asyncio.timeout(seconds):
+                while self._thread.is_alive():
+                    await asyncio.sleep(0.05)
+        except TimeoutError:
+            pass
+        except asyncio.CancelledError:
+            raise Stopped("Interrupted: the demo has ended, and its source is free again.") from None
         finally:
-            self.stop()
-            self._thread.join()
+            self.close()
         if self.error is not None:
             raise self.error
         return self
@@ -47,29 +61,82 @@ class Session:
         """Press the stop button."""
         self.display.press("q")
 
-    def _play(self, source: Source, options: LiveOptions, more: dict[str, Any]) -> None:
+    def close(self) -> None:
+        """Stop, and wait until source and files are closed."""
+        self.stop()
+        self._thread.join(PATIENCE_S)
+
+    @property
+    def jpeg(self) -> bytes:
+        """The newest picture; what ended the demo is raised where it has shown none."""
+        return self.display.jpeg or self._nothing("shown")
+
+    @property
+    def table(self) -> Path:
+        """The file of ``options.csv``; what ended the demo is raised where it has written none."""
+        return self._table if self._table and self._table.is_file() else self._nothing("recorded")
+
+    def _nothing(self, done: str) -> Any:
+        raise self.error or DataMissing(f"This demo has {done} nothing: run the cell that starts it again.")
+
+    def _play(self, source: str | Source, more: dict[str, Any]) -> None:
         try:
-            self.player = app.show(source, options, display=self.display, **more)
+            source = open_source(source, watched=True) if isinstance(source, str) else source
+            app.check(self.options, source)
+            if path := self.options.csv:
+                path.unlink(missing_ok=True)  # of an earlier run, which must not pass for this one's
+                self._table = path
+            self.player = app.show(source, self.options, display=self.display, **more)
         except UserError as error:
             self.error = error
-            print(f"error: {error}")
+            self.display.say(str(error))
+        finally:
+            self.display.close()
+
+
+class Upload(Source):
+    """A photo or film that was sent to the kernel; it is on disk while it plays, and deleted then."""
+
+    def __init__(self, name: str, content: bytes) -> None:
+        self.name, self._content = Path(name).name, content
+        self.stills = Path(name).suffix.lower() in PHOTOS | UNREADABLE_PHOTOS
+
+    def __iter__(self) -> SomeFrames:
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / self.name
+            path.write_bytes(self._content)
+            yield from open_source(str(path))
+
+
+async def upload() -> Upload:
+    """Show a button that takes a photo or film from the reader's computer; ``await`` the choice."""
+    from IPython.display import display
+    from ipywidgets import FileUpload
+
+    button = FileUpload(accept="image/*,video/*", description="Photo or film", layout={"width": "auto"})
+    display(button)
+    while not button.value:
+        await asyncio.sleep(0.05)
+    button.disabled = True
+    return Upload(button.value[0]["name"], bytes(button.value[0]["content"]))
 
 
 def show(source: str | Source = "sample", model: str | Path | None = None, **options: Any) -> Session:
-    """Start the demo under this cell and return at once; its Stop button, or ``wait(10)``, ends it.
+    """Start the demo under this cell and return at once; its Stop button, or ``finished(10)``, ends it.
 
-    The camera is one of the machine where the notebook's kernel runs; when that is not yours (JupyterHub,
-    Colab), play a file or the sample.
+    The one that was started before is stopped: two would share the camera and the table. The camera is one of the
+    machine where the notebook's kernel runs; when that is not yours (JupyterHub, Colab), ``upload`` a photo or film.
 
     Args:
         source: as ``--source``, or a ``Source``.
         model: folder of a trained model; the default one by default.
-        options: fields of ``LiveOptions``, e.g. ``blur=True`` or ``csv=Path("out.csv")``.
+        options: fields of ``LiveOptions``, e.g. ``blur=True`` or ``csv=Path("out.csv")``. A file ``csv`` of an
+            earlier run is deleted.
     """
     from IPython.display import display
 
-    if isinstance(source, str):
-        source = open_source(source, watched=True)
-    session = Session(source, LiveOptions(model=Path(model) if model else None, **options))
+    if Session.newest:
+        Session.newest.close()
+    session = Session.newest = Session(source, LiveOptions(model=Path(model) if model else None, **options))
     display(session.display.widget)
     return session
