@@ -39,6 +39,16 @@ ALIASES = {
 """Names used by FER2013, RAF-DB, ImageFolder copies and other tools, lower case, to ours."""
 
 
+def percent(probability: float) -> int:
+    """Return whole per cent, as probabilities are shown: rounded down, or 39.6 % would look like a threshold of 40."""
+    return int(100 * float(probability) + 1e-9)
+
+
+def label(emotion: int, probability: float, threshold: float) -> str:
+    """Return what a face is called that most probably shows this emotion, an index: what is shown of it decides."""
+    return EMOTIONS[emotion] if percent(probability) / 100 >= threshold else UNCERTAIN
+
+
 def index(name: str) -> int:
     """Return the class index of an emotion's name, ours or an alias, in any case.
 

@@ -11,7 +11,7 @@ from fer.card import preprocess_of, read_card
 from fer.errors import EXTRA, DataInvalid, DataMissing
 from fer.faces import FaceDetector, check_frame, clip, crop
 from fer.files import MODELS
-from fer.labels import EMOTIONS, UNCERTAIN
+from fer.labels import EMOTIONS, label
 from fer.photos.reading import Photo, read_photo
 from fer.probabilities import Network, class_shift, outputs_of, to_probabilities
 from fer.runtime import ONNX, exported
@@ -53,9 +53,10 @@ class FaceEmotion:
         """Return the face with its most probable emotion."""
         best = int(probabilities.argmax())
         confidence = float(probabilities[best])
-        emotion = EMOTIONS[best] if confidence >= threshold else UNCERTAIN
         x, y, w, h = (int(v) for v in box)
-        return cls((x, y, w, h), probabilities, emotion, confidence, *valence_arousal)
+        return cls(
+            (x, y, w, h), probabilities, label(best, confidence, threshold), confidence, *valence_arousal
+        )
 
     def as_dict(self) -> dict[str, float]:
         """Return the probabilities by name: ``{"neutral": 0.02, …}``."""

@@ -14,7 +14,7 @@ from fer import EmotionPredictor
 from fer.checkpoint import save
 from fer.errors import DataInvalid, UserError
 from fer.faces import crop
-from fer.labels import EMOTIONS
+from fer.labels import EMOTIONS, percent
 from fer.model import ARCHITECTURES, FaceNetwork, build
 from fer.predictor import FaceEmotion
 from fer.preprocess import Preprocess
@@ -170,8 +170,12 @@ def test_below_the_threshold_a_face_is_uncertain(colours, threshold):
 
 
 def test_a_confidence_at_the_threshold_is_enough():
-    probabilities = np.array([0.25, 0.75, 0, 0, 0, 0, 0, 0], np.float32)
-    assert FaceEmotion.from_probabilities((0, 0, 1, 1), probabilities, 0.75).emotion == "happiness"
+    for threshold in np.arange(25, 100) / 100:
+        for probability, emotion in ((threshold, "happiness"), (threshold - 0.001, "uncertain")):
+            probabilities = np.full(8, (1 - probability) / 7)
+            probabilities[1] = probability
+            assert FaceEmotion.from_probabilities((0, 0, 1, 1), probabilities, threshold).emotion == emotion
+            assert percent(probability) == round(100 * threshold) - (emotion == "uncertain")
 
 
 def test_temperature_and_flip_of_the_card_are_used(tmp_path):

@@ -121,9 +121,12 @@ class Window(Display):
             closed = self._ratio > 0 and not visible  # macOS makes it visible when something is shown
         except cv2.error:  # Qt ends with its last window
             closed = True
-        if closed or code & 0xFF == ESCAPE:
+        letter = (
+            code & 0xFFFF
+        )  # above are flags of shift and locks; arrows, whose last byte is a letter's, have two bytes
+        if closed or letter == ESCAPE:
             return "q"
-        return chr(code & 0xFF) if code >= 0 else ""
+        return chr(letter).lower() if letter < 0x80 else ""
 
     def rectangle(self) -> Rectangle | None:
         """Return where the picture is on the desktop."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from fer.labels import COLOURS, EMOTIONS
+from fer.labels import COLOURS, EMOTIONS, percent
 from fer.live import layout, paint
 from fer.live.analysis import TrackedFace
 from fer.live.layout import Layout, Place, Size
@@ -160,7 +160,7 @@ def _wanted(shown: TrackedFace, sizes: Sizes, bars: bool) -> layout.Wanted:
     """Return the sizes of what belongs to a face; a label's forms are with percentage and without."""
     size, strip = sizes.text, max(4, round(10 * sizes.unit)) if shown.recent else 0
     name = paint.text_width(shown.face.emotion, size) + round(1.1 * size)
-    percentage = max(paint.text_width(text, size) for text in ("88%", f"{shown.face.confidence:.0%}"))
+    percentage = max(paint.text_width(text, size) for text in ("88%", f"{percent(shown.face.confidence)}%"))
     label = [(width, round(1.6 * size)) for width in (name + round(0.4 * size) + percentage, name)]
     columns = [
         (
@@ -205,7 +205,7 @@ def _label(image: np.ndarray, face: FaceEmotion, place: Place, sizes: Sizes) -> 
     letters = np.zeros((height, width), np.uint8)
     paint.stamp(letters, face.emotion, pad, height // 2, size)
     if place.form == 0:
-        text = f"{face.confidence:.0%}"
+        text = f"{percent(face.confidence)}%"
         paint.stamp(letters, text, width - pad - paint.text_width(text, size), height // 2, size)
     paint.fill(image, left, top, letters, paint.ink_on(colour))
 
@@ -223,7 +223,7 @@ def _bars(image: np.ndarray, face: FaceEmotion, place: Place, sizes: Sizes) -> N
         cover = strong if name == face.emotion else letters
         paint.stamp(cover, name, start, middle, size)
         if percentages:
-            text = f"{probability:.0%}"
+            text = f"{percent(probability)}%"
             paint.stamp(cover, text, start + full - paint.text_width(text, size), middle, size)
         letters[under : under + thick, start : start + full] = 50
         bars.append(((left + start, top + under, round(full * probability), thick), COLOURS[name]))

@@ -4,7 +4,7 @@ from collections import deque
 
 import numpy as np
 
-from fer.labels import EMOTIONS, UNCERTAIN
+from fer.labels import EMOTIONS, UNCERTAIN, label
 
 RECENT_STEP_S = 0.25
 RECENT_STEPS = 120  # half a minute
@@ -18,9 +18,9 @@ class Smoother:
     Probabilities are averaged as evidence (their logarithms, then normalised again), with weights that fall by 1/e
     every ``tau_s`` seconds, so 15 and 60 frames a second look alike. Averaged as they are, frames that disagree
     would end below the threshold: errors of the evidence cancel, those of probabilities flatten
-    (benchmarks/live_quality.py). The label changes only when another emotion leads by ``LEAD``, so two that are
-    nearly equal do not take turns; without any at ``threshold`` it is "uncertain", and it leaves that state only at
-    half a ``LEAD`` above. ``tau_s`` 0 takes every frame as it is, without memory and without lead.
+    (benchmarks/live_quality.py). A name changes to another only when that leads by ``LEAD``, so two that are nearly
+    equal do not take turns; between a name and "uncertain" the ``threshold`` alone decides. ``tau_s`` 0 takes every
+    frame as it is, without memory and without lead.
 
     Attributes:
         probabilities, emotion: of the label that is shown; "" before the first update.
@@ -61,10 +61,9 @@ class Smoother:
 
     def _label(self) -> str:
         best = int(self.probabilities.argmax())
-        top = self.probabilities[best]
         if self.emotion in EMOTIONS:
-            shown = self.probabilities[EMOTIONS.index(self.emotion)]
-            if shown >= self.threshold and top - shown < self._lead:
+            shown = EMOTIONS.index(self.emotion)
+            lead = self.probabilities[best] - self.probabilities[shown]
+            if lead < self._lead and label(shown, self.probabilities[shown], self.threshold) != UNCERTAIN:
                 return self.emotion
-        needed = self.threshold + (self._lead / 2 if self.emotion == UNCERTAIN else 0.0)
-        return EMOTIONS[best] if top >= needed else UNCERTAIN
+        return label(best, self.probabilities[best], self.threshold)

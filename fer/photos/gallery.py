@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 
 from fer.files import replacing
-from fer.labels import COLOURS, EMOTIONS, UNCERTAIN
+from fer.labels import COLOURS, EMOTIONS, UNCERTAIN, percent
 from fer.live import paint
 from fer.photos.bulk import Picture
 from fer.predictor import FaceEmotion
@@ -112,7 +112,7 @@ class Gallery:
         return [
             [
                 NAMES.index(row["emotion"]),
-                round(100 * float(row["confidence"])),
+                percent(float(row["confidence"])),
                 *(int(row[k]) for k in "xywh"),
             ]
             for row in rows

@@ -147,6 +147,27 @@ def inside(one, monitor):
     return overlap(one, monitor) == one[2] * one[3]
 
 
+@pytest.mark.parametrize(
+    ("codes", "key"),
+    [
+        ((ord("b"), ord("B"), 0x10042, 0x100062), "b"),  # with GTK's flags of shift and number lock
+        ((27, ord("q"), ord("Q")), "q"),
+        ((ord(" "),), " "),
+        (
+            (-1, 0xFF51, 0xFF52, 0xFF53, 0xF702, 0xFFE1, -55),
+            "",
+        ),  # arrows on Linux (Q, R, S below), on macOS, shift, é
+    ],
+)
+def test_capital_letters_are_keys_and_arrows_are_not(monkeypatch, codes, key):
+    window = Window.__new__(Window)
+    window._ratio = 0.0
+    for code in codes:
+        monkeypatch.setattr("fer.live.display.cv2.pollKey", lambda code=code: code)
+        monkeypatch.setattr("fer.live.display.cv2.getWindowProperty", lambda *_: 1.0)
+        assert window.key() == key, code
+
+
 LAPTOP, RIGHT = (0, 0, 1280, 800), (1280, -280, 1920, 1080)
 
 

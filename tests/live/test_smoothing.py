@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fer.labels import EMOTIONS, UNCERTAIN
+from fer.labels import EMOTIONS, UNCERTAIN, percent
 from fer.live.smoothing import RECENT_STEP_S, Smoother
 
 
@@ -66,16 +66,21 @@ def test_below_the_threshold_it_is_uncertain_and_says_how_probable_the_best_is()
     assert smoother.emotion == UNCERTAIN
     assert smoother.confidence == pytest.approx(0.45)
     play(smoother, distribution(fear=0.52), 0.1, 3, 25)
-    assert smoother.emotion == UNCERTAIN  # just above: not enough to come back, or it would flicker
-    play(smoother, distribution(fear=0.6), 3.1, 3, 25)
     assert smoother.emotion == "fear"
 
 
-def test_a_named_emotion_always_reaches_the_threshold():
-    smoother, noise = Smoother(threshold=0.4), np.random.default_rng(0)
-    for step in range(500):
-        smoother.update(noise.dirichlet(np.full(8, 0.5)).astype(np.float32), step / 25)
-        assert smoother.emotion == UNCERTAIN or smoother.confidence >= 0.4
+@pytest.mark.parametrize("threshold", [0.0, 0.07, 0.29, 0.4, 0.405, 0.58, 0.7, 0.94, 0.99, 1.0])
+@pytest.mark.parametrize("tau_s", [0.0, 0.25])
+def test_a_name_stands_where_what_is_shown_reaches_the_threshold_and_only_there(tau_s, threshold):
+    smoother, random = Smoother(tau_s, threshold), np.random.default_rng(0)
+    named = 0
+    for step in range(1000):
+        near = np.clip(threshold + random.normal(0, 0.05), 0, 1)  # the critical ones
+        probabilities = [near, *random.dirichlet(np.full(7, 0.5)) * (1 - near)]
+        smoother.update(np.roll(np.float32(probabilities), step // 50), step / 25)
+        assert (smoother.emotion != UNCERTAIN) == (percent(smoother.confidence) / 100 >= threshold)
+        named += smoother.emotion != UNCERTAIN
+    assert 0 < named < 1000 or threshold < 1 / 8
 
 
 def test_half_a_minute_is_remembered_with_absences():
