@@ -504,6 +504,29 @@ def test_verify_lists_broken_images_and_skip_leaves_them_out(root, place):
     assert len(AffectNet8(data, on_error="skip")) == 6  # verifying the rest forgets nothing
 
 
+def test_an_incomplete_copy_is_opened_with_what_is_usable(root, place, capsys):
+    """Truncated and empty images, unreadable annotations that nobody needs, and of those that one needs."""
+    cut(root / "train_set/images/10.jpg")
+    (root / "train_set/images/13.jpg").write_bytes(b"")
+    image = root / "train_set/images/0.jpg"
+    image.write_bytes(image.read_bytes() + bytes(9))  # whole, with something after its end
+    (root / "train_set/annotations/1_exp.npy").write_bytes(b"")
+    for kind in ("lnd", "val", "aro"):
+        (root / f"train_set/annotations/2_{kind}.npy").write_bytes(b"no npy")
+    data = place()
+    for _ in range(2):  # found, then known
+        faces = AffectNet8(data, on_error="skip")
+        assert numbers(faces) == [0, 2, 7, 100, 366705] and len([*faces]) == 5
+        printed = capsys.readouterr().out
+        assert "left out 3 faces: 2 broken image, 1 unreadable label file" in printed
+    note = faces.annotations(1)
+    assert (note.expression, note.valence, note.landmarks) == (LABELS[2], None, None)
+    assert np.isnan(faces.valence[1]) and not np.isnan(faces.valence[0])
+    assert "2 values of valence or arousal cannot be read" in capsys.readouterr().out
+    assert len(faces.unreadable) == 3
+    assert len(AffectNet8(data, limit=5, on_error="skip")) == 5
+
+
 def test_one_file_keeps_labels_valence_and_broken_images(root, monkeypatch, place):
     cut(root / "train_set/images/10.jpg")
     data = place()
@@ -913,7 +936,9 @@ def test_verify_from_the_command_line(root, capsys):
     cut(root / "train_set/images/10.jpg")
     assert main(Verify(root)) == 1
     assert "images/10.jpg: broken image" in capsys.readouterr().out
-    assert main(Verify(root)) == 1 and "1 known before" in capsys.readouterr().out
+    assert (
+        main(Verify(root)) == 1 and "7 faces: 1 broken" in capsys.readouterr().out
+    )  # known, and named again
     assert main(Count(root)) == 0
     assert "134,415" in capsys.readouterr().out
 

@@ -30,6 +30,8 @@ from fer.errors import DataInvalid, DataMissing
 from fer.labels import EMOTIONS
 from fer.threads import for_each
 
+_ENDS = (b"\xff\xd9", b"IEND\xaeB`\x82")  # of a JPEG and a PNG
+
 # The stored pixels, without turning them as EXIF may ask: landmarks refer to these.
 _DECODE = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
 
@@ -76,13 +78,15 @@ class AffectNet8(Dataset):
         classes: 8, or 7 to leave out contempt (labels 0-6).
         on_error: ``"raise"``: faces that cannot be used (an image or label is missing, a label is unreadable or
             outside 0-7, ``verify`` found the image broken) are an error. ``"skip"``: they are left out, and counted
-            by kind in a printed line.
+            by kind in a printed line; valence, arousal and landmarks that cannot be read are None.
+        check_images: with ``"skip"``, read all images now, so that truncated ones are left out, too.
 
     Attributes:
         labels: int64 (N,), known without opening an image.
         valence, arousal: float32 (N,), -1 to 1; NaN where absent. Read when first used.
         keys: N names such as ``"train/42"``: the same id occurs in both splits.
         problems: what was wrong with the faces that were left out.
+        unreadable: with ``"skip"``, on which valence, arousal and landmarks could not be read so far, and why.
 
     Raises:
         DataMissing: there is no such split under ``root``, or faces lack their label or image.
@@ -98,6 +102,7 @@ class AffectNet8(Dataset):
         limit: int | None = None,
         classes: int = 8,
         on_error: str = "raise",
+        check_images: bool = True,
     ) -> None:
         if on_error not in ("raise", "skip"):
             raise DataInvalid(f"on_error={on_error!r}; expected 'raise' or 'skip'.")
@@ -115,13 +120,25 @@ class AffectNet8(Dataset):
 
         # An image that has changed since is forgiven.
         marks = {id_: mark for id_, mark in index.broken.items() if mark[1] == self._source.image_stamp(id_)}
-        self.problems = [*index.problems, *self._broken(marks)]
+        self.unreadable: set[str] = set()
+        while True:
+            self.problems = [*index.problems, *self._broken(marks)]
+            if self.problems and on_error == "raise":
+                self._refuse(len(index))
+            self._index = index.take(
+                (index.labels < classes) & ~np.isin(index.ids, np.array([*marks], np.str_))
+            )
+            if limit is not None:
+                self._index = self._index.take(representative(self._index.labels, self.keys, limit))
+                del self.keys  # of the larger set
+            checked = on_error == "skip" and check_images
+            found = self._note_broken(self._whole, "looking for truncated images") if checked else {}
+            if not found:
+                break
+            marks |= found  # of a limited set, other faces take their places
         if self.problems:
-            self._report(len(index))
-        self._index = index.take((index.labels < classes) & ~np.isin(index.ids, np.array([*marks], np.str_)))
-        if limit is not None:
-            self._index = self._index.take(representative(self._index.labels, self.keys, limit))
-            del self.keys  # of the larger set
+            n, counts = len(self.problems), count_by_kind(self.problems)
+            print(f"{self.title} {self.split}: left out {n:,} faces: {counts}")
         if not len(self._index):
             raise DataInvalid(
                 f"{self._source.path} has no usable face: {count_by_kind(self.problems) or 'it is empty'}. "
@@ -153,7 +170,7 @@ class AffectNet8(Dataset):
         def read(i: int) -> None:
             for column, kind in enumerate(("val", "aro")):
                 try:
-                    values[i, column] = self._number(i, kind)
+                    values[i, column] = _number(self._values(i, kind, 1))
                 except DataInvalid as error:
                     faults.append(str(error))
 
@@ -164,6 +181,7 @@ class AffectNet8(Dataset):
                 'Or open the data set with on_error="skip".'
             )
         if faults:
+            self.unreadable.update(faults)
             print(f"{self.title} {self.split}: {len(faults):,} values of valence or arousal cannot be read")
         else:
             self._source.amend_index(partial(_with_valence_arousal, part=self._index, values=values))
@@ -225,25 +243,32 @@ class AffectNet8(Dataset):
             ) from error
 
     def _face(self, i: int) -> np.ndarray:
-        data = self._source.image(self._index, i)
-        if (pixels := decode(data)) is None:
-            raise BrokenImage(f"{len(data):,} bytes, not a complete image" if data else "an empty file")
-        return self._source.face(pixels, self._index, i)
+        return self._source.face(_decoded(self._source.image(self._index, i)), self._index, i)
+
+    def _whole(self, i: int) -> None:
+        """Raise BrokenImage for an image that does not reach its end: only where its last bytes look so, decode it."""
+        if not (data := self._source.image(self._index, i)).endswith(_ENDS):
+            _decoded(data)
 
     def annotations(self, i: int) -> Annotations:
-        """Return all annotations of a face, read now; DataInvalid where one cannot be."""
-        landmarks = self._values(i, "lnd", 136)
+        """Return all annotations of a face, read now; of one that cannot be, see ``on_error``."""
+
+        def readable(kind: str, count: int) -> np.ndarray | None:
+            try:
+                return self._values(i, kind, count)
+            except DataInvalid as error:
+                if self._on_error != "skip":
+                    raise
+                self.unreadable.add(str(error))
+                return None
+
+        landmarks = readable("lnd", 136)
         return Annotations(
             expression=int(self.labels[i]),
-            valence=self._number(i, "val"),
-            arousal=self._number(i, "aro"),
+            valence=_number(readable("val", 1)),
+            arousal=_number(readable("aro", 1)),
             landmarks=None if landmarks is None else landmarks.astype(np.float32).reshape(68, 2),
         )
-
-    def _number(self, i: int, kind: str) -> float | None:
-        values = self._values(i, kind, 1)
-        # The release of 2017 writes -2 for an absent value.
-        return float(values[0]) if values is not None and abs(values[0]) <= 1 else None
 
     def _values(self, i: int, kind: str, expected: int) -> np.ndarray | None:
         try:
@@ -262,30 +287,30 @@ class AffectNet8(Dataset):
 
         They are noted in the index: opened again, the set counts them among its problems, until the file is replaced.
         """
+        return self._broken(self._note_broken(self._face, f"verifying {self.split}"))
+
+    def _note_broken(self, look: Callable[[int], object], label: str) -> dict[str, tuple]:
+        """Call ``look`` for every face; return marks for those that raise BrokenImage, noted in the index, too."""
         reasons: dict[int, str] = {}
 
         def read(i: int) -> None:
             try:
-                self._face(i)
+                look(i)
             except BrokenImage as error:
                 reasons[i] = str(error)
 
-        in_threads(read, len(self), f"verifying {self.split}")
+        in_threads(read, len(self), label)
         ids = {i: str(self._index.ids[i]) for i in sorted(reasons)}
         marks = {id_: (reasons[i], self._source.image_stamp(id_)) for i, id_ in ids.items()}
         if marks:
             self._source.amend_index(lambda index: replace(index, broken={**index.broken, **marks}))
-        return self._broken(marks)
+        return marks
 
     def _broken(self, marks: Mapping[str, tuple]) -> list[Problem]:
         return [Problem(BROKEN, self._source.image_file(id_), reason) for id_, (reason, _) in marks.items()]
 
-    def _report(self, usable: int) -> None:
-        """Raise, or print how many faces are left out."""
+    def _refuse(self, usable: int) -> None:
         n, counts = len(self.problems), count_by_kind(self.problems)
-        if self._on_error == "skip":
-            print(f"{self.title} {self.split}: left out {n:,} faces: {counts}")
-            return
         first = "".join(f"  {problem}\n" for problem in self.problems[:5])
         more = f"  and {n - 5:,} more\n" if n > 5 else ""
         missing = {problem.kind for problem in self.problems} <= {NO_IMAGE, NO_LABEL}
@@ -312,6 +337,17 @@ def _planes(pixels: np.ndarray) -> Tensor:
     planes = np.empty((3, *pixels.shape[:2]), np.uint8)
     cv2.split(pixels, [*planes[::-1]])
     return torch.from_numpy(planes)
+
+
+def _number(values: np.ndarray | None) -> float | None:
+    """Return valence or arousal, of which the release of 2017 writes -2 where it is absent."""
+    return float(values[0]) if values is not None and abs(values[0]) <= 1 else None
+
+
+def _decoded(data: bytes) -> np.ndarray:
+    if (pixels := decode(data)) is None:
+        raise BrokenImage(f"{len(data):,} bytes, not a complete image" if data else "an empty file")
+    return pixels
 
 
 def decode(data: bytes) -> np.ndarray | None:

@@ -58,7 +58,7 @@ def main(options: Write | Check) -> None:
     if is_synthetic(options.source):
         source = SyntheticFaces(options.source, options.split)
     else:
-        source = AffectNet8(options.source, options.split, on_error=options.on_error)
+        source = AffectNet8(options.source, options.split, on_error=options.on_error, check_images=False)
     packed = pack(source, options.out, options.size, options.on_error)
     broken = len(source) - len(packed)
     print(f"{packed}; {broken:,} broken images left out" if broken else packed)
