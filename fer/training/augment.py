@@ -41,7 +41,7 @@ class Augment:
         if self.light:
             x = self._relight(x)
         if self.noise:
-            x = x + torch.randn_like(x, dtype=torch.float32) * _uniform(x, 0, self.noise)
+            x = x + torch.randn_like(x, dtype=torch.float32) * uniform(x, 0, self.noise)
         if self.erase:
             x = self._erase(x)
         return x if x.dtype == torch.uint8 else x.round_().clamp_(0, 255).to(torch.uint8)
@@ -83,7 +83,7 @@ class Augment:
         return x
 
     def _relight(self, x: Tensor) -> Tensor:
-        contrast, brightness = (_uniform(x, 1 - self.light, 1 + self.light) for _ in range(2))
+        contrast, brightness = (uniform(x, 1 - self.light, 1 + self.light) for _ in range(2))
         if x.dtype == torch.uint8 and x.device.type == "cpu":
             return _scale(x, contrast, brightness)
         mean = x.mean((1, 2, 3), keepdim=True, dtype=torch.float32)
@@ -92,10 +92,10 @@ class Augment:
     def _erase(self, x: Tensor) -> Tensor:
         x = x.float()
         height, width = x.shape[-2:]
-        chosen, area = _uniform(x, 0, 1) < self.erase, _uniform(x, 0.02, 0.20)
-        aspect = _uniform(x, math.log(0.4), math.log(2.5)).exp()
+        chosen, area = uniform(x, 0, 1) < self.erase, uniform(x, 0.02, 0.20)
+        aspect = uniform(x, math.log(0.4), math.log(2.5)).exp()
         h, w = (area * aspect).sqrt() * height, (area / aspect).sqrt() * width
-        top, left = _uniform(x, 0, 1) * (height - h), _uniform(x, 0, 1) * (width - w)
+        top, left = uniform(x, 0, 1) * (height - h), uniform(x, 0, 1) * (width - w)
         row, column = (torch.arange(side, device=x.device) for side in (height, width))
         row = row[:, None]
         hole = (chosen & (row >= top) & (row < top + h)) & ((column >= left) & (column < left + w))
@@ -111,7 +111,8 @@ def to_grey_uint8(images: Tensor) -> Tensor:
     return _by_opencv(images, lambda _, face, new: cv2.cvtColor(face, cv2.COLOR_RGB2GRAY, new), channels=1)
 
 
-def _uniform(x: Tensor, low: float, high: float) -> Tensor:
+def uniform(x: Tensor, low: float, high: float) -> Tensor:
+    """Return a number for each face, sampled uniformly, (N, 1, 1, 1)."""
     return torch.empty(len(x), 1, 1, 1, device=x.device).uniform_(low, high)
 
 

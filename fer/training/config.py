@@ -17,7 +17,7 @@ NOT_IN_THE_CARD = {"root", "out", "resume", "overwrite"}
 
 _RANGES: dict[str, tuple[float, float]] = {
     **{"ema": (0, 0.99999), "seed": (0, 2**63 - 1)},
-    **dict.fromkeys(("warmup", "label_smoothing", "teachers_weight"), (0, 1)),
+    **dict.fromkeys(("warmup", "degrade", "label_smoothing", "teachers_weight"), (0, 1)),
     **dict.fromkeys(("lr", "workers", "clip", "weight_decay", "synthetic"), (0, math.inf)),
     **dict.fromkeys(("epochs", "batch_size", "accumulate", "save_steps"), (1, math.inf)),
     **dict.fromkeys(("size", "start_size", "patience", "limit"), (1, math.inf)),
@@ -79,6 +79,8 @@ class TrainConfig:
     """What is done about rare emotions."""
     augment: Literal["none", "flip", "light", "strong"] = "light"
     """Random changes to training faces; see fer/training/augment.py."""
+    degrade: float = 0.0
+    """Probability that a training face is then darkened, blurred, turned or covered; see fer/training/degrade.py."""
     mix: Literal["none", "mixup", "cutmix", "both"] = "none"
     """Mix pairs of faces on half of the batches."""
     size: int | None = None

@@ -32,6 +32,7 @@ from fer.training import optim
 from fer.training.augment import STRENGTHS, Mix, to_grey_uint8
 from fer.training.batches import SAMPLING, cut, epoch_order, part_of
 from fer.training.config import FREE_TO_CHANGE, NOT_IN_THE_CARD, TrainConfig
+from fer.training.degrade import degrade
 from fer.training.distillation import soft_targets, teacher_probabilities
 from fer.training.distributed import noticing_losses, processes
 from fer.training.loss import Loss, learned_prior
@@ -227,8 +228,12 @@ class Trainer:
         Images are uint8 (N, channels, H, W), labels int64 (N,) or float32 (N, C), annotations float32 (N, 2).
         """
         check(images.dtype, images.shape)  # before they are changed: anything but uint8 would become noise
+        if self.model.preprocess.channels == 1 and (self.augment or self.config.degrade):
+            images = to_grey_uint8(images)
         if self.augment is not None:
-            images = self.augment(to_grey_uint8(images) if self.model.preprocess.channels == 1 else images)
+            images = self.augment(images)
+        if self.config.degrade:
+            images = degrade(images, self.config.degrade)
         x, side = preprocess_tensor(self.model.preprocess, images), self._side()
         if side < x.shape[-1]:
             x = F.interpolate(x, (side, side), mode="bilinear", antialias=True)
