@@ -3,6 +3,7 @@
 # make notebooks the notebooks, run in place
 # make lint      style, directions of imports, types, and the schema of the workflow
 # make bench     the benchmarks, at a reduced size
+# make model     models/emotion_net from random weights: hours; stopped, the same command goes on (models/recipes/)
 #
 # Each sets up what it needs in .venv when that is missing or older than the requirements: demo the light tier, without
 # torch; the others everything, in the same environment. What is installed already is not installed again.
@@ -11,7 +12,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check
 
-.PHONY: demo test notebooks lint bench
+.PHONY: demo test notebooks lint bench model
 .DELETE_ON_ERROR:
 
 # Both files go before pip begins, and come back when it has ended: an installation that was interrupted is repeated.
@@ -49,3 +50,6 @@ lint: .venv/ready
 
 bench: .venv/ready
 	$(BIN)/python -m benchmarks
+
+model: .venv/ready
+	PATH="$(CURDIR)/$(BIN):$$PATH" bash models/recipes/emotion_net.sh
