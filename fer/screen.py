@@ -11,7 +11,7 @@ from typing import Annotated
 
 from tyro.conf import arg
 
-from fer import cli
+from fer import cli, lazy
 from fer.errors import UsageError
 from fer.live.options import LiveOptions
 
@@ -48,7 +48,8 @@ def main(options: ScreenOptions) -> None:
     from fer.live import environment
 
     environment.prepare()  # before cv2 is imported below
-    from fer.live import app, screens
+    with lazy.announced("OpenCV and all that reads the screen"):
+        from fer.live import app, screens
 
     if options.list_monitors:
         for number, (left, top, width, height) in enumerate(screens.list_monitors()):

@@ -11,7 +11,7 @@ from typing import Annotated
 
 from tyro.conf import arg
 
-from fer import cli
+from fer import cli, lazy
 from fer.errors import UsageError
 from fer.live.options import LiveOptions
 
@@ -41,7 +41,8 @@ def main(options: WebcamOptions) -> int | None:
     from fer.live import environment
 
     environment.prepare()  # before cv2 is imported below
-    from fer.live import app, sources
+    with lazy.announced("OpenCV and all that reads cameras and films"):
+        from fer.live import app, sources
 
     if options.list_cameras:
         cameras = sources.list_cameras()

@@ -26,12 +26,14 @@ class TrackedFace:
         track: number of the person, from 1, never used twice.
         recent: as ``Smoother.recent``.
         detected: in this frame; False when remembered from the frames just before.
+        classified: in this frame; False when its probabilities are those of an earlier one, for others had their turn.
     """
 
     face: FaceEmotion
     track: int = 0
     recent: Sequence[tuple[str, float] | None] = ()
     detected: bool = True
+    classified: bool = True
 
     def at(self, box: np.ndarray) -> "TrackedFace":
         """Return the same face at another box (4,)."""
@@ -79,8 +81,12 @@ class _Person:
 
     def shown(self, time_s: float) -> TrackedFace:
         assert self.face is not None, "only people who were classified are shown"
-        recent, detected = tuple(self.smoother.recent), self.track.seen_s == time_s
-        return TrackedFace(self.face, self.track.identity, recent, detected).at(self.track.box)
+        recent, detected, now = (
+            tuple(self.smoother.recent),
+            self.track.seen_s == time_s,
+            self.classified_s == time_s,
+        )
+        return TrackedFace(self.face, self.track.identity, recent, detected, now).at(self.track.box)
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,7 @@ from contextlib import ExitStack, closing
 
 import numpy as np
 
-from fer import threads
+from fer import lazy, threads
 from fer.errors import DataInvalid
 from fer.faces import FaceDetector
 from fer.files import check_output
@@ -21,7 +21,7 @@ from fer.live.options import LiveOptions
 from fer.live.records import CsvWriter, Tally
 from fer.live.sources import Photos, Source
 from fer.live.video import RECORDING
-from fer.predictor import EmotionPredictor
+from fer.predictor import EmotionPredictor, default_model
 
 MOST_NAMES = 30  # are printed
 SMALLEST_FACE = 0.05  # of the picture's height: people in the last row of a room; `+` makes it reach that far
@@ -46,18 +46,21 @@ def show(
     check(options, source)
     display = display or (Display() if options.no_window else Window())
     load = load or (lambda: load_predictor(options, source.stills))
+    loading = (options.model or default_model()).resolve().name
 
     def analyser() -> Analyser:
-        predictor = load()
+        with lazy.announced(f"the model {loading}"):
+            predictor = load()
         size: int = getattr(predictor.detect, "max_side", 320)
         size = options.detection_size or size
         turns = (source.live or display.visible) and not source.stills
         return Analyser(predictor, options.threshold, options.smoothing, size, source.stills, turns)
 
     def record(analysis: Analysis) -> None:
-        if source.stills and analysis.frame.index in photos:
-            return  # seen again, by going back
-        photos.add(analysis.frame.index)
+        if source.stills:
+            if analysis.frame.index in photos:
+                return  # seen again, by going back
+            photos.add(analysis.frame.index)
         if table:
             table.write(analysis)
         if options.summary or options.timeline:
@@ -66,6 +69,7 @@ def show(
     table, tally, photos = None, Tally(source.stills), set[int]()
     view = View(not options.no_bars, options.blur, mirror or source.mirrored, mirror)
     player = Player(source, analyser, display, view, options.save, record, options.max_frames)
+    player.loading = f"Loading the model {loading} …"
     if not display.visible:  # elsewhere it is written on the picture
         print(overlay.NOTICE, file=sys.stderr)
     # A signal is noted and seen at the next turn of the loop: an exception could come between the taking of a lock and
@@ -80,8 +84,10 @@ def show(
                 print(names_of_photos(source))
             for path in [*player.written, *([options.csv] if table and table.written else [])]:
                 print(f"wrote {path}")
-            if options.summary and tally.frames:
+            if options.summary and tally.frames and player.frame:
                 print(tally.table())
+                read, shown, analysed = player.frame.index + 1, player.shown, tally.frames
+                print(f"of {read:,} frames {shown:,} were shown, {analysed:,} analysed")
             if options.timeline and tally.frames:  # last, because it is the one that may fail
                 timeline.save(draw_timeline(tally, source), options.timeline)
                 print(f"wrote {options.timeline}")

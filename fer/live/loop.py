@@ -67,7 +67,10 @@ class Player:
         shown, frame: number of frames shown, and the newest of them.
         written: the files that were finished.
         stop: when a signal is noted there, the play ends at the next turn of the loop.
+        loading: shown until the model is loaded.
     """
+
+    loading = "Loading the model …"
 
     def __init__(
         self,
@@ -155,7 +158,7 @@ class Player:
         """Return the newest frame not shown yet, or None after a moment; raise if the source is silent."""
         capture, paused = self._capture, self.view.paused
         if not self.source.live and not self._worker.ready:  # else a short film would be over before
-            self._splash("loading the model …")
+            self._splash()
             time.sleep(0.03)
             return None
         capture.paused = paused
@@ -179,17 +182,17 @@ class Player:
                     "another program?"
                 )
             if not started and capture.silent_s > QUIET_S:
-                self._splash(f"waiting for {self.source.name} …")
+                self._splash(f"Waiting for {self.source.name} …")
             elif capture.silent_s > 2:
                 self._say(f"waiting for {self.source.name} …", 1.0)
                 self._draw()
         return None
 
-    def _splash(self, message: str) -> None:
+    def _splash(self, message: str = "") -> None:
         if self.display.visible:
             width, height = self.display.size((960, 540))
             picture = np.full((height, width, 3), 24, np.uint8)
-            overlay.draw(picture, (), overlay.Status(message=message), scale=1.0)
+            overlay.draw(picture, (), overlay.Status(message=f"{self._text()} {message}"), scale=1.0)
             self.display.show(picture)
 
     def _present(self, frame: Frame) -> None:
@@ -205,8 +208,6 @@ class Player:
         if ready:
             self.shown += 1
             self._times.append(time.monotonic())
-        else:
-            self._say("loading the model …", 0.2)
         self._draw(record=True)
 
     def _draw(self, record: bool = False) -> None:
@@ -223,7 +224,7 @@ class Player:
             fps=(len(self._times) - 1) / passed if passed > 0 and not self._in_step else None,
             detect_ms=latest.detect_ms if latest else None,
             classify_ms=latest.classify_ms if latest else None,
-            message=self._message if self._clock() < self._message_until else "",
+            message=self._text(loading=False),
         )
         if self.display.visible:
             start_s = self._video.start_s if self._video else None
@@ -232,7 +233,7 @@ class Player:
             faster = faster and self._slow and self.display.keyboard
             shown = replace(
                 status,
-                message=status.message or self._hidden() or (SLOW_ANALYSIS if faster else ""),
+                message=self._text() or self._hidden() or (SLOW_ANALYSIS if faster else ""),
                 recording_s=None if start_s is None else frame.time_s - start_s,
                 paused=self.view.paused,
                 keys=self._keys(),
@@ -381,6 +382,11 @@ class Player:
     def _say(self, text: str, seconds: float) -> None:
         self._message, self._message_until = text, self._clock() + seconds
 
+    def _text(self, loading: bool = True) -> str:
+        """Return the message of the moment and, with ``loading``, what is being loaded."""
+        message = self._message if self._clock() < self._message_until else ""
+        return f"{message} {self.loading}".strip() if loading and not self._worker.analyser else message
+
     def _clock(self) -> float:
         """Seconds; those of the film in step with it, so that its recordings are alike on all machines."""
         if not self._in_step:
@@ -397,7 +403,7 @@ KEYS: tuple[tuple[str, str, dict[str, Callable[[Player], None]]], ...] = (
     ("c", "next camera or monitor", {"c": Player._next_source}),
     (
         "n  p",
-        "next photo, or the one before",
+        "next or previous photo",
         {"n": lambda player: player._show_photo(1), "p": lambda player: player._show_photo(-1)},
     ),
     ("s", "snapshot", {"s": Player._snapshot}),

@@ -14,7 +14,8 @@ class LiveOptions:
     save: Path | None = None
     """Record what is shown to this .mp4 (H.264, plays in browsers). Nothing is written unless asked."""
     csv: Path | None = None
-    """Write one row per face and analysed frame to this file, as it goes."""
+    """Write one row per face and analysed frame to this file, as it goes. Where many faces take turns, those that wait
+    have no probabilities."""
     timeline: Path | None = None
     """At the end, draw the probabilities of every face over time, or of every photo, to this .png or .jpg."""
     summary: bool = False

@@ -23,6 +23,7 @@ DIM = (190, 194, 200)
 RED = (235, 64, 52)
 LETTERS = 11  # height of capitals, in pixels of the screen, that can be read
 SCREEN = (1280, 720)  # that a photo or recording is looked at on, reduced to it
+HARD_SPACE = "\xa0"
 MOST_BARS = 16  # faces: with more of them in a picture, bars are confusing
 COLUMNS = (
     (8, True),
@@ -298,8 +299,13 @@ def _panels(status: Status, sizes: Sizes) -> dict[str, list[_Panel]]:
     width, height = sizes.frame
     room = width - 4 * sizes.gap
     if status.keys:
-        forms = [_Panel(rows, size) for rows in status.keys]
-        panels["keys"] = [form for form in forms if 3 * math.prod(form.size) <= width * height] or forms[-1:]
+        # In a small picture all of them in lines, each in one piece.
+        words = [
+            f"{key.replace('  ', ' or ')}: {text}".replace(" ", HARD_SPACE) for key, text in status.keys[0]
+        ]
+        forms = [*(_Panel(rows, size) for rows in status.keys), _message("   ".join(words), size, room)]
+        small = [form for form in forms if 3 * math.prod(form.size) <= width * height]
+        panels["keys"] = small or [min(forms, key=lambda form: math.prod(form.size))]
     if status.message:
         panels["message"] = [_message(status.message, size, room)]
         while size > 8 and panels["message"][0].size[1] > height / 2:  # in a tiny picture
@@ -324,5 +330,5 @@ def _panels(status: Status, sizes: Sizes) -> dict[str, list[_Panel]]:
 
 
 def _message(text: str, size: int, room: int) -> _Panel:
-    lines = textwrap.wrap(text, max(8, int((room - 1.4 * size) / (0.55 * size))))
-    return _Panel([("", line) for line in lines], size)
+    lines = textwrap.wrap(text, max(8, int((room - 1.4 * size) / (0.5 * size))))
+    return _Panel([("", line.replace(HARD_SPACE, " ")) for line in lines], size)

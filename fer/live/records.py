@@ -15,13 +15,17 @@ from fer.labels import EMOTIONS
 from fer.live.analysis import Analysis, TrackedFace
 
 COLUMNS = ("time_s", "frame", "track", "x", "y", "w", "h", "emotion", "confidence", *EMOTIONS)
-STEP_S = 0.1  # of the timeline
+STEP_S = 0.1  # of the timeline, at first
+MOST_STEPS = 2400  # then they become twice as long; still shorter than a pixel of the timeline
 GAP_S = 1.5  # between two frames of the same face, longer is absence
 MOST_FACES = 64  # in summary and timeline
+GONE_S = 5.0  # without detection, a track has ended
 
 
 class CsvWriter:
     """One row for each face detected in each analysed frame, on disk at once; DataInvalid where that fails.
+
+    A face that waited for its turn has the name that is shown, of an earlier frame, and no numbers.
 
     An earlier file is replaced at the first frame (``written`` is true from then on): a source that gives none
     leaves it as it was.
@@ -44,9 +48,9 @@ class CsvWriter:
             for shown in analysis.faces:
                 if shown.detected:
                     face = shown.face
-                    numbers = (f"{number:.4f}" for number in face.probabilities)
-                    row = (*face.box, face.emotion, f"{face.confidence:.4f}", *numbers)
-                    self._csv.writerow((f"{frame.time_s:.3f}", frame.index, shown.track, *row))
+                    row = (f"{frame.time_s:.3f}", frame.index, shown.track, *face.box, face.emotion)
+                    numbers = (face.confidence, *face.probabilities)
+                    self._csv.writerow((*row, *(f"{n:.4f}" if shown.classified else "" for n in numbers)))
             self._file.flush()
 
     def close(self) -> None:
@@ -70,7 +74,7 @@ class FaceTally:
     """One face: when it was last detected, how long it showed each label, and its probabilities over time.
 
     Attributes:
-        steps: by number of the step of ``STEP_S``, (9,): the sum of the probabilities, and the number of frames.
+        steps: by number of the step, (9,): the sum of the probabilities, and the number of frames.
     """
 
     last_s: float
@@ -93,12 +97,15 @@ class Tally:
         self.frames, self.end_s, self._stills = 0, 0.0, stills
         self.photos: list[tuple[float, Sequence[TrackedFace]]] = []
         self._all: dict[int, FaceTally] = {}  # by track
+        self._step_s, self._forgotten = STEP_S, 0
 
     @property
     def faces(self) -> dict[int, FaceTally]:
         """The ``MOST_FACES`` that were seen longest, by track."""
-        longest = sorted(self._all.items(), key=lambda item: -sum(item[1].seconds.values()))[:MOST_FACES]
-        return dict(sorted(longest))
+        return {track: self._all[track] for track in sorted(self._longest()[:MOST_FACES])}
+
+    def _longest(self) -> list[int]:
+        return sorted(self._all, key=lambda track: -sum(self._all[track].seconds.values()))
 
     def add(self, analysis: Analysis) -> None:
         """Add the faces of one frame."""
@@ -107,6 +114,8 @@ class Tally:
         if self._stills:
             self.photos.append((now, analysis.faces))
             return
+        while now >= MOST_STEPS * self._step_s:
+            self._double_steps()
         for shown in analysis.faces:
             if not shown.detected:
                 continue
@@ -115,8 +124,20 @@ class Tally:
             if passed <= GAP_S:
                 tally.seconds[shown.face.emotion] += passed
             tally.last_s = now
-            step = tally.steps.setdefault(int(now / STEP_S), np.zeros(len(EMOTIONS) + 1))
+            step = tally.steps.setdefault(int(now / self._step_s), np.zeros(len(EMOTIONS) + 1))
             step += (*shown.face.probabilities, 1)
+        if len(self._all) > 2 * MOST_FACES:
+            for track in self._longest()[MOST_FACES:]:
+                if now - self._all[track].last_s > GONE_S:
+                    del self._all[track]
+                    self._forgotten += 1
+
+    def _double_steps(self) -> None:
+        self._step_s *= 2
+        for tally in self._all.values():
+            steps, tally.steps = tally.steps, {}
+            for step, sums in steps.items():
+                tally.steps[step // 2] = tally.steps.get(step // 2, 0) + sums
 
     def curves(self) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
         """Yield (track, times (T,), probabilities (T, 8)) of each face; rows of NaN where it was not seen."""
@@ -124,7 +145,7 @@ class Tally:
             steps = np.arange(min(tally.steps), max(tally.steps) + 1)
             absent = np.full(len(EMOTIONS) + 1, np.nan)
             sums = np.array([tally.steps.get(step, absent) for step in steps.tolist()])
-            yield track, (steps + 0.5) * STEP_S, sums[:, :-1] / sums[:, -1:]
+            yield track, (steps + 0.5) * self._step_s, sums[:, :-1] / sums[:, -1:]
 
     def table(self) -> str:
         """Return the summary as text: a row per face and emotion that it showed, longest first; of photos, counts."""
@@ -133,14 +154,14 @@ class Tally:
             counts["no face"] = sum(not faces for _, faces in self.photos)
             rows = [f"{name:<10} {count:>8}" for name, count in counts.most_common() if count]
             return "\n".join([f"{'emotion':<10} {'faces':>8}", *rows])
-        lines = [f"{'face':>4}  {'emotion':<10} {'seconds':>8} {'proportion':>10}"]
-        for track, tally in self.faces.items():
+        lines, faces = [f"{'face':>4}  {'emotion':<10} {'seconds':>8} {'proportion':>10}"], self.faces
+        for track, tally in faces.items():
             for emotion, seconds in sorted(tally.seconds.items(), key=lambda item: -item[1]):
                 if seconds > 0:
                     proportion = seconds / sum(tally.seconds.values())
                     lines.append(f"{track:>4}  {emotion:<10} {seconds:>8.1f} {proportion:>10.1%}")
         if len(lines) == 1:
             lines.append("no face was seen for longer than one frame")
-        if len(self._all) > MOST_FACES:
-            lines.append(f"({len(self._all) - MOST_FACES} faces that were seen more briefly are left out)")
+        if left_out := self._forgotten + len(self._all) - len(faces):
+            lines.append(f"({left_out} faces that were seen more briefly are left out)")
         return "\n".join(lines)

@@ -71,6 +71,7 @@ def test_faces_that_would_take_too_long_together_take_turns_and_all_are_shown(mo
     assert [len(boxes) for boxes in predictor.boxes] == [12, 2, 2, 2, 2, 2, 2]
     assert len(set.union(*predictor.boxes[1:])) == 12  # each had its turn
     assert all(len(result.faces) == 12 and all(f.detected for f in result.faces) for result in results)
+    assert [sum(f.classified for f in result.faces) for result in results] == [12, 2, 2, 2, 2, 2, 2]
 
 
 def test_new_faces_come_first_when_faces_take_turns(monkeypatch):

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from live_support import ColourPredictor, Images, Live, Program, film, picture, rows_of, write_film
 
+from fer import lazy
 from fer.errors import DataInvalid, DeviceError
 from fer.labels import COLOURS, EMOTIONS
 from fer.live import app, loop, overlay
@@ -71,7 +72,7 @@ def test_the_same_file_gives_the_same_records_twice(tmp_path):
     assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
 
 
-def statuses(monkeypatch, source, **attributes):
+def statuses(monkeypatch, source, load=ColourPredictor, **attributes):
     """Play ``source``; return what was drawn of the program's state, in order."""
     drawn = []
     draw = overlay.draw
@@ -84,8 +85,21 @@ def statuses(monkeypatch, source, **attributes):
     )
     display = Script("bq", every=12)
     vars(display).update(attributes)
-    play(source, display)
+    play(source, display, load)
     return drawn
+
+
+@pytest.mark.parametrize("source", [Live(film(5)), Images(film(30))])
+def test_what_is_loaded_is_said_beside_the_opening_notice(monkeypatch, source, capfd):
+    def slow():
+        time.sleep(0.5)
+        return ColourPredictor()
+
+    monkeypatch.setattr(lazy, "SILENT_S", 0.2)
+    messages = [status.message.strip() for status in statuses(monkeypatch, source, slow, every=999)]
+    both = f"{overlay.NOTICE} Loading the model emotion_net …"
+    assert set(messages) == {both, overlay.NOTICE} and messages == sorted(messages, key=both.__ne__)
+    assert capfd.readouterr().err.count("loading the model emotion_net …\n") == 1
 
 
 def test_a_display_with_keys_shows_them_until_one_is_pressed(monkeypatch):

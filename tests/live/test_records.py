@@ -1,6 +1,7 @@
 """Tables and summaries."""
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,8 @@ def analysis(time_s, *faces, index=0):
 def test_the_table_has_the_published_columns_and_is_on_disk_at_once(tmp_path):
     table = CsvWriter(tmp_path / "deep" / "out.csv")
     table.write(analysis(1.5, (3, "fear", True), (4, UNCERTAIN, True), (5, "anger", False), index=37))
+    (waits,) = (waiting := analysis(1.6, (3, "fear", True), index=38)).faces
+    table.write(replace(waiting, faces=(replace(waits, classified=False),)))
     with (tmp_path / "deep" / "out.csv").open() as file:  # not closed yet
         header, *rows = csv.reader(file)
     assert ",".join(header) == (
@@ -38,7 +41,9 @@ def test_the_table_has_the_published_columns_and_is_on_disk_at_once(tmp_path):
     assert [row[:9] for row in rows] == [
         ["1.500", "37", "3", "1", "2", "30", "40", "fear", "0.7000"],
         ["1.500", "37", "4", "1", "2", "30", "40", "uncertain", "0.7000"],
+        ["1.600", "38", "3", "1", "2", "30", "40", "fear", ""],
     ]
+    assert rows[2][9:] == [""] * 8
     assert sum(map(float, rows[0][9:])) == pytest.approx(1, abs=0.001)
 
 
@@ -97,6 +102,23 @@ def test_of_a_crowd_the_faces_seen_longest_are_shown():
     tracks = [track for track, _, _ in tally.curves()]
     assert len(tracks) == 64 and tracks[0] == 1
     assert "(57 faces that were seen more briefly are left out)" in tally.table()
+
+
+def test_a_long_run_keeps_little_and_counts_all(monkeypatch):
+    """Ten hours, in which ever new faces come; in the first half the one that stays is happy, then angry."""
+    monkeypatch.setattr("fer.live.records.MOST_FACES", 8)
+    tally, hours = Tally(), 10 * 3600
+    for second in range(hours):
+        stays = "happiness" if second < hours / 2 else "anger"
+        tally.add(analysis(float(second), (1, stays, True), (2 + second // 60, "fear", True)))
+    kept = list(tally._all.values())
+    assert len(kept) <= 17 and all(len(face.steps) <= 2400 for face in kept)
+    assert tally.faces[1].seconds == {"happiness": hours / 2 - 1, "anger": hours / 2}
+    assert "(593 faces that were seen more briefly are left out)" in tally.table()
+    _, times, probabilities = next(tally.curves())
+    assert len(times) == len(probabilities) > 1200
+    best = [EMOTIONS[k] for k in probabilities.argmax(1)]
+    assert all(best[k] == ("happiness" if times[k] < hours / 2 else "anger") for k in range(0, len(times), 7))
 
 
 def test_the_table_of_an_empty_room_names_that():
