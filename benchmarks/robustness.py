@@ -1,0 +1,177 @@
+"""How networks fare on FER+ when faces are dark, blurred, small, turned or covered, as webcams and photos have them.
+
+python -m benchmarks.robustness --root dataset/ferplus
+python -m benchmarks.robustness --split valid --seed 1 --models models/emotion_net outputs/mine    # to choose by
+
+Twelve changes with five severities each, the same changed faces for each network. fer.train --degrade has nine
+kinds of them (tight and wide crops are one); side light and JPEG it has not, so they show what carries over. FER+
+has no pixels around the face: where a wide crop or a turn needs them, the border is repeated. Glasses and mask sit
+at the same place of every picture, wherever the eyes are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from tqdm import tqdm
+
+from benchmarks import record
+from fer import cli
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from fer.datasets import FERPlus
+    from fer.model import FaceNetwork
+    from fer.training.degrade import Change
+
+
+@dataclass
+class RobustnessOptions:
+    """Score models on changed faces of FER+."""
+
+    root: Path = Path("dataset/ferplus")
+    """Where FER+ is."""
+    models: tuple[Path, ...] = (
+        Path("models/emotion_net"),
+        Path("models/baseline_cnn"),
+        Path("models/resnet18"),
+    )
+    """Folders of trained models."""
+    split: Literal["valid", "test"] = "test"
+    """valid is there to choose by: with another seed."""
+    seed: int = 0
+    """Of the noise, the directions and the brightness of the covers."""
+    limit: int | None = None
+    """Use at most N faces."""
+    out: Path = Path(__file__).parent / "results" / "robustness.json"
+    """Where the numbers go."""
+
+
+BATCH = 256
+SIDE = 48
+SEVERITIES: dict[str, tuple[float, ...]] = {
+    "darkness": (0.6, 0.4, 0.25, 0.15, 0.1),  # part of the light that is left, beside the noise of the sensor
+    "side light": (0.5, 0.6, 0.7, 0.8, 0.9),  # part of the light that the dark side lacks
+    "overexposure": (1.3, 1.6, 1.9, 2.2, 2.5),  # gain, cut off at white
+    "defocus": (0.015, 0.025, 0.035, 0.045, 0.055),  # deviation of the Gaussian, of the side
+    "motion blur": (0.03, 0.04, 0.05, 0.06, 0.075),  # the same, along a line
+    "JPEG": (50, 30, 20, 10, 5),  # quality
+    "low resolution": tuple(side / SIDE for side in (40, 32, 24, 20, 16)),  # of the side
+    "turn": (10, 20, 28, 35, 45),  # degrees, to either side
+    "tight crop": (1.1, 1.2, 1.3, 1.4, 1.5),  # size of the face
+    "wide crop": (0.9, 0.8, 0.7, 0.6, 0.5),
+    "glasses": (0.6, 0.7, 0.8, 0.9, 1.0),  # opacity
+    "mask": (0.25, 0.3, 0.4, 0.45, 0.5),  # part of the height
+}
+
+
+def changed(images: Tensor, name: str, amount: float, seed: int) -> Tensor:
+    """Return changed copies of uint8 faces (N, 1, H, W)."""
+    import torch
+
+    from fer.training.degrade import CHANGES, apply
+
+    own: dict[str, Change] = {
+        "side light": side_light,
+        "JPEG": jpeg,
+        "tight crop": CHANGES["crop"][0],
+        "wide crop": CHANGES["crop"][0],
+    }
+    change = own.get(name) or CHANGES[name][0]
+    torch.manual_seed(seed)
+    amounts = torch.full((len(images), 1, 1, 1), float(amount))
+    if name == "turn":
+        amounts[::2] *= -1
+    batches = zip(images.split(BATCH), amounts.split(BATCH), strict=True)
+    return torch.cat([apply(change, *batch) for batch in batches])
+
+
+def side_light(x: Tensor, dark: Tensor) -> Tensor:
+    """Let the light decrease from one side to the other, which lacks the part ``dark`` of it."""
+    import torch
+
+    ramp = torch.linspace(0, 1, x.shape[-1])
+    return x * (1 - dark * torch.where(torch.rand_like(dark) < 0.5, ramp, ramp.flip(0)))
+
+
+def jpeg(x: Tensor, quality: Tensor) -> Tensor:
+    """Encode and decode each face."""
+    import cv2
+    import torch
+
+    options = [cv2.IMWRITE_JPEG_QUALITY, int(quality[0])]
+    faces = [cv2.imencode(".jpg", face, options)[1] for face in x[:, 0].byte().numpy()]
+    return torch.from_numpy(np.stack([cv2.imdecode(face, cv2.IMREAD_GRAYSCALE) for face in faces]))[:, None]
+
+
+def main(options: RobustnessOptions) -> None:
+    """Print the table and write the JSON."""
+    from fer import checkpoint
+    from fer.datasets import FERPlus
+
+    faces = FERPlus(options.root, options.split, limit=options.limit)
+    models = [checkpoint.load(folder) for folder in options.models]
+    names = [folder.name for folder in options.models]
+    cases = [("clean", 0.0), *((name, amount) for name, amounts in SEVERITIES.items() for amount in amounts)]
+    rows = []
+    for number, (name, amount) in enumerate(tqdm(cases)):
+        same = name == "clean"
+        images = faces.images if same else changed(faces.images, name, amount, 1000 * options.seed + number)
+        for label, (model, card) in zip(names, models, strict=True):
+            rows.append(
+                {"model": label, "change": name, "amount": amount, **scores(model, card, images, faces)}
+            )
+    means = summary(rows, names)
+    print(table(rows, means, names))
+    settings = {"split": options.split, "seed": options.seed, "faces": len(faces)}
+    record.save(options.out, **settings, means=means, rows=rows)
+
+
+def scores(model: FaceNetwork, card: dict, images: Tensor, faces: FERPlus) -> dict[str, float]:
+    """Return the scores of a network, with the calibration of its card, on images of ``faces``."""
+    from fer.evaluation.predictions import Predictions
+    from fer.model import TorchNetwork
+    from fer.probabilities import outputs_of
+
+    network, flip = TorchNetwork(model.eval()), card.get("flip", False)
+    logits = [outputs_of(network, model.preprocess(batch), flip)[0] for batch in images.split(BATCH)]
+    predictions = Predictions(faces.keys, np.concatenate(logits), faces.labels)
+    scored = predictions.score(card, resamples=0)
+    confidence = predictions.probabilities(card).max(1).mean()
+    rounded = {"accuracy": scored.accuracy, "balanced_accuracy": scored.balanced_accuracy}
+    return {key: round(float(value), 5) for key, value in (rounded | {"confidence": confidence}).items()}
+
+
+def summary(rows: Sequence[dict], names: Sequence[str]) -> dict[str, dict[str, float]]:
+    """Return, for each model, its scores on clean faces and their means over all changes."""
+    means = {}
+    for name in names:
+        own = [row for row in rows if row["model"] == name]
+        keys = ("accuracy", "balanced_accuracy", "confidence")
+        means[name] = {f"clean_{key}": own[0][key] for key in keys}
+        means[name] |= {key: round(float(np.mean([row[key] for row in own[1:]])), 5) for key in keys}
+    return means
+
+
+def table(rows: Sequence[dict], means: dict[str, dict[str, float]], names: Sequence[str]) -> str:
+    """Return the accuracies in percent as Markdown: each change, from its lowest severity to its highest."""
+    lines = [f"| change | {' | '.join(names)} |", f"| --- |{' --- |' * len(names)}"]
+    for change in ("clean", *SEVERITIES):
+        own = [[row for row in rows if (row["change"], row["model"]) == (change, name)] for name in names]
+        cells = [" ".join(f"{100 * row['accuracy']:.0f}" for row in rows) for rows in own]
+        lines.append(f"| {change} | {' | '.join(cells)} |")
+    for label, key in (("mean of all changes", "accuracy"), ("the same, balanced", "balanced_accuracy")):
+        cells = [
+            f"{100 * means[name][key]:.1f} (clean {100 * means[name][f'clean_{key}']:.1f})" for name in names
+        ]
+        lines.append(f"| {label} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    cli.run(main, RobustnessOptions)
