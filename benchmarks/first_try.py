@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,23 +95,11 @@ def screen(size: str, folder: Path) -> dict[str, float | str | None]:
     tiles = [actor.frame(3 * turn + 1.5) for turn in range(4)]
     cv2.imwrite(str(folder / "four.png"), np.vstack([np.hstack(tiles[:2]), np.hstack(tiles[2:])]))
     python = [sys.executable, "-u"]
-    with ExitStack() as programs:
-
-        def start(*command: str, **options: Any) -> subprocess.Popen[str]:
-            program = programs.enter_context(subprocess.Popen(command, text=True, **options))
-            programs.callback(program.terminate)
-            return program
-
-        readable, writable = os.pipe()
-        start("Xvfb", "-displayfd", str(writable), "-screen", "0", f"{size}x24", pass_fds=[writable])
-        os.close(writable)
-        with os.fdopen(readable) as numbers:
-            environ = {**os.environ, "DISPLAY": f":{numbers.readline().strip()}"}
-        start("openbox", env=environ)
-        show = start(*python, "-c", SHOW, str(folder / "four.png"), env=environ, stdout=subprocess.PIPE)
+    with desktop(size) as start:
+        show = start(*python, "-c", SHOW, str(folder / "four.png"), stdout=subprocess.PIPE)
         assert show.stdout and "shown" in show.stdout.readline()
         began_s = time.monotonic()
-        start(*python, "-m", "fer.screen", "--csv", str(rows), env=environ)
+        start(*python, "-m", "fer.screen", "--csv", str(rows))
         named, enough_s = 0, None
         while named < 4 and (passed_s := time.monotonic() - began_s) < (
             WAIT_S if enough_s is None else IN_TIME_S
@@ -121,6 +109,26 @@ def screen(size: str, folder: Path) -> dict[str, float | str | None]:
             if named >= ENOUGH and enough_s is None:
                 enough_s = passed_s
     return {"size": size, "shown": 4, "named": named, "three_named_s": enough_s}
+
+
+@contextlib.contextmanager
+def desktop(size: str) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Give a function that starts a command on a virtual screen of ``size`` with a window manager, until the end."""
+    environ = dict(os.environ)
+    with ExitStack() as programs:
+
+        def start(*command: str, **options: Any) -> subprocess.Popen[str]:
+            program = programs.enter_context(subprocess.Popen(command, text=True, env=environ, **options))
+            programs.callback(program.terminate)
+            return program
+
+        readable, writable = os.pipe()
+        start("Xvfb", "-displayfd", str(writable), "-screen", "0", f"{size}x24", pass_fds=[writable])
+        os.close(writable)
+        with os.fdopen(readable) as numbers:
+            environ["DISPLAY"] = f":{numbers.readline().strip()}"
+        start("openbox", stderr=subprocess.DEVNULL)
+        yield start
 
 
 def most_named(table: Path) -> int:

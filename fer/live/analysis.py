@@ -74,9 +74,7 @@ class Analysis:
 class _Person:
     track: Track
     smoother: Smoother
-    face: FaceEmotion | None = (
-        None  # smoothed; None until the track is confirmed, and it is the person's turn
-    )
+    face: FaceEmotion | None = None  # smoothed; None before the track is confirmed and had its turn
     classified_s: float = -math.inf
 
     def shown(self, time_s: float) -> TrackedFace:

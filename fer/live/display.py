@@ -10,6 +10,7 @@ import numpy as np
 
 from fer.errors import DeviceError
 from fer.live import environment
+from fer.live.layout import overlap
 from fer.live.screens import list_monitors
 from fer.live.sources import Rectangle
 
@@ -121,9 +122,8 @@ class Window(Display):
             closed = self._ratio > 0 and not visible  # macOS makes it visible when something is shown
         except cv2.error:  # Qt ends with its last window
             closed = True
-        letter = (
-            code & 0xFFFF
-        )  # above are flags of shift and locks; arrows, whose last byte is a letter's, have two bytes
+        # Above 16 bits are flags of shift and locks. Arrows have two bytes, the second of them a letter's.
+        letter = code & 0xFFFF
         if closed or letter == ESCAPE:
             return "q"
         return chr(letter).lower() if letter < 0x80 else ""
@@ -234,15 +234,6 @@ def place(
                 spot = x, y, *size
                 places.append((overlap(spot, region), not overlap(monitor, region), spot))
     return min(places, key=lambda rated: rated[:2])[2]
-
-
-def overlap(one: Rectangle, other: Rectangle) -> int:
-    """Return how many pixels two rectangles have in common."""
-    across, down = (
-        min(one[axis] + one[axis + 2], other[axis] + other[axis + 2]) - max(one[axis], other[axis])
-        for axis in (0, 1)
-    )
-    return max(0, across) * max(0, down)
 
 
 def _monitors() -> list[Rectangle]:

@@ -90,12 +90,9 @@ def arrange(
         areas: list[Rectangle | None] = []
         for face in faces:
             before = kept.get((kind, face.track))
-            area = (
-                (face.box[0] + before.area[0], face.box[1] + before.area[1], *before.area[2:])
-                if before
-                else None
-            )
-            free = area and _free(area, frame, taken + [other for other in areas if other])
+            (x, y, _, _), (left, top, width, height) = face.box, before.area if before else (0, 0, 0, 0)
+            area = x + left, y + top, width, height
+            free = before and _free(area, frame, taken + [other for other in areas if other])
             areas.append(area if free else None)
         return areas
 
@@ -110,7 +107,7 @@ def arrange(
     no_room = frame[0]  # labels of this width or wider have no place left
     for number, face in enumerate(faces):
         place, before = None, kept.get(("label", face.track))
-        if face.label and _touch(face.box, (0, 0, *frame)):
+        if face.label and overlap(face.box, (0, 0, *frame)):
             named = names + [area for area in reserved[number + 1 :] if area]
             taken, others = boxes + named, [box for box in boxes if box is not face.box] + named
             place = _choose(_labels(face, frame, gap, before), frame, taken, gap, before)
@@ -134,7 +131,7 @@ def arrange(
     for number, face in enumerate(faces):
         near = layout.labels[number], layout.strips[number]
         own = [place.area for place in near if place and place.side != "far"]
-        beside = _bars(face, own, frame, gap) if _touch(face.box, (0, 0, *frame)) else ()
+        beside = _bars(face, own, frame, gap) if overlap(face.box, (0, 0, *frame)) else ()
         others = taken + [area for area in reserved[number + 1 :] if area]
         place = _choose(beside, frame, others, gap, kept.get(("bars", face.track)), tight=False)
         layout.bars.append(note("bars", face, place, taken))
@@ -201,17 +198,16 @@ def _free(area: Rectangle, frame: Size, taken: Iterable[Rectangle], slack: int =
     return True
 
 
-def _touch(a: Rectangle, b: Rectangle) -> bool:
-    return a[0] < b[0] + b[2] and b[0] < a[0] + a[2] and a[1] < b[1] + b[3] and b[1] < a[1] + a[3]
+def overlap(one: Rectangle, other: Rectangle) -> int:
+    """Return how many pixels two rectangles have in common."""
+    (left, top, width, height), (x, y, w, h) = one, other
+    across, down = min(left + width, x + w) - max(left, x), min(top + height, y + h) - max(top, y)
+    return max(0, across) * max(0, down)
 
 
 def _covered(area: Rectangle, others: Iterable[Rectangle]) -> int:
     """Return how many pixels of the others ``area`` covers."""
-    left, top, width, height = area
-    return sum(
-        max(0, min(left + width, x + w) - max(left, x)) * max(0, min(top + height, y + h) - max(top, y))
-        for x, y, w, h in others
-    )
+    return sum(overlap(area, other) for other in others)
 
 
 def _distance(a: Rectangle, b: Rectangle) -> int:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime
+from operator import methodcaller
 from pathlib import Path
 
 import cv2
@@ -29,6 +30,8 @@ from fer.live.sources import Photos, Source
 from fer.live.video import RECORDING, VideoWriter
 
 DETECTION_SIZES = 160, 1920  # smallest and largest
+FINER = ("+", 1), ("=", 1), ("-", -1)  # = is + without shift
+BESIDE = ("n", 1), ("p", -1)
 OPENING_S = 40.0  # Windows may take half a minute to open a camera
 SILENCE_S = 30.0  # a live source that sends no frame for longer is gone; in less, a cable is plugged in again
 QUIET_S = 0.3  # most sources open in less, and need no words
@@ -92,9 +95,7 @@ class Player:
         self._message, self._message_until = overlay.NOTICE, 0.0
         self._keys_until = 0.0  # they are shown without being asked for
         self._analysis: Analysis | None = None  # the newest that was drawn
-        self._layouts: dict[
-            bool, Layout
-        ] = {}  # the newest of what is displayed (True) and of what is recorded
+        self._layouts: dict[bool, Layout] = {}  # the newest of what is displayed (True) and recorded
         self._drawn_s = 0.0  # when that was
         self._first = 0  # number of the first frame of this source
         self._fallback: Source | None = None  # the source before, until the next one has sent a frame
@@ -396,28 +397,20 @@ class Player:
 
 KEYS: tuple[tuple[str, str, dict[str, Callable[[Player], None]]], ...] = (
     ("q  Esc", "quit", {}),
-    ("space", "pause", {" ": lambda player: player._toggle("paused")}),
-    ("m", "mirror", {"m": lambda player: player._toggle("mirror")}),
-    ("b", "bars", {"b": lambda player: player._toggle("bars")}),
-    ("l", "blur faces", {"l": lambda player: player._toggle("blur")}),
+    ("space", "pause", {" ": methodcaller("_toggle", "paused")}),
+    ("m", "mirror", {"m": methodcaller("_toggle", "mirror")}),
+    ("b", "bars", {"b": methodcaller("_toggle", "bars")}),
+    ("l", "blur faces", {"l": methodcaller("_toggle", "blur")}),
     ("c", "next camera or monitor", {"c": Player._next_source}),
-    (
-        "n  p",
-        "next or previous photo",
-        {"n": lambda player: player._show_photo(1), "p": lambda player: player._show_photo(-1)},
-    ),
+    ("n  p", "next or previous photo", {key: methodcaller("_show_photo", step) for key, step in BESIDE}),
     ("s", "snapshot", {"s": Player._snapshot}),
     ("r", "record", {"r": Player._toggle_recording}),
     (
         "+  -",
         "find smaller faces, or faster",
-        {
-            "+": lambda player: player._resize_detection(1),
-            "=": lambda player: player._resize_detection(1),  # the same key without shift
-            "-": lambda player: player._resize_detection(-1),
-        },
+        {key: methodcaller("_resize_detection", step) for key, step in FINER},
     ),
-    ("h", "these keys", {"h": lambda player: player._toggle("help")}),
+    ("h", "these keys", {"h": methodcaller("_toggle", "help")}),
 )
 """Names of the keys, what they do in words, and their actions."""
 ACTIONS = {key: action for _, _, actions in KEYS for key, action in actions.items()}

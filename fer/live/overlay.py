@@ -25,12 +25,7 @@ LETTERS = 11  # height of capitals, in pixels of the screen, that can be read
 SCREEN = (1280, 720)  # that a photo or recording is looked at on, reduced to it
 HARD_SPACE = "\xa0"
 MOST_BARS = 16  # faces: with more of them in a picture, bars are confusing
-COLUMNS = (
-    (8, True),
-    (3, True),
-    (8, False),
-    (3, False),
-)  # how many bars, the highest; with percentages or without
+COLUMNS = ((8, True), (3, True), (8, False), (3, False))  # how many bars, with percentages or without
 
 
 @dataclass(frozen=True)
@@ -188,10 +183,8 @@ def _box(image: np.ndarray, shown: TrackedFace, sizes: Sizes) -> None:
 def _leader(image: np.ndarray, area: Rectangle, face: FaceEmotion, sizes: Sizes) -> None:
     """Draw the shortest line from a label or bars to their box."""
     ends = []
-    for start, length, other, other_length in zip(
-        area[:2], area[2:], face.box[:2], face.box[2:], strict=True
-    ):
-        low, high = max(start, other), min(start + length, other + other_length)
+    for start, length, other, side in zip(area[:2], area[2:], face.box[:2], face.box[2:], strict=True):
+        low, high = max(start, other), min(start + length, other + side)
         ends.append(((low + high) // 2,) * 2 if low < high else (high, low) if start < other else (low, high))
     (x0, x1), (y0, y1) = ends
     thick = max(2, round(2.4 * sizes.unit))
@@ -321,9 +314,7 @@ def _panels(status: Status, sizes: Sizes) -> dict[str, list[_Panel]]:
     parts = [text.format(n) for text, n in zip(texts, numbers, strict=True) if n is not None]
     rates = [_Panel([("", "   ".join(parts[:count]))], sizes.text) for count in range(len(parts), 0, -1)]
     # In a tiny picture names need the room more.
-    rates = [
-        panel for panel in rates if panel.size[0] <= room and 16 * math.prod(panel.size) <= width * height
-    ]
+    rates = [form for form in rates if form.size[0] <= room and 16 * math.prod(form.size) <= width * height]
     if rates:
         panels["rates"] = rates
     return panels

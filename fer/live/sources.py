@@ -281,9 +281,7 @@ def open_source(
         UsageError: it is empty, or a number is not above 0.
     """
     if not spec:  # which would be this folder
-        raise UsageError(
-            "--source is empty: expected a camera's number, a file, a folder, a URL or `sample`."
-        )
+        raise UsageError("--source is empty: expected a camera's number, a file, folder or URL, or `sample`.")
     if size and min(size) <= 0:
         raise UsageError(f"--width {size[0]} --height {size[1]}: more than 0 is expected.")
     check_rate(fps)
@@ -291,9 +289,7 @@ def open_source(
         return SampleActor(endless=watched)
     if re.match(r"(https?|rtsps?|rtmps?|udp|tcp)://", spec):
         return VideoFile(spec) if spec.startswith("http") and _is_recorded(spec) else Stream(spec)
-    device = re.fullmatch(
-        r"/dev/video(\d+)", os.path.realpath(spec)
-    )  # perhaps through a link of /dev/v4l/by-id
+    device = re.fullmatch(r"/dev/video(\d+)", os.path.realpath(spec))  # also a link of /dev/v4l/by-id
     if device or (spec.isdecimal() and len(spec) < 5):
         return Camera(int(device[1] if device else spec), size, fps)
     path = Path(os.path.expanduser(spec))  # the shell leaves ~ in --source=~/talk.mp4

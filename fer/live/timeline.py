@@ -1,7 +1,9 @@
 """Draws what faces showed over time, or from photo to photo, as one picture: BGR uint8 (H, W, 3), for ``save``."""
 
+import itertools
+import re
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
+from datetime import timedelta
 from pathlib import Path
 
 import cv2
@@ -19,7 +21,7 @@ BRIDGED_S = 1.5
 
 WIDTH, MARGIN = 1600, 32
 TEXT = 20
-LONGEST_NAME = 240  # pixels; the middle of a longer name is left out
+LONGEST_NAME = 24
 GREY, EMPTY, PAPER = (110, 112, 116), (238, 238, 240), (255, 255, 255)
 STEPS_S = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800, 86400)
 BAR, GAP = (26, 120), 14  # narrowest and widest bar of a photo; space between two photos
@@ -33,37 +35,29 @@ def strips(faces: Iterable[tuple[str, np.ndarray, np.ndarray]], end_s: float = 0
     """Return a strip for each face: at each time the eight probabilities, stacked to 1; grey where it was not seen.
 
     Args:
-        faces: name ("face 1"), times (T,) in seconds from 0 on, probabilities (T, 8). A face was not seen in rows of
+        faces: name ("face 1"), ascending times (T,) in seconds, probabilities (T, 8). A face was not seen in rows of
             NaN, nor between two rows that are further apart than both ``BRIDGED_S`` and the step of the recording.
         end_s: when the recording ended, where that was later than the last face.
     """
     known = []
     for name, times, values in faces:
-        seen = np.flatnonzero(~np.isnan(values).any(1))
-        seen = seen[np.argsort(times[seen], kind="stable")]
+        seen = ~np.isnan(values).any(1)
         known.append((name, np.asarray(times, float)[seen], np.asarray(values, float)[seen]))
     between = [np.diff(times) for _, times, _ in known]
     step_s = float(np.median(np.concatenate(between))) if any(map(len, between)) else 0.1
     end_s = max([end_s, 0.1, *(times[-1] + step_s / 2 for _, times, _ in known if len(times))])
-    height = int(np.clip(640 / max(1, len(known)), 44, 240))
-    top = TOP
-    image = _paper(top + max(1, len(known)) * (height + 20) + 3 * TEXT + MARGIN)
-    left = MARGIN + 64 + max([text_width(_short(name), TEXT) for name, _, _ in known], default=0)
-    _legend(image, "not seen", EXPLANATION)
+    height, nobody = (
+        int(np.clip(640 / max(1, len(known)), 44, 240)),
+        ("no face was seen", np.zeros(0), np.zeros((0, 8))),
+    )
+    known = known or [nobody]
+    left = MARGIN + 24 + max(text_width(name, TEXT) for name, _, _ in known)
+    image = _paper(TOP + len(known) * (height + 20) + 3 * TEXT + MARGIN, "not seen")
     edges = np.linspace(0, end_s, WIDTH - MARGIN - left + 1)
-    for name, times, values in known:
-        columns = averages(times, values, edges, step_s)
-        image[top : top + height, left : left + len(columns)] = _stacked(columns, height)
-        _names(image, columns, left, top, height)
-        write(image, _short(name), MARGIN, top + height // 2, TEXT, INK)
-        for label, y in (("100%", 0), ("50%", height // 2), ("0%", height)) if height > 90 else ():
-            _right(image, label, left - 10, top + y, 14)
-            cv2.line(image, (left - 6, top + y), (left - 2, top + y), GREY)
-        top += height + 20
-    if not known:
-        _centred(image, "no face was seen", (left + WIDTH - MARGIN) / 2, top + height // 2, TEXT)
-        top += height + 20
-    _time_axis(image, left, top - 12, end_s)
+    for top, (name, times, values) in zip(itertools.count(TOP, height + 20), known, strict=False):
+        write(image, name, MARGIN, top + height // 2, TEXT, INK)
+        _stack(image, averages(times, values, edges, step_s), left, top, height)
+    _time_axis(image, left, TOP + len(known) * (height + 20) - 12, end_s)
     return image
 
 
@@ -87,30 +81,18 @@ def bars(photos: Sequence[tuple[str, np.ndarray]]) -> np.ndarray:
     flat = all(length <= slot * width + GAP - 8 for length, slot in zip(lengths, slots, strict=True))
     under = 28 if flat else max(lengths) + 16
     height = int(np.clip(640 / len(rows), 150, 300))
-    top = TOP
-    image = _paper(top + len(rows) * (height + under + 16) + MARGIN)
     left_out = f" The first {len(photos)} of {count:,} photos." if count > len(photos) else ""
-    _legend(image, "no face", EXPLANATION + left_out)
-    for row in rows:
+    image = _paper(TOP + len(rows) * (height + under + 16) + MARGIN, "no face", left_out)
+    for top, row in zip(itertools.count(TOP, height + under + 16), rows, strict=False):
         left = MARGIN
         for number in row:
             values, slot = photos[number][1], slots[number]
-            for k in range(slot):
-                column = values[k] if len(values) else np.full(len(EMOTIONS), np.nan)
-                columns = np.tile(column, (width - 2, 1))
-                x = left + k * width
-                image[top : top + height, x : x + width - 2] = _stacked(columns, height)
-                _names(image, columns, x, top, height)
-            middle = left + slot * width // 2
-            if flat:
-                _centred(image, names[number], middle, top + height + 16, 16)
-            else:
-                upright = np.rot90(text_mask(names[number], 16))
-                fill(image, middle - upright.shape[1] // 2, top + height + 8, upright, INK)
+            for k, column in enumerate(values if len(values) else np.full((1, len(EMOTIONS)), np.nan)):
+                _stack(image, np.tile(column, (width - 2, 1)), left + k * width, top, height)
+            name = text_mask(names[number], 16)
+            name = name if flat else np.rot90(name)
+            fill(image, left + (slot * width - name.shape[1]) // 2, top + height + 8, name, INK)
             left += slot * width + GAP
-        top += height + under + 16
-    if not photos:
-        _centred(image, "no photo was seen", WIDTH / 2, top + height // 2, TEXT)
     return image
 
 
@@ -150,25 +132,18 @@ def averages(times: np.ndarray, values: np.ndarray, edges: np.ndarray, step_s: f
     return np.divide(sums[:, :-1], covered, out=np.full_like(sums[:, :-1], np.nan), where=covered > 1e-9)
 
 
-def _paper(height: int) -> np.ndarray:
-    return np.full((height, WIDTH, 3), PAPER, np.uint8)
-
-
-def _stacked(columns: np.ndarray, height: int) -> np.ndarray:
-    """Draw probabilities (W, 8), NaN where there is no face: BGR (height, W, 3)."""
+def _stack(image: np.ndarray, columns: np.ndarray, left: int, top: int, height: int) -> None:
+    """Draw probabilities (W, 8), NaN where there is no face, with the name of the leading emotion where it has room."""
     fine = 3 * height
     levels = (np.arange(fine)[::-1] + 0.5) / fine  # from 1 at the top to 0
     which = (np.nan_to_num(columns).cumsum(1)[:, :, None] < levels).sum(1).clip(max=len(EMOTIONS) - 1)
     picture = PALETTE[which.T]
     picture[:, np.isnan(columns[:, 0])] = EMPTY
-    return cv2.resize(picture, (len(columns), height), interpolation=cv2.INTER_AREA)
-
-
-def _names(image: np.ndarray, columns: np.ndarray, left: int, top: int, height: int) -> None:
-    """Write the name of the leading emotion into its band, wherever that is long and high enough."""
+    small = cv2.resize(picture, (len(columns), height), interpolation=cv2.INTER_AREA)
+    image[top : top + height, left : left + len(columns)] = small
     best = np.where(np.isnan(columns[:, 0]), -1, np.nan_to_num(columns).argmax(1))
     turns = [0, *(np.flatnonzero(np.diff(best)) + 1).tolist(), len(best)]
-    for start, end in pairwise(turns):
+    for start, end in itertools.pairwise(turns):
         if best[start] < 0:
             continue
         name, middle = EMOTIONS[best[start]], (start + end) // 2
@@ -184,15 +159,17 @@ def _names(image: np.ndarray, columns: np.ndarray, left: int, top: int, height: 
                 break
 
 
-def _legend(image: np.ndarray, absent: str, explanation: str) -> None:
-    """Name the colours, and that of no face, at the top."""
+def _paper(height: int, absent: str, more: str = "") -> np.ndarray:
+    """Return an empty picture that names the colours, and that of no face, at its top."""
+    image = np.full((height, WIDTH, 3), PAPER, np.uint8)
     x, middle = MARGIN, MARGIN + TEXT // 2
     for name, colour in (*((name, COLOURS[name]) for name in EMOTIONS), (absent, EMPTY)):
         cv2.rectangle(image, (x, middle - 9, 18, 18), bgr(colour), -1)
         cv2.rectangle(image, (x, middle - 9, 18, 18), GREY, 1)
         write(image, name, x + 28, middle, TEXT, INK)
         x += 28 + text_width(name, TEXT) + 36
-    write(image, explanation, MARGIN, middle + TEXT + 12, 16, GREY)
+    write(image, EXPLANATION + more, MARGIN, middle + TEXT + 12, 16, GREY)
+    return image
 
 
 def _time_axis(image: np.ndarray, left: int, y: int, end_s: float) -> None:
@@ -204,33 +181,15 @@ def _time_axis(image: np.ndarray, left: int, y: int, end_s: float) -> None:
         x = round(left + (right - left) * number * step / end_s)
         cv2.line(image, (x, y), (x, y + 8), GREY)
         label = clock(number * step, step)
-        half = text_width(label, TEXT) / 2
-        _centred(image, label, min(x, WIDTH - 4 - half), y + 8 + TEXT, TEXT)
+        width = text_width(label, TEXT)
+        write(image, label, min(x - width // 2, WIDTH - 4 - width), y + 8 + TEXT, TEXT, INK)
 
 
 def clock(time_s: float, step_s: float = 1.0) -> str:
-    """Return 0.5 s, 7 s, 1:05 or 2:00:00; tenths only where ``step_s`` is below a second."""
-    if step_s < 1:
-        return f"{time_s:.1f} s"
-    minutes, seconds = divmod(round(time_s), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours}:{minutes:02d}:{seconds:02d}"
-    return f"{minutes}:{seconds:02d}" if minutes else f"{seconds} s"
+    """Return 0:07, 1:05 or 2:00:00, and 0.5 s where ``step_s`` is below a second."""
+    return f"{time_s:.1f} s" if step_s < 1 else re.sub("^0:0?", "", str(timedelta(seconds=round(time_s))))
 
 
 def _short(name: str) -> str:
     """Leave out the middle of a long name: its end is often a number."""
-    short, left = name, len(name)
-    while text_width(short, TEXT) > LONGEST_NAME:
-        left -= 1
-        short = f"{name[: left // 2]}…{name[-(left - left // 2) :]}"
-    return short
-
-
-def _centred(image: np.ndarray, text: str, x: float, middle: int, size: int) -> None:
-    write(image, text, round(x - text_width(text, size) / 2), middle, size, INK)
-
-
-def _right(image: np.ndarray, text: str, x: int, middle: int, size: int) -> None:
-    write(image, text, x - text_width(text, size), middle, size, GREY)
+    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME // 2]}…{name[-LONGEST_NAME // 2 :]}"

@@ -109,14 +109,9 @@ class Gallery:
         if rows[0]["emotion"] == "error":
             reason = self._beside(rows[0]["path"], rows[0]["frame"], ".txt")
             return reason.read_text("utf-8") if reason.is_file() else ""
+        named = [(NAMES.index(row["emotion"]), row) for row in rows if row["emotion"]]
         return [
-            [
-                NAMES.index(row["emotion"]),
-                percent(float(row["confidence"])),
-                *(int(row[k]) for k in "xywh"),
-            ]
-            for row in rows
-            if row["emotion"]
+            [name, percent(float(row["confidence"])), *(int(row[k]) for k in "xywh")] for name, row in named
         ]
 
     def _beside(self, path: str, frame: str, ending: str) -> Path:

@@ -76,7 +76,7 @@ def test_a_run_without_faces_has_a_picture_too():
 
 @pytest.mark.parametrize(
     ("time_s", "step_s", "text"),
-    [(0.5, 0.1, "0.5 s"), (7, 1, "7 s"), (65, 5, "1:05"), (3600, 600, "1:00:00"), (3725, 5, "1:02:05")],
+    [(0.5, 0.1, "0.5 s"), (7, 1, "0:07"), (605, 5, "10:05"), (3600, 600, "1:00:00"), (3725, 5, "1:02:05")],
 )
 def test_times_are_written_as_people_write_them(time_s, step_s, text):
     assert timeline.clock(time_s, step_s) == text
