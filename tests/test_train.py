@@ -24,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("no_export")
     ("name", "value"),
     [
         *[("epochs", 0), ("batch_size", 0), ("accumulate", 0), ("patience", 0), ("size", 0), ("lr", -1.0)],
-        *[("seed", -1), ("ema", 1.0), ("warmup", 1.5), ("imbalance", "balanced"), ("augment", "weak")],
+        *[("seed", -1), ("ema", 1.0), ("degrade", 1.5), ("imbalance", "balanced"), ("augment", "weak")],
     ],
 )
 def test_options_out_of_range_are_refused(name, value):

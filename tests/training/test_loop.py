@@ -44,7 +44,7 @@ def test_a_simple_problem_is_learned(tmp_path):
 
 def test_the_seed_decides_everything():
     first, second, other = (small_net() for _ in range(3))
-    options = {"augment": "strong", "mix": "both", "seed": 3}
+    options = {"augment": "strong", "degrade": 0.5, "mix": "both", "seed": 3}
     assert untimed(run(first, **options)) == untimed(run(second, **options))
     assert same(first.state_dict(), second.state_dict())
     run(other, **options | {"seed": 4})
@@ -86,12 +86,14 @@ def test_biases_and_normalisation_do_not_decay():
     assert (decaying["weight_decay"], free["weight_decay"]) == (0.1, 0)
 
 
-@pytest.mark.parametrize("mix", ["mixup", "cutmix", "both"])
-def test_mixing_runs_with_hard_and_soft_labels(mix):
+@pytest.mark.parametrize(
+    "changes", [{"mix": "mixup"}, {"mix": "cutmix"}, {"mix": "both"}, {"degrade": 1.0}], ids=str
+)
+def test_faces_are_mixed_and_degraded_with_hard_and_soft_labels(changes):
     for kind in (Spots, Soft):
-        plain, mixed = run(plain_network(), kind()), run(plain_network(), kind(), mix=mix)
-        assert np.isfinite(mixed.column("train_loss")).all()
-        assert untimed(mixed) != untimed(plain)
+        plain, changed = run(plain_network(), kind()), run(plain_network(), kind(), **changes)
+        assert np.isfinite(changed.column("train_loss")).all()
+        assert untimed(changed) != untimed(plain)
 
 
 @pytest.mark.parametrize("parts", [2, 3, 16, 99])
