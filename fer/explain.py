@@ -1,6 +1,4 @@
-"""Look inside a network: its layers one by one, and where in an image it looks."""
-
-from dataclasses import dataclass
+"""Look inside a network: its first convolution, and where in an image it looks."""
 
 import numpy as np
 import torch
@@ -8,41 +6,7 @@ import torch.nn.functional as F
 from captum.attr import LayerGradCam
 from torch import Tensor, nn
 
-from fer.model import FaceNetwork, count_parameters
-
-
-@dataclass(frozen=True)
-class Layer:
-    """One layer as an image passes through it; the shape of its output is without the batch axis."""
-
-    name: str
-    kind: str
-    output: tuple[int, ...]
-    parameters: int
-
-
-def layers(model: FaceNetwork) -> list[Layer]:
-    """Return the layers of a network in the order in which an image passes them, except plain functions (ReLU)."""
-    found: list[Layer] = []
-
-    def note(name: str, module: nn.Module, output: Tensor) -> None:
-        shape = tuple(output.shape[1:])
-        found.append(Layer(name, type(module).__name__, shape, count_parameters(module)))
-
-    hooks = [
-        module.register_forward_hook(lambda m, _, output, name=name: note(name, m, output))
-        for name, module in model.named_modules()
-        if not list(module.children())
-    ]
-    was_training = model.training
-    try:
-        with torch.no_grad():
-            model.eval()(model.blank())
-    finally:
-        model.train(was_training)
-        for hook in hooks:
-            hook.remove()
-    return found
+from fer.model import FaceNetwork
 
 
 def first_convolution(model: FaceNetwork) -> nn.Conv2d:

@@ -210,20 +210,18 @@ def curves(history: TrainingHistory, names: Sequence[str] = LOSSES, ax: Axes | N
 
 
 def live_curves() -> Callable[[TrainingHistory], None]:
-    """Return an ``on_epoch`` for ``fer.training.fit`` that redraws loss and scores under a notebook's cell."""
-    from IPython.display import DisplayHandle, Image
-
-    handle, shown = DisplayHandle(), False
+    """Return an ``on_epoch`` for ``fer.training.fit``: below a notebook's cell a line an epoch, then the curves."""
+    from IPython.display import Image, clear_output, display
 
     def draw(history: TrainingHistory) -> None:
-        nonlocal shown
         figure = Figure(figsize=(9, 2.8), layout="constrained")  # pyplot would show it a second time
         for names, ax in zip((LOSSES, SCORES), figure.subplots(1, 2), strict=True):
             curves(history, names, ax)
         buffer = io.BytesIO()
         figure.savefig(buffer, format="png", dpi=100)
-        (handle.update if shown else handle.display)(Image(buffer.getvalue()))
-        shown = True
+        clear_output(wait=True)  # with what closed progress bars leave behind
+        print(history)
+        display(Image(buffer.getvalue()))
 
     return draw
 

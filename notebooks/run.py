@@ -1,15 +1,15 @@
 """Run the notebooks from top to bottom, in place.
 
 python notebooks/run.py            all of them
-python notebooks/run.py 01 05      these
+python notebooks/run.py 01 05      these, with their solutions
 """
 
 import ast
 import base64
 import io
 import os
-import re
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -23,8 +23,6 @@ from fer.errors import DataMissing
 FOLDER = Path(__file__).parent
 PARAMETERS = "parameters"
 LARGE = 150_000  # characters of base64
-BAR = re.compile(r"\d+%\|.*\||\d+ ?\w*/s|\?\w*/s")
-"""A line of tqdm's."""
 
 
 @dataclass
@@ -35,6 +33,14 @@ class RunOptions:
     """How their names begin, e.g. 01 05; all by default"""
     timeout: int = 1800
     """seconds that one cell may take"""
+
+
+def notebooks() -> list[Path]:
+    """Return all notebooks, each followed by the solutions of its exercises."""
+    return sorted(
+        [*FOLDER.glob("*.ipynb"), *FOLDER.glob("solutions/*.ipynb")],
+        key=lambda path: (path.name, len(path.parts)),
+    )
 
 
 def execute(path: Path, values: Mapping[str, object] | None = None, timeout: int = 1800):
@@ -52,15 +58,25 @@ def execute(path: Path, values: Mapping[str, object] | None = None, timeout: int
     import nbformat
     from nbclient import NotebookClient
 
-    notebook = nbformat.read(path, as_version=4)
+    original = nbformat.read(path, as_version=4)
+    notebook = with_parameters(original, values or {})
+    options = {"timeout": timeout, "kernel_name": "python3", "record_timing": False}
+    NotebookClient(notebook, resources=folder_of(path), **options).execute()
+    for cell, written in zip(notebook.cells, original.cells, strict=True):
+        cell.source = written.source
+    return notebook
+
+
+def folder_of(path: Path) -> dict:
+    """Return the resources with which nbclient runs a notebook in its own folder."""
+    return {"metadata": {"path": str(path.parent)}}
+
+
+def with_parameters(notebook, values: Mapping[str, object]):
+    """Return a copy of a notebook with other values in its cell tagged ``parameters``."""
+    notebook = deepcopy(notebook)
     cell = next(cell for cell in notebook.cells if PARAMETERS in cell.metadata.get("tags", ()))
-    written = cell.source
-    cell.source = replace_parameters(written, values or {})
-    resources = {"metadata": {"path": str(path.parent)}}
-    NotebookClient(
-        notebook, timeout=timeout, kernel_name="python3", resources=resources, record_timing=False
-    ).execute()
-    cell.source = written
+    cell.source = replace_parameters(cell.source, values)
     return notebook
 
 
@@ -90,24 +106,16 @@ def parameters(source: str) -> set[str]:
 def tidy(notebook) -> None:
     """Remove what a saved notebook cannot show, and make it small.
 
-    Progress bars and widgets need a running kernel. Large images, which are
+    Widgets, also those of progress bars, need a running kernel. Large images, which are
     photos, become JPEGs of a tenth of their size.
     """
     for cell in notebook.cells:
         if cell.cell_type == "code":
-            kept = [output for output in cell.outputs if not _is_bar(output) and not _is_widget(output)]
+            kept = [output for output in cell.outputs if not _is_widget(output)]
             cell.outputs = kept
             for output in kept:
                 _shrink(output.get("data", {}))
     notebook.metadata.pop("widgets", None)
-
-
-def _is_bar(output) -> bool:
-    if output.output_type != "stream" or output.name != "stderr":
-        return False
-    text = output.text.replace("\x1b[A", "")  # one bar below another moves the cursor up
-    lines = [line for line in re.split(r"[\r\n]", text) if line.strip()]
-    return all(BAR.search(line) for line in lines)
 
 
 def _is_widget(output) -> bool:
@@ -127,15 +135,15 @@ def main(options: RunOptions) -> None:
     import nbformat
 
     os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")  # else kernels warn about frozen modules
-    every = sorted(FOLDER.glob("*.ipynb"))
+    every = notebooks()
     paths = [path for path in every if path.name.startswith(options.notebooks or ("",))]
     if not paths:
-        names = ", ".join(path.name for path in every)
+        names = ", ".join(sorted({path.name for path in every}))
         raise DataMissing(
             f"No notebook begins with {' or '.join(options.notebooks)}; expected one of {names}."
         )
     for path in paths:
-        print(f"running {path.name} …", flush=True)
+        print(f"running {path.relative_to(FOLDER)} …", flush=True)
         notebook = execute(path, timeout=options.timeout)
         tidy(notebook)
         temporary = path.with_name(f".{path.name}.tmp")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from fer.errors import DataInvalid, UsageError
 from fer.labels import EMOTIONS

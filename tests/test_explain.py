@@ -3,25 +3,9 @@ import pytest
 import torch
 from torch import nn
 
-from fer.explain import first_convolution, grad_cam, layers
-from fer.model import FaceNetwork, build, count_parameters
+from fer.explain import first_convolution, grad_cam
+from fer.model import FaceNetwork, build
 from fer.preprocess import Preprocess
-
-
-def test_the_layers_of_the_baseline():
-    found = layers(build("baseline"))
-    assert [layer.name for layer in found] == ["conv1", "conv2", "conv3", "conv4", "conv5", "fc"]
-    assert found[0].output == (12, 224, 224) and found[4].output == (24, 14, 14) and found[5].output == (8,)
-    assert sum(layer.parameters for layer in found) == 52_316
-
-
-def test_looking_at_layers_leaves_no_trace():
-    model = build("emotion_net", widths=(8, 16)).train()
-    before = {name: value.clone() for name, value in model.state_dict().items()}
-    assert sum(layer.parameters for layer in layers(model)) == count_parameters(model)
-    assert model.training
-    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
-    assert not any(module._forward_hooks for module in model.modules())
 
 
 def test_the_first_convolution_sees_the_picture():

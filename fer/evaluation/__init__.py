@@ -10,6 +10,7 @@ __getattr__, __dir__ = exports(
         "Scores": "scores",
         "calibration_curve": "scores",
         "score": "scores",
+        "record": "recorded",
         "recorded_models": "recorded",
         "preferred_set": "recorded",
     },

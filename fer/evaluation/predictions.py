@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from fer.datasets.collate import load_batches
 from fer.datasets.face_dataset import FaceDataset

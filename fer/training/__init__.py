@@ -10,5 +10,6 @@ __getattr__, __dir__ = exports(
         "new_model": "start",
         "fit": "loop",
         "History": "state",
+        "TrainingStopped": "state",
     },
 )

@@ -11,9 +11,9 @@ from tyro.conf import arg
 from fer.errors import DataInvalid, UsageError
 from fer.files import check_output_folder
 
-FREE_TO_CHANGE = {"resume", "overwrite", "out", "root", "workers", "save_steps", "accumulate"}
+FREE_TO_CHANGE = {"resume", "overwrite", "out", "root", "workers", "save_steps", "accumulate", "device"}
 """Options that may differ between the first run and its resumption."""
-NOT_IN_THE_CARD = {"root", "out", "resume", "overwrite"}
+NOT_IN_THE_CARD = {"root", "out", "resume", "overwrite", "device"}
 
 _RANGES: dict[str, tuple[float, float]] = {
     **{"ema": (0, 0.99999), "seed": (0, 2**63 - 1)},
@@ -56,6 +56,8 @@ class TrainConfig:
     """Course of the learning rate over all steps."""
     warmup: float = 0.05
     """Proportion of the steps in which the learning rate rises (one_cycle: at least 0.1)."""
+    device: Literal["auto", "cpu"] = "auto"
+    """auto: the GPU if there is one."""
     precision: Literal["no", "bf16", "fp16"] = "no"
     """Mixed precision; bf16 is faster on recent CPUs and GPUs."""
     clip: float = 5.0

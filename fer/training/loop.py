@@ -15,7 +15,7 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import broadcast, gather_object
 from torch import Tensor
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from fer import checkpoint
 from fer.card import provenance, read_card
@@ -38,7 +38,7 @@ from fer.training.distributed import noticing_losses, processes
 from fer.training.loss import Loss, learned_prior
 from fer.training.preprocess import preprocess_tensor
 from fer.training.start import training_targets
-from fer.training.state import HISTORY, STATE, History, Progress, check_unused
+from fer.training.state import HISTORY, STATE, History, Progress, TrainingStopped, check_unused, row_summary
 
 
 def fit(
@@ -63,7 +63,8 @@ def fit(
     Raises:
         DataInvalid: an option is wrong, ``config.out`` is in use, or the loss is no number.
         DataMissing: ``config.resume`` without a state.
-        Stopped: SIGINT or SIGTERM came; the state is saved where ``config.out`` is set.
+        TrainingStopped: SIGINT or SIGTERM came; the state is saved where ``config.out`` is set, and ``model`` has
+            the weights of its best epoch so far, if one was finished.
     """
     config.check_values()
     return Trainer(model, train, valid, config).run(on_epoch, on_end)
@@ -79,7 +80,7 @@ class Trainer:
             raise DataInvalid(f"A {type(model).__name__} cannot be saved: make it with fer.model.build.")
         processes()
         AcceleratorState._reset_state()  # several runs in one notebook may differ in precision
-        self.accelerator = Accelerator(mixed_precision=config.precision)
+        self.accelerator = Accelerator(mixed_precision=config.precision, cpu=config.device == "cpu")
         self.rank, self.world = self.accelerator.process_index, self.accelerator.num_processes
         self.part, self.is_first = (self.rank, self.world), self.rank == 0
         config.check_faces(len(train), len(valid), self.world)
@@ -136,7 +137,8 @@ class Trainer:
         finally:  # the caller gets the plain network back, without mixed precision, whatever happened
             plain = self.accelerator.unwrap_model(self.network, keep_fp32_wrapper=False).eval()
             vars(plain).pop("_is_accelerate_prepared", None)  # another fit must prepare it again
-        self.model.load_state_dict(self.progress.best_weights)
+            if self.progress.best_weights:
+                self.model.load_state_dict(self.progress.best_weights)
         if self.is_first:
             self.finish(on_end)
         return history
@@ -164,7 +166,8 @@ class Trainer:
                 bar.close()
                 self._save_state()
                 seen = f"{progress.seen:,} of {len(self.train):,} faces"
-                raise Stopped(f"Stopped in epoch {progress.epoch + 1} after {seen}. {self.advice}")
+                message = f"Stopped in epoch {progress.epoch + 1} after {seen}. {self.advice}"
+                raise TrainingStopped(message, progress.history)
             if (number + 1) % config.save_steps == 0 and number + 1 < total:
                 self._save_state()
         seconds = time.perf_counter() - self.began
@@ -184,7 +187,7 @@ class Trainer:
         progress.history.rows.append(row)
         self._keep_if_best(row)
         if self.is_first:
-            tqdm.write(_summary(row))
+            tqdm.write(row_summary(row))
             if config.out:
                 progress.history.save(config.out / HISTORY)
         self._save_state()
@@ -352,12 +355,3 @@ def _explaining_single_faces() -> Iterator[None]:
             "Found a single small face to learn from at once; batch normalisation expects two or more, or larger ones. "
             "Raise --batch-size or --size, or lower --accumulate or the number of processes."
         ) from error
-
-
-def _summary(row: dict[str, float]) -> str:
-    """Return the line that is printed after an epoch."""
-    shown = {"train loss": "train_loss", "valid loss": "valid_loss", "accuracy": "valid_accuracy"}
-    shown |= {"balanced": "valid_balanced_accuracy", "macro-F1": "valid_macro_f1"}
-    shown |= {"CCC": "valid_ccc_valence", "": "valid_ccc_arousal"} if "valid_ccc_valence" in row else {}
-    values = "  ".join(f"{name} {row[column]:.3f}" for name, column in shown.items())
-    return f"epoch {row['epoch']:3d}  {values}  {row['seconds']:.0f} s{'  best' if row['chosen'] else ''}"

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from fer import checkpoint
 from fer.card import WEIGHTS
-from fer.errors import DataInvalid, DataMissing
+from fer.errors import DataInvalid, DataMissing, Stopped
 from fer.files import check_same_options, replacing
 
 HISTORY, STATE = "history.csv", "state.pt"
@@ -26,6 +26,9 @@ class History:
 
     rows: list[dict[str, float]] = field(default_factory=list)
     best_epoch: int = 0
+
+    def __str__(self) -> str:
+        return "\n".join(map(row_summary, self.rows))
 
     def column(self, name: str) -> np.ndarray:
         """Return one value an epoch."""
@@ -51,6 +54,14 @@ class History:
         with file.open(newline="") as handle:
             rows = [{k: float(v) for k, v in row.items()} for row in csv.DictReader(handle)]
         return cls(rows, max((int(row["epoch"]) for row in rows if row["chosen"]), default=0))
+
+
+class TrainingStopped(Stopped):
+    """The training was asked to stop; ``history`` holds the epochs that were finished."""
+
+    def __init__(self, message: str, history: History) -> None:
+        super().__init__(message)
+        self.history = history
 
 
 @dataclass
@@ -106,3 +117,12 @@ def check_unused(out: Path) -> None:
     for name, what in kinds.items():
         if (out / name).exists():
             raise DataInvalid(f"{out} already holds {what}. Choose another --out, or add --overwrite.")
+
+
+def row_summary(row: dict[str, float]) -> str:
+    """Return the line that is printed after an epoch, of its row in history.csv."""
+    shown = {"train loss": "train_loss", "valid loss": "valid_loss", "accuracy": "valid_accuracy"}
+    shown |= {"balanced": "valid_balanced_accuracy", "macro-F1": "valid_macro_f1"}
+    shown |= {"CCC": "valid_ccc_valence", "": "valid_ccc_arousal"} if "valid_ccc_valence" in row else {}
+    values = "  ".join(f"{name} {row[column]:.3f}" for name, column in shown.items())
+    return f"epoch {row['epoch']:3.0f}  {values}  {row['seconds']:.0f} s{'  best' if row['chosen'] else ''}"

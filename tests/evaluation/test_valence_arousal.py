@@ -21,7 +21,7 @@ from fer.errors import DataInvalid
 from fer.evaluation.predictions import predict
 from fer.evaluation.recorded import RecordedModel, record
 from fer.evaluation.valence_arousal import regression_scores, score, true_valence_arousal
-from fer.explain import grad_cam, layers
+from fer.explain import grad_cam
 from fer.model import build, count_parameters
 from fer.predict import PredictOptions
 from fer.predict import main as predict_main
@@ -174,7 +174,6 @@ def test_a_network_without_it_stays_what_it_was(tmp_path):
 
 def test_looking_inside_still_works():
     model = small_net(valence_arousal=True).eval()
-    assert layers(model)[-1].output == (10,)
     heat, target = grad_cam(model, torch.randint(0, 255, (1, 16, 16), dtype=torch.uint8))
     assert heat.shape == (16, 16) and 0 <= target < 8
 
