@@ -1,14 +1,20 @@
 """Writing files: whole or not at all, and never in the place of a link or a pipe."""
 
+import errno
 import os
 import stat
+import subprocess
+import sys
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import filelock
 import pytest
 
-from fer.errors import DataInvalid
-from fer.files import check_output, replacing
+from fer.errors import DataInvalid, UsageError
+from fer.files import check_output, locked, replacing
 
 
 def test_a_file_is_replaced_only_when_it_is_whole(tmp_path):
@@ -63,3 +69,55 @@ def test_places_that_cannot_be_written_are_refused(tmp_path):
             check_output("--csv", path)
     with pytest.raises(DataInvalid, match=r"link cannot be written to \(.*file: Not a directory"):
         check_output("--csv", tmp_path / "link")
+
+
+HOLDER = """
+import sys, time
+from fer.files import locked
+with locked(sys.argv[1]):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_second_run_is_told_who_writes_and_a_killed_one_leaves_no_lock(tmp_path):
+    table = tmp_path / "new" / "table.csv"
+    with subprocess.Popen([sys.executable, "-c", HOLDER, table], stdout=subprocess.PIPE) as holder:
+        assert holder.stdout.readline() == b"held\n"
+        with pytest.raises(UsageError, match=rf"table\.csv is being written by process {holder.pid} on "):
+            locked(tmp_path / "new" / ".." / "new" / "table.csv").__enter__()
+        holder.kill()
+    with locked(table):
+        with pytest.raises(UsageError, match=f"process {os.getpid()} on "), locked(table):
+            pass
+        with locked(tmp_path / "new"):
+            pass  # a folder has a lock of its own
+    assert os.listdir(tmp_path) == ["new"] and os.listdir(tmp_path / "new") == []
+
+
+def test_of_those_that_wait_each_has_the_lock_alone(tmp_path):
+    """Each removes the lock's file, which the others may have opened."""
+    inside = []
+
+    def turn(number):
+        with locked(tmp_path / "table.csv", wait=True):
+            inside.append(number)
+            time.sleep(0.001)
+            assert inside == [number]
+            inside.clear()
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(turn, range(40)))
+    assert os.listdir(tmp_path) == []
+
+
+def test_without_locks_files_are_written_only_if_that_is_allowed(tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(filelock, "lock_descriptor", refuse)
+    with pytest.raises(UsageError, match=r"no locks \(No locks available\).* --allow-unlocked"):
+        locked(tmp_path / "table.csv").__enter__()
+    with locked(tmp_path / "table.csv", allow_unlocked=True):
+        pass
+    assert os.listdir(tmp_path) == []

@@ -4,13 +4,14 @@ import math
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack, closing
+from pathlib import Path
 
 import numpy as np
 
 from fer import lazy, threads
-from fer.errors import DataInvalid
+from fer.errors import UsageError
 from fer.faces import FaceDetector
-from fer.files import check_output
+from fer.files import check_output, locked
 from fer.interrupt import stop_signals
 from fer.labels import EMOTIONS
 from fer.live import overlay, timeline
@@ -44,16 +45,16 @@ def show(
         mirror: swap left and right, also in what is saved; by default only in the window and of cameras.
     """
     check(options, source)
-    display = display or (Display() if options.no_window else Window())
-    load = load or (lambda: load_predictor(options, source.stills))
+    watched = display.visible if display else not options.no_window
+    make = load or (lambda: load_predictor(options, source.stills))
     loading = (options.model or default_model()).resolve().name
 
     def analyser() -> Analyser:
         with lazy.announced(f"the model {loading}"):
-            predictor = load()
+            predictor = make()
         size: int = getattr(predictor.detect, "max_side", 320)
         size = options.detection_size or size
-        turns = (source.live or display.visible) and not source.stills
+        turns = (source.live or watched) and not source.stills
         return Analyser(predictor, options.threshold, options.smoothing, size, source.stills, turns)
 
     def record(analysis: Analysis) -> None:
@@ -67,44 +68,67 @@ def show(
             tally.add(analysis)
 
     table, tally, photos = None, Tally(source.stills), set[int]()
+    on_analysis = record if options.csv or options.summary or options.timeline else None
     view = View(not options.no_bars, options.blur, mirror or source.mirrored, mirror)
-    player = Player(source, analyser, display, view, options.save, record, options.max_frames)
-    player.loading = f"Loading the model {loading} …"
-    if not display.visible:  # elsewhere it is written on the picture
-        print(overlay.NOTICE, file=sys.stderr)
     # A signal is noted and seen at the next turn of the loop: an exception could come between the taking of a lock and
     # its release. The lock of Python's imports is one that every thread needs while the demo starts.
-    with stop_signals() as player.stop, ExitStack() as files:
+    with stop_signals() as stop, ExitStack() as files:
+        for path in _outputs(options).values():
+            files.enter_context(locked(path, options.allow_unlocked))
+        if stop:  # while libraries were imported
+            raise KeyboardInterrupt
+        display = display or (Display() if options.no_window else Window())
+        player = Player(source, analyser, display, view, options.save, on_analysis, options.max_frames)
+        player.stop, player.loading = stop, f"Loading the model {loading} …"
         try:
+            if not watched:  # elsewhere it is written on the picture
+                print(overlay.NOTICE, file=sys.stderr)
             table = files.enter_context(closing(CsvWriter(options.csv))) if options.csv else None
             player.run()
         finally:
             player.close()
-            if table and table.written and isinstance(source, Photos):
-                print(names_of_photos(source))
-            for path in [*player.written, *([options.csv] if table and table.written else [])]:
-                print(f"wrote {path}")
-            if options.summary and tally.frames and player.frame:
-                print(tally.table())
-                read, shown, analysed = player.frame.index + 1, player.shown, tally.frames
-                print(f"of {read:,} frames {shown:,} were shown, {analysed:,} analysed")
-            if options.timeline and tally.frames:  # last, because it is the one that may fail
-                timeline.save(draw_timeline(tally, source), options.timeline)
-                print(f"wrote {options.timeline}")
+            written = [*player.written, *([options.csv] if options.csv and table and table.written else [])]
+            try:
+                if options.timeline and tally.frames:
+                    timeline.save(draw_timeline(tally, source), options.timeline)
+                    written.append(options.timeline)
+            finally:  # last, because a closed terminal is an error
+                _print_results(player, tally, written, options)
     return player
 
 
+def _print_results(player: Player, tally: Tally, written: list[Path], options: LiveOptions) -> None:
+    if options.csv in written and isinstance(player.source, Photos):
+        print(names_of_photos(player.source))
+    for path in written:
+        print(f"wrote {path}")
+    if options.summary and tally.frames and player.frame:
+        print(tally.table())
+        read, shown, analysed = player.frame.index + 1, player.shown, tally.frames
+        print(f"of {read:,} frames {shown:,} were shown, {analysed:,} analysed")
+
+
+def _outputs(options: LiveOptions) -> dict[str, Path]:
+    return {name: getattr(options, name) for name in ("save", "csv", "timeline") if getattr(options, name)}
+
+
 def check(options: LiveOptions, source: Source) -> None:
-    """Refuse values out of range, and outputs that cannot be written, are the source or are named twice."""
-    outputs = {name: getattr(options, name) for name in ("save", "csv", "timeline") if getattr(options, name)}
+    """Refuse values out of range, and outputs that cannot be written, are no files, the source or named twice."""
+    outputs = _outputs(options)
     inputs = {path.resolve() for path in source.files()}
     for name, path in outputs.items():
         check_output(f"--{name}", path)
+        if path.is_symlink():
+            raise UsageError(
+                f"--{name} {path} is a link to {path.resolve()}: expected the name of the file itself."
+            )
+        if path.exists() and not path.is_file():
+            raise UsageError(f"--{name} {path} is a pipe or a device: expected the name of a file.")
         if path.resolve() in inputs:
-            raise DataInvalid(f"--{name} {path} would replace what is played. Choose another name.")
+            raise UsageError(f"--{name} {path} would replace what is played. Choose another name.")
     if len({path.resolve() for path in outputs.values()}) < len(outputs):
         given = ", ".join(f"--{name} {path}" for name, path in outputs.items())
-        raise DataInvalid(f"{given}: expected a name for each.")
+        raise UsageError(f"{given}: expected a name for each.")
     endings = {name: path.suffix.lower() for name, path in outputs.items()}
     for name, valid, expected in (
         ("save", endings.get("save", RECORDING) == RECORDING, f"a name that ends in {RECORDING}"),
@@ -115,7 +139,7 @@ def check(options: LiveOptions, source: Source) -> None:
         ("max_frames", options.max_frames is None or options.max_frames >= 1, "1 or more"),
     ):
         if not valid:
-            raise DataInvalid(f"--{name.replace('_', '-')} {getattr(options, name)}: expected {expected}.")
+            raise UsageError(f"--{name.replace('_', '-')} {getattr(options, name)}: expected {expected}.")
 
 
 def load_predictor(options: LiveOptions, photos: bool = False) -> EmotionPredictor:

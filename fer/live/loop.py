@@ -5,10 +5,11 @@ moved to where they are now: reading, analysing and drawing do not wait for each
 a window, they go *in step*: every frame is analysed, and drawn if it is recorded, as fast as that goes.
 """
 
+import sys
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from operator import methodcaller
@@ -63,7 +64,8 @@ class Player:
     Args:
         load: makes the analyser; called once, in the thread that uses it.
         record: file to record to from the start.
-        on_analysis: called with every analysis, in order.
+        on_analysis: called with every analysis, in order. Without it and a display, the recording is all there is, and
+            the play ends where that fails.
         max_frames: counted from when the model is loaded; all by default.
 
     Attributes:
@@ -82,7 +84,7 @@ class Player:
         display: Display | None = None,
         view: View | None = None,
         record: Path | None = None,
-        on_analysis: Callable[[Analysis], None] = lambda _: None,
+        on_analysis: Callable[[Analysis], None] | None = None,
         max_frames: int | None = None,
     ) -> None:
         self.source, self.display, self.view = source, display or Display(), view or View()
@@ -102,6 +104,8 @@ class Player:
         self._worker: Worker  # from ``run`` on
         self._capture: Capture  # from ``run`` on
         self._video: VideoWriter | None = None  # the recording that is being made
+        self._record = record
+        self._failed: UserError | None = None  # why ``record`` is missing
         self._resources = ExitStack()
         self._resources.callback(self._stop_recording)
         if record:
@@ -115,7 +119,7 @@ class Player:
         ended = False
         try:
             self._say(overlay.NOTICE, NOTICE_S)
-            self._worker = Worker(self._load, self._on_analysis)
+            self._worker = Worker(self._load, self._on_analysis or (lambda _: None))
             self._resources.callback(self._worker.close)
             self._open(self.source)
             hidden = None if self._in_step else True  # None: shown on a terminal
@@ -131,10 +135,10 @@ class Player:
                         self._draw()  # the next frame is not soon, and its faces are known now
                     elif time.monotonic() - self._drawn_s > IDLE_S:
                         self._draw()
-        except KeyboardInterrupt:
-            pass  # Ctrl-C is a way to quit
         finally:
             self.close()
+        if self._failed:
+            raise self._failed
         if ended and self._worker.ready and self._worker.latest is None:
             raise DeviceError(
                 f"{self.source.name} ended before anything was analysed. Is it over, or does it want a password? Does "
@@ -242,7 +246,22 @@ class Player:
             size = self.display.size((frame.image.shape[1], frame.image.shape[0]))
             self.display.show(self._drawn(frame, analysis, shown, self.view.mirror, size))
         if video:
-            video.write(self._drawn(frame, analysis, status, self.view.mirror_saved), frame.time_s)
+            try:
+                video.write(self._drawn(frame, analysis, status, self.view.mirror_saved), frame.time_s)
+            except UserError as error:
+                self._lose_recording(video, error)
+
+    def _lose_recording(self, video: VideoWriter, error: UserError) -> None:
+        """Go on without it, where that is of use."""
+        if not self.display.visible and self._on_analysis is None:
+            raise error
+        self._video = None
+        with suppress(UserError):
+            video.close()
+        print(f"error: {error}", file=sys.stderr)
+        self._say(str(error), 6.0)
+        if video.path == self._record:
+            self._failed = error
 
     def _hidden(self) -> str:
         """Say where the window hides much of what it looks at, or ""."""

@@ -36,5 +36,7 @@ class LiveOptions:
     blur: bool = False
     """Blur faces wherever they are shown or saved, and the whole picture while none is found. Of several faces, one
     that is missed stays recognisable: look at what you saved before you show it."""
+    allow_unlocked: bool = False
+    """Write files where the file system has no locks, too: nothing then keeps two runs from writing the same ones."""
     no_bars: bool = False
     """Draw only box and label, without the eight bars."""

@@ -69,7 +69,12 @@ class VideoWriter:
             self._part.unlink(missing_ok=True)
             self._check()
             return None
-        self._part.replace(self.path)
+        try:
+            self._part.replace(self.path)
+        except OSError as error:
+            raise DataInvalid(
+                f"{self.path} cannot be written ({error.strerror}): {self._part} holds it."
+            ) from error
         if self.dropped:
             print(f"note: {self.path} lacks {self.dropped} frames: encoding was too slow.", file=sys.stderr)
         return self.path

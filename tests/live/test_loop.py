@@ -1,6 +1,8 @@
 """The player: every way it can go, every way it can end."""
 
 import contextlib
+import errno
+import os
 import signal
 import threading
 import time
@@ -12,13 +14,15 @@ import pytest
 from live_support import ColourPredictor, Images, Live, Program, film, picture, rows_of, write_film
 
 from fer import lazy
-from fer.errors import DataInvalid, DeviceError
+from fer.errors import DataInvalid, DeviceError, UsageError
+from fer.files import locked
 from fer.labels import COLOURS, EMOTIONS
 from fer.live import app, loop, overlay
 from fer.live.analysis import Analyser
 from fer.live.display import Display
 from fer.live.options import LiveOptions
 from fer.live.sources import Photos, VideoFile
+from fer.live.video import VideoWriter
 
 
 class Script(Display):
@@ -487,10 +491,49 @@ def test_killed_it_leaves_whole_rows_and_no_half_a_video(tmp_path, wait_until):
     assert not (tmp_path / "a.mp4").exists()
 
 
+@pytest.mark.parametrize("how", ["--save", "key"])
+def test_a_recording_that_fails_is_a_message_and_the_demo_goes_on(tmp_path, monkeypatch, capsys, how):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device", "a.mp4")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(VideoWriter, "_open", full)
+    display = Script("r" if how == "key" else "", every=5)
+    options = {"csv": Path("a.csv")} | ({"save": Path("a.mp4")} if how == "--save" else {})
+    with contextlib.nullcontext() if how == "key" else pytest.raises(DataInvalid, match="No space left"):
+        play(Images(film(40)), display, **options)
+    assert int(rows_of(tmp_path / "a.csv")[-1]["frame"]) > 20  # the encoder failed at the first
+    assert "was not recorded: [Errno 28] No space left on device" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.rglob("*.*")] == ["a.csv"]
+
+
+def test_where_the_recording_is_all_there_is_its_failure_ends_the_demo(tmp_path, monkeypatch):
+    monkeypatch.setattr(VideoWriter, "_open", lambda *_: 1 / 0)
+    with pytest.raises(DataInvalid, match="was not recorded: division by zero"):
+        play(Live(film(3)), save=tmp_path / "a.mp4")
+
+
+def test_a_snapshot_that_fails_is_a_message(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "outputs").touch()  # no folder
+    said = []
+    monkeypatch.setattr(loop.Player, "_say", lambda player, text, seconds: said.append(text))
+    assert play(Images(film(40)), Script("s", every=5)).frame.index == 39
+    assert any(text.startswith("outputs/snapshot") and "cannot be written" in text for text in said)
+
+
+def test_a_second_demo_on_the_same_files_is_refused(tmp_path):
+    files = {"save": tmp_path / "a.mp4", "csv": tmp_path / "a.csv", "timeline": tmp_path / "a.png"}
+    for name, path in files.items():
+        with locked(path), pytest.raises(UsageError, match=f"{path.name} is being written by process"):
+            play(Images(film(3)), **{name: path})
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_options_that_cannot_work_are_refused_before_anything_opens():
     smoothing = ({"smoothing": -1.0}, {"smoothing": float("nan")})
     for options in ({"threshold": 1.5}, {"detection_size": 10}, {"max_frames": 0}, *smoothing):
-        with pytest.raises(DataInvalid, match="expected"):
+        with pytest.raises(UsageError, match="expected"):
             play(Images([]), **options)
 
 
@@ -507,7 +550,7 @@ def test_a_file_is_not_replaced_by_what_is_made_of_it(tmp_path):
         (VideoFile(tmp_path / "link.mp4"), {"csv": film_file}),
         (Photos(tmp_path / "photos"), {"timeline": photo}),
     ):
-        with pytest.raises(DataInvalid, match="would replace what is played"):
+        with pytest.raises(UsageError, match="would replace what is played"):
             play(source, **options)
     assert (film_file.read_bytes(), photo.read_bytes()) == before
 
@@ -520,6 +563,8 @@ def test_a_file_is_not_replaced_by_what_is_made_of_it(tmp_path):
         ({"timeline": "folder.png"}, "is a folder"),
         ({"timeline": "file/a.png"}, "file: Not a directory"),
         ({"csv": "a.csv", "save": "a.avi"}, r"ends in \.mp4"),
+        ({"save": "link.mp4"}, r"link\.mp4 is a link to .*elsewhere\.mp4"),
+        ({"csv": os.devnull}, "is a pipe or a device"),
         ({"timeline": "a.pdf"}, r"ends in \.png or \.jpg .* no \.pdf or \.svg"),
     ],
 )
@@ -528,9 +573,11 @@ def test_files_that_cannot_be_written_are_known_before_the_run(tmp_path, monkeyp
     (tmp_path / "folder.mp4").mkdir()
     (tmp_path / "folder.png").mkdir()
     (tmp_path / "file").touch()
+    (tmp_path / "link.mp4").symlink_to("elsewhere.mp4")
     with pytest.raises(DataInvalid, match=message):
         play(Images(film(3)), **{name: Path(path) for name, path in options.items()})
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder.mp4", "folder.png"]
+    left = ["file", "folder.mp4", "folder.png", "link.mp4"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == left
 
 
 def test_blur_hides_the_whole_picture_where_no_face_is_detected(tmp_path):
