@@ -5,13 +5,14 @@ imports what is heavy: so ``--help`` and a mistyped option are answered before
 torch is imported. ``cli.run(main, Options)`` stands last in the module.
 
 Exit codes: 0 done, 1 could not do the work (a message on stderr), 2 bad usage,
-130 stopped with Ctrl-C (or with SIGTERM, where the run can be resumed).
+130 stopped by a signal (Ctrl-C, kill, a closed terminal).
 """
 
 import importlib.metadata
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import NoneType, UnionType
@@ -21,10 +22,31 @@ import tyro
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
 from fer.errors import EXTRA, UserError
+from fer.interrupt import stop_signals
 
 
-def run(main: Callable, options: type | UnionType, arguments: Sequence[str] | None = None) -> NoReturn:
-    """Parse ``arguments`` (by default the command line) and exit with what ``main(options)`` returns, None for 0."""
+def run(
+    main: Callable,
+    options: type | UnionType,
+    arguments: Sequence[str] | None = None,
+    at_once: bool = True,
+) -> NoReturn:
+    """Parse ``arguments`` (by default the command line) and exit with what ``main(options)`` returns, None for 0.
+
+    Args:
+        at_once: whether a signal raises KeyboardInterrupt in ``main``, or is noted for its ``stop_signals()``. Then
+            the process ends without waiting for the threads of drivers and libraries, which could abort it.
+    """
+    with stop_signals(at_once) as stop:
+        code = _run(main, options, arguments)
+        if stop:
+            code = 130
+        if not at_once:
+            os._exit(code)
+    sys.exit(code)
+
+
+def _run(main: Callable, options: type | UnionType, arguments: Sequence[str] | None) -> int:
     spec = sys.modules["__main__"].__spec__  # None where the script was not called with -m
     try:
         parsed: object = tyro.cli(
@@ -40,22 +62,27 @@ def run(main: Callable, options: type | UnionType, arguments: Sequence[str] | No
     except BrokenPipeError:  # the reader, `head` say, has ended
         code = 0
     except (UserError, OSError) as error:  # a full disk or a forbidden folder is for the user to fix, too
-        print(f"error: {error}", file=sys.stderr)
+        _say(f"error: {error}")
         code = getattr(error, "exit_code", 1)
     except ImportError as error:
         if not (advice := _advice(error)):
             raise
-        print(f"error: {error}. {advice}", file=sys.stderr)
+        _say(f"error: {error}. {advice}")
         code = 1
     except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
+        _say("stopped")
         code = 130
     finally:
         try:
             sys.stdout.flush()  # now, also after --help: later it would be a traceback
         except OSError:  # handled above, or the error was another one
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    sys.exit(code)
+    return code
+
+
+def _say(text: str) -> None:
+    with suppress(OSError):  # the terminal is closed
+        print(text, file=sys.stderr)
 
 
 _REGISTRY = ConstructorRegistry()

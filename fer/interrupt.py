@@ -38,13 +38,18 @@ class Stop:
 def stop_signals(at_once: bool = False) -> Iterator[Stop]:
     """Note SIGINT, SIGTERM and SIGHUP in the ``Stop`` that is given, for the work to look at between two steps.
 
-    SIGHUP stays ignored where it is, as under ``nohup``: the work goes on when its terminal is closed.
+    SIGHUP stays ignored where it is, as under ``nohup``: the work goes on when its terminal is closed. In a block that
+    notes them already, this gives its ``Stop``.
 
     Args:
         at_once: let each of them raise KeyboardInterrupt instead, as SIGINT does without this.
     """
     stop, before = Stop(at_once), {}
     if threading.current_thread() is threading.main_thread():  # other threads get no signals
+        outer = getattr(signal.getsignal(signal.SIGINT), "__self__", None)
+        if isinstance(outer, Stop) and outer.at_once == at_once:
+            yield outer
+            return
         nohup = hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
         noted = (number for number in SIGNALS if not (nohup and number == signal.SIGHUP))
         before = {number: signal.signal(number, stop.note) for number in noted}

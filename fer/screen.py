@@ -63,7 +63,7 @@ def main(options: ScreenOptions) -> None:
 
 def command() -> None:
     """Run ``fer-screen``, the command that installing the package brings."""
-    cli.run(main, ScreenOptions)
+    cli.run(main, ScreenOptions, at_once=False)
 
 
 if __name__ == "__main__":

@@ -79,7 +79,7 @@ def demo_options(options: WebcamOptions, problem: str) -> WebcamOptions:
 
 def command() -> None:
     """Run ``fer-webcam``, the command that installing the package brings."""
-    cli.run(main, WebcamOptions)
+    cli.run(main, WebcamOptions, at_once=False)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import os
 import pkgutil
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import pytest
 import fer
 from fer import cli
 from fer.errors import EXTRA, DataInvalid, DataMissing, DeviceError, Stopped, UsageError, UserError
+from fer.interrupt import SIGNALS
 
 ROOT = Path(__file__).parents[1]
 HEAVY = ("torch", "torchvision", "cv2", "sklearn", "scipy", "matplotlib", "pandas", "accelerate", "av", "mss")
@@ -147,6 +149,12 @@ def test_errors_become_messages(error, code, message, capsys):
 
     assert ended(main) == code
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_script_ends_by_a_signal_as_by_ctrl_c(number, capsys):
+    assert ended(lambda options: signal.raise_signal(number)) == 130
+    assert capsys.readouterr().err == "stopped\n"
 
 
 def test_a_fault_of_the_code_keeps_its_traceback():

@@ -22,6 +22,15 @@ def test_a_signal_is_noted_and_the_third_ends_the_work(number):
         signal.signal(number, before)
 
 
+def test_what_is_noted_around_the_work_is_seen_in_it():
+    with stop_signals() as outer, stop_signals() as inner:
+        signal.raise_signal(signal.SIGTERM)
+        assert outer and inner
+    with stop_signals(at_once=True), stop_signals() as inner:
+        signal.raise_signal(signal.SIGTERM)
+        assert inner
+
+
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="Windows has no terminal that hangs up")
 @pytest.mark.parametrize("at_once", [False, True])
 def test_under_nohup_a_closed_terminal_stops_nothing(at_once):

@@ -1,15 +1,22 @@
 """python -m fer.webcam, as a user types it."""
 
+import os
+import random
+import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from live_support import Program, environment, film, picture, screenshot, write_film
+from live_support import Program, environment, film, picture, rows_of, screenshot, write_film
 
 from fer import webcam
+from fer.files import MODELS
+from fer.interrupt import SIGNALS
 from fer.labels import COLOURS
 from synthetic_faces.actor import Actor
 
@@ -172,3 +179,78 @@ def test_a_film_that_cannot_be_read_leaves_nothing_and_costs_nothing(tmp_path):
     assert "film.mp4" in errors and "Traceback" not in errors
     assert "wrote" not in printed
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+SIGNALLED = """
+import sys
+from fer import cli, webcam
+def main(options):
+    print("begun")
+    return webcam.main(options)
+sys.argv = ["webcam", "--source", "sample", "--no-window", "--save", "a.mp4", "--csv", "a.csv", "--timeline", "a.png"]
+sys.argv += {more}
+cli.run(main, webcam.WebcamOptions, at_once=False)
+"""
+
+
+@pytest.fixture
+def started(tmp_path, wait_until):
+    """Start the real demo with more options, and wait until it has begun, to import libraries first."""
+
+    def start(*more):
+        program = Program(SIGNALLED.format(more=more), tmp_path)
+        wait_until(lambda: "begun" in program.printed or program.process.poll() is not None, 60)
+        return program
+
+    return start
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_signal_at_any_moment_ends_it_with_whole_files(tmp_path, started, number, seed):
+    with started() as program:
+        time.sleep(random.Random(f"{seed} {number}").uniform(0, 3))  # 1.5 are the start
+        program.process.send_signal(number)
+        assert program.wait() == 130, program.printed
+    assert "Traceback" not in program.printed
+    files = {path.name for path in tmp_path.iterdir()} - {"printed.txt"}
+    assert files <= {"a.mp4", "a.csv", "a.png"}
+    assert all(f"wrote {name}" in program.printed for name in files)
+    if "a.mp4" in files:
+        assert cv2.VideoCapture(str(tmp_path / "a.mp4")).read()[0]
+    if "a.csv" in files:
+        assert all(row["contempt"] for row in rows_of(tmp_path / "a.csv"))
+
+
+@pytest.mark.parametrize("times", [1, 4])
+def test_a_signal_while_torch_is_imported_ends_it_without_an_abort(tmp_path, started, wait_until, times):
+    """However impatient: a thread that is inside of a library must not meet an interpreter that ends."""
+    for name in ("card.json", "model.safetensors"):
+        (tmp_path / "model").mkdir(exist_ok=True)
+        shutil.copy(MODELS / "emotion_net" / name, tmp_path / "model")
+    with started("--model", str(tmp_path / "model")) as program:
+        wait_until(lambda: "Estimates" in program.printed, 60)
+        time.sleep(0.3)
+        for _ in range(times):
+            program.process.send_signal(signal.SIGINT)
+            time.sleep(0.1)
+        assert program.wait() == 130, program.printed
+    assert "Traceback" not in program.printed
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "printed.txt"]
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs terminals that can be closed")
+def test_what_is_written_is_whole_although_the_terminal_is_closed(tmp_path, wait_until):
+    terminal, its_end = os.openpty()
+    options = ("--no-window", "--csv", "a.csv", "--save", "a.mp4", "--timeline", "a.png", "--summary")
+    command = [sys.executable, "-m", "fer.webcam", "--source", "sample", *options]
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=environment(), stdin=its_end, stdout=its_end, stderr=its_end
+    ) as process:
+        os.close(its_end)
+        wait_until((tmp_path / "a.csv").exists, 60)
+        os.close(terminal)
+        process.send_signal(signal.SIGHUP)
+        assert process.wait(60) == 130
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "a.mp4", "a.png"]
+    assert cv2.imread(str(tmp_path / "a.png")) is not None
