@@ -36,9 +36,9 @@ VOTES = 12
 # there, or none at all; what gets a few is weak evidence, for which the whole picture is searched.
 # Where one sees several faces, a second one proposes, too.
 PROPOSING, SECOND, PROPOSING_STEP = "frontalface_alt2", "frontalface_default", 1.3
-BANDS = (0.1, 0.25)  # of the longer side: smaller faces need less of the border
+BANDS = (0.25, 0.1)  # of the longer side: smaller faces need less of the border
 # The place around a proposal, by its side, and the sizes that the three look for there, up or down.
-AROUND, SIZES = 0.5, 1.4
+AROUND, SIZES = 0.5, 1.6
 WEAK, STRONG = 7, 14  # votes
 # The last search, when nothing was found, is for one large face: there are few places for it, so that weak evidence
 # is not yet chance.
@@ -115,33 +115,42 @@ class FaceDetector:
         side = min(max(*grey.shape, SMALLEST_COPY), limit)
         picture, factor, pad = _padded(enhance_contrast, grey, side, PADDING)
         least = self.min_size * min(grey.shape) * factor
-        boxes, votes = self._seen(PROPOSING, picture, pad, least)
-        if len(boxes) > 1 and votes.min() >= STRONG:
-            again = self._seen(SECOND, picture, pad, least)
-            boxes, votes = separate(np.concatenate([boxes, again[0]]), np.concatenate([votes, again[1]]))
+        boxes, votes = self._seen(picture, pad, least)
         if (votes < STRONG).any():
             windows = [self._windows(name, picture, least) for name in FRONTAL]
             boxes, votes = separate(*group_windows(np.concatenate(windows), VOTES))
         return (boxes - (pad, pad, 0, 0)) / factor if len(boxes) else self._large(grey)
 
-    def _seen(self, name: str, picture: np.ndarray, pad: int, least: float) -> tuple[np.ndarray, np.ndarray]:
-        """Faces float (K, 4) where one cascade proposes them, and the votes int (K,) of the three there."""
-        boxes, votes = np.zeros((0, 4)), np.zeros(0, int)
-        for proposal in self._proposals(name, picture, pad, least):
-            found = group_windows(self._around(picture, proposal), WEAK)
-            boxes, votes = np.concatenate([boxes, found[0]]), np.concatenate([votes, found[1]])
-        return separate(boxes, votes)
-
-    def _proposals(self, name: str, picture: np.ndarray, pad: int, least: float) -> np.ndarray:
-        """Places float (K, 4) in a picture, with a border ``pad`` wide, where one cascade sees a face, if only once."""
+    def _seen(self, picture: np.ndarray, pad: int, least: float) -> tuple[np.ndarray, np.ndarray]:
+        """Faces float (K, 4) where a cascade proposes them, and the votes int (K,) that the three give there."""
         side = max(picture.shape) - 2 * pad
-        windows = [np.zeros((0, 4))]
-        for smallest, largest in pairwise((least, *(band * side for band in BANDS), side + 2 * pad)):
-            cut = max(0, pad - round(largest / 2))  # the middle of a face lies in the picture
-            inner = picture[cut : picture.shape[0] - cut, cut : picture.shape[1] - cut]
-            found = self._windows(name, inner, max(least, smallest), largest, PROPOSING_STEP)
-            windows.append(found + np.array([cut, cut, 0, 0]))
-        return group_windows(np.repeat(np.concatenate(windows), 2, axis=0), 2)[0]  # OpenCV groups two or more
+        sizes = side + 2 * pad, *(band * side for band in BANDS), least
+        boxes, votes = np.zeros((0, 4)), np.zeros(0, int)
+        for name in (PROPOSING, SECOND):
+            for largest, smallest in pairwise(sizes):
+                known = boxes[votes >= STRONG]
+                for proposal in self._proposals(name, picture, pad, max(least, smallest), largest, known):
+                    found = group_windows(self._around(picture, proposal), WEAK)
+                    boxes, votes = np.concatenate([boxes, found[0]]), np.concatenate([votes, found[1]])
+                boxes, votes = separate(boxes, votes)
+            if len(boxes) < 2 or votes.min() < STRONG:
+                break
+        return boxes, votes
+
+    def _proposals(
+        self, name: str, picture: np.ndarray, pad: int, smallest: float, largest: float, known: np.ndarray
+    ) -> np.ndarray:
+        """Places float (K, 4) where one cascade sees a face of a size, if only once, outside the known faces (F, 4)."""
+        cut = max(0, pad - round(largest / 2))  # the middle of a face lies in the picture, not in its border
+        inner = picture[cut : picture.shape[0] - cut, cut : picture.shape[1] - cut].copy()
+        # What lies too deep inside a known face for one whose middle is outside is made even: passed over at once.
+        for box in known:
+            left, top = np.maximum(box[:2] - cut + largest / 2, 0).astype(int)
+            right, bottom = np.maximum(box[:2] + box[2:] - cut - largest / 2, 0).astype(int)
+            inner[top:bottom, left:right] = 0
+        windows = self._windows(name, inner, smallest, largest, PROPOSING_STEP) + np.array([cut, cut, 0, 0])
+        places = group_windows(np.repeat(windows, 2, axis=0), 2)[0]  # OpenCV groups two or more
+        return np.array([box for box in places if not any(share_a_middle(box, face) for face in known)])
 
     def _around(self, picture: np.ndarray, box: np.ndarray) -> np.ndarray:
         """Windows float (K, 4) of about the size and place of a box that the frontal cascades take for a face."""
@@ -154,15 +163,17 @@ class FaceDetector:
 
     def _large(self, grey: np.ndarray) -> np.ndarray:
         """At most one large face, float (0 or 1, 4)."""
-        windows = np.zeros((0, 4))
+        windows, face = np.zeros((0, 4)), np.zeros((0, 4))
         for prepare in (enhance_contrast, np.copy):
             picture, factor, pad = _padded(prepare, grey, SMALLEST_COPY, PADDING)
             for more in self._poses(picture, LARGE * min(grey.shape) * factor):
                 windows = np.concatenate([windows, more])
                 boxes, votes = group_windows(windows, LARGE_VOTES)
-                if len(boxes):  # as soon as there is evidence enough
-                    return (boxes[[votes.argmax()]] - (pad, pad, 0, 0)) / factor
-        return np.zeros((0, 4))
+                if len(boxes):
+                    face = (boxes[[votes.argmax()]] - (pad, pad, 0, 0)) / factor
+                    if votes.max() >= STRONG:
+                        return face
+        return face
 
     def _poses(self, picture: np.ndarray, least: float) -> Iterator[np.ndarray]:
         """Yield windows float (K, 4) of upright, tilted and turned faces, the most frequent first."""
