@@ -55,10 +55,11 @@ def play(source, display=None, load=ColourPredictor, **options):
     return app.show(source, options, load=load, display=display)
 
 
-def test_a_video_without_a_window_has_every_frame_in_its_records(tmp_path):
+def test_a_video_without_a_window_has_every_frame_in_its_records(tmp_path, capsys):
     video = write_film(tmp_path / "in.avi", film(30), fps=10)
     saved, table = tmp_path / "out.mp4", tmp_path / "out.csv"
-    player = play(VideoFile(video), save=saved, csv=table)
+    player = play(VideoFile(video), save=saved, csv=table, summary=True)
+    assert "of 30 frames 30 were shown, 30 analysed" in capsys.readouterr().out
     rows = rows_of(table)
     assert player.shown == 30
     assert [int(row["frame"]) for row in rows] == list(range(30))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fer.labels import COLOURS, EMOTIONS, UNCERTAIN
-from fer.live import overlay, paint
+from fer.live import loop, overlay, paint
 from fer.live.analysis import TrackedFace
 from fer.predictor import FaceEmotion
 
@@ -74,6 +74,17 @@ def test_letters_can_be_read_where_the_picture_is_shown(size, monkeypatch):
         assert "anger" in texts and "REC 1:15" in texts
         letter = np.nonzero(mask("H", min(texts.values())).max(1) > 50)[0]
         assert np.ptp(letter) + 1 >= 11 / reduced - 1e-6
+
+
+@pytest.mark.parametrize("size", [(512, 320), (480, 270), (960, 540)])
+def test_the_keys_leave_most_of_a_window_to_what_is_shown(size):
+    keys = [[(key, text) for key, text, _ in loop.KEYS]]
+    width, height = size
+    image = np.zeros((height, width, 3), np.uint8)
+    place = overlay.draw(image, [], overlay.Status(keys=keys), scale=1.0).status["keys"]
+    left, top, across, down = place.area
+    assert 3 * across * down <= width * height and 0 <= left <= width - across and 0 <= top <= height - down
+    assert (across > 2 * down) == (width < 700)  # lines, else a table
 
 
 def test_letters_grow_with_the_picture():
