@@ -23,13 +23,14 @@ from tyro.conf import Positional, arg
 
 from fer import cli
 from fer.errors import DataInvalid, DataMissing, Stopped, UsageError, UserError
-from fer.files import check_output, check_output_folder
+from fer.files import check_output, check_output_folder, locked
 from fer.interrupt import stop_signals
 
 if TYPE_CHECKING:
     from fer.photos.listing import Listing
+    from fer.photos.parts import Part
 
-FREE_TO_CHANGE = {"csv", "resume", "jobs", "part", "batch_size", "model"}
+FREE_TO_CHANGE = {"csv", "resume", "jobs", "part", "batch_size", "model", "allow_unlocked"}
 """Options that may differ between the first run and its resumption (the model's weights may not)."""
 
 
@@ -74,6 +75,8 @@ class PredictOptions:
     """Videos: analyse every N-th frame."""
     batch_size: int = 64
     """Faces per forward pass."""
+    allow_unlocked: bool = False
+    """Go on where the file system has no locks: nothing then keeps two runs from writing the same table."""
 
     def check(self) -> None:
         """Refuse values that are out of range, and outputs that would replace an input.
@@ -160,15 +163,23 @@ def main(options: PredictOptions) -> int:
         return 2
     options.check()
 
+    from fer.photos.parts import Part
+
+    part = Part.parse(options.part)
+    with locked(part.place(options.csv), options.allow_unlocked):
+        return _predict(options, part)
+
+
+def _predict(options: PredictOptions, part: "Part") -> int:
     from fer.photos.annotate import Annotator
     from fer.photos.bulk import Sampling
     from fer.photos.gallery import Gallery
     from fer.photos.jobs import in_processes, share_cores
-    from fer.photos.parts import Part, Parts
+    from fer.photos.parts import Parts
     from fer.photos.table import COLUMNS, VALENCE_AROUSAL, Summary, rows_of, with_progress
     from fer.predictor import EmotionPredictor
 
-    part, local = Part.parse(options.part), int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     if local > 1:  # processes that torchrun has started on this machine
         share_cores(local)
     gallery = Gallery(options.gallery) if options.gallery else None
@@ -177,7 +188,7 @@ def main(options: PredictOptions) -> int:
     load = partial(EmotionPredictor, options.model, options.threshold, options.detector, prior=options.prior)
     predictor = load()
     columns = (*COLUMNS, *VALENCE_AROUSAL * predictor.valence_arousal)
-    parts = Parts(options.csv, columns, listing, part)
+    parts = Parts(options.csv, columns, listing, part, options.allow_unlocked)
     fixed = options.fixed(predictor.card.get("weights_sha256"))
     if not parts.begin(fixed, resume=options.resume or part.count > 1):
         hint = f" Leave out --resume to make {gallery.page}." if gallery and not gallery.page.exists() else ""

@@ -568,6 +568,25 @@ def test_jobs_that_are_stopped_go_on_to_the_same_table(tmp_path, model, stuck, w
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs a file that keeps its reader waiting")
+def test_two_runs_do_not_write_one_table(tmp_path, model, stuck, wait_until):
+    first = subprocess.Popen(command(model, stuck))
+    try:
+        wait_until((tmp_path / "OUT.csv.parts").exists)
+        second = subprocess.run(
+            command(model, stuck, "--resume"), stderr=subprocess.PIPE, text=True, check=False
+        )
+        assert second.returncode == 2
+        assert f"OUT.csv.1-of-1 is being written by process {first.pid} on " in second.stderr
+    finally:
+        first.kill()
+        first.wait()
+    stuck.unlink()
+    save(stuck, np.zeros((48, 48), np.uint8))
+    predict(model, tmp_path / "in", whole_image=True, batch_size=1, resume=True)
+    assert_same_as_unbroken(model, stuck)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a file that keeps its reader waiting")
 def test_parts_share_the_work_and_one_may_be_killed(tmp_path, model, stuck, wait_until, monkeypatch, capsys):
     """One is killed, the other ends its part; then three go on to the table that one alone writes."""
     number = Part(count=2).number_of(File(stuck, stuck))

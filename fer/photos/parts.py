@@ -5,7 +5,8 @@ While it is unfinished there is a folder beside it:
     OUT.csv.parts/options.json    what was asked for, the same for every process
                   3-of-8.ID.csv   rows that one process has written for part 3 of 8, in order
                   3-of-8.done     part 3 of 8 is finished
-                  joining-12      one process joins the twelve tables
+
+A part has one process at a time (``Part.place`` is locked meanwhile), and so has the table while they are joined.
 
 The hash of a path says to which part it belongs, so no process waits for
 another. Each writes a table of its own, with the files of its part that are in
@@ -14,6 +15,7 @@ may be missing if the process was killed; one that finishes adds an empty row.
 """
 
 import csv
+import glob
 import heapq
 import io
 import json
@@ -24,14 +26,14 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, groupby, islice
 from operator import itemgetter
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import IO
 
-from fer.errors import DataInvalid, DataMissing, UsageError
-from fer.files import check_same_options, replacing, unique
+from fer.errors import DataInvalid, UsageError
+from fer.files import check_same_options, locked, replacing, unique
 from fer.photos.listing import File, Listing
 
 
@@ -60,6 +62,10 @@ class Part:
         """Return to which of the ``count`` parts a file belongs."""
         return zlib.crc32(os.fsencode(file.path)) % self.count + 1
 
+    def place(self, table: Path) -> Path:
+        """Return what to lock while this part of a table is written."""
+        return table.with_name(f"{table.name}.{self}")
+
     def __str__(self) -> str:
         return f"{self.number}-of-{self.count}"
 
@@ -74,11 +80,15 @@ class Parts:
         columns: of the table.
         listing: the files to work on, and their order.
         part: that of this process.
+        allow_unlocked: go on where the file system has no locks.
     """
 
-    def __init__(self, table: Path, columns: Sequence[str], listing: Listing, part: Part) -> None:
+    def __init__(
+        self, table: Path, columns: Sequence[str], listing: Listing, part: Part, allow_unlocked: bool = False
+    ) -> None:
         self.folder = table.with_name(table.name + ".parts")
         self.columns, self._table, self._listing, self.part = list(columns), table, listing, part
+        self._alone = partial(locked, table, allow_unlocked, wait=True)
         self._mine = self.folder / f"{part}.{unique()}.csv"
 
     def begin(self, options: dict, resume: bool) -> bool:
@@ -92,22 +102,19 @@ class Parts:
             DataInvalid: there is an unfinished run, and ``resume`` was not given or its options differ.
         """
         record, options = self.folder / "options.json", {**options, "columns": self.columns}
-        if record.exists():
-            if not resume:
-                raise DataInvalid(
-                    f"{self.folder} holds an unfinished run. Add --resume to go on with it, or delete the folder."
-                )
-        elif resume and self._table.is_file():
-            return False
-        else:
-            self.folder.parent.mkdir(parents=True, exist_ok=True)
-            with TemporaryDirectory(prefix=f".{self.folder.name}.", dir=self.folder.parent) as temporary:
-                new = Path(temporary) / "parts"
-                new.mkdir()
-                (new / record.name).write_text(json.dumps(options, indent=1), "utf-8")
-                with suppress(OSError):  # another process was faster
-                    new.rename(self.folder)
-        check_same_options(self.folder, json.loads(record.read_text("utf-8")), options, "--csv")
+        with self._alone():
+            if record.exists():
+                if not resume:
+                    raise DataInvalid(
+                        f"{self.folder} holds an unfinished run. Add --resume to go on with it, or delete the folder."
+                    )
+            elif resume and self._table.is_file():
+                return False
+            else:
+                self.folder.mkdir(exist_ok=True)
+                with replacing(record) as temporary:
+                    temporary.write_text(json.dumps(options, indent=1), "utf-8")
+            check_same_options(self.folder, json.loads(record.read_text("utf-8")), options, "--csv")
         return True
 
     def todo(self, all_parts: bool = False) -> Iterator[File]:
@@ -138,8 +145,9 @@ class Parts:
         Returns:
             Why this process did not write the table, or nothing if it did.
         """
-        try:
-            self._mine.stat()  # without it the folder, if there is one, is that of another run
+        with self._alone():
+            if not self._mine.exists():  # the folder, if there is one, is that of another run
+                return "another process has written the table"
             (self.folder / f"{self.part}.done").touch()
             numbers, names = range(1, self.part.count + 1), os.listdir(self.folder)
             missing = {k for k in numbers if f"{Part(k, self.part.count)}.done" not in names}
@@ -147,21 +155,16 @@ class Parts:
                 missing = {self.part.number_of(file) for file in self.todo(all_parts=True)}
             if missing:
                 return f"of {self.part.count} parts not finished: {', '.join(map(str, sorted(missing)))}"
-            # A process that starts later adds a table, so that one that was killed here is in nobody's way.
-            tables = sum(name.endswith(".csv") for name in names)
-            (self.folder / f"joining-{tables}").touch(exist_ok=False)
             with replacing(self._table) as temporary, _open(temporary, "w") as table:
                 table.write(line(self.columns))
                 table.writelines(map(line, through(row for *_, row in self._rows())))
-                self._mine.stat()  # without it the other tables may be gone, too
             # First out of the way: half of a folder would be taken for an unfinished run.
             gone = self.folder.rename(self.folder.with_name(f".{self.folder.name}.{unique()}"))
             shutil.rmtree(gone, ignore_errors=True)
+            for lock in self._table.parent.glob(f".{glob.escape(self._table.name)}.*-of-*.lock"):
+                with suppress(OSError):
+                    lock.unlink()  # also those of processes that were killed
             return ""
-        except DataMissing:
-            raise
-        except (FileExistsError, FileNotFoundError):
-            return "another process writes the table, or has written it"
 
     def _rows(self) -> Iterator[tuple[tuple, int, list[str]]]:
         """Yield (key of the file, number of the table, row) in order; of the tables with a file the first counts."""
