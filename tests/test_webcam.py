@@ -73,10 +73,10 @@ def test_cameras_are_listed(tmp_path):
 
 STUB = """
 from live_support import ColourPredictor
-from fer import cli, webcam
+from fer import webcam
 from fer.live import app
 app.load_predictor = lambda *_: ColourPredictor()
-cli.run(webcam.main, webcam.WebcamOptions)
+webcam.command()
 """
 
 

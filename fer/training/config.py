@@ -11,9 +11,9 @@ from tyro.conf import arg
 from fer.errors import DataInvalid, UsageError
 from fer.files import check_output_folder
 
-FREE_TO_CHANGE = {"resume", "overwrite", "out", "root", "workers", "save_steps", "accumulate", "device"}
+NOT_IN_THE_CARD = {"root", "out", "resume", "overwrite", "device", "allow_unlocked"}
+FREE_TO_CHANGE = {*NOT_IN_THE_CARD, "workers", "save_steps", "accumulate"}
 """Options that may differ between the first run and its resumption."""
-NOT_IN_THE_CARD = {"root", "out", "resume", "overwrite", "device"}
 
 _RANGES: dict[str, tuple[float, float]] = {
     **{"ema": (0, 0.99999), "seed": (0, 2**63 - 1)},
@@ -40,6 +40,8 @@ class TrainConfig:
     """Go on from the state in --out."""
     overwrite: bool = False
     """Replace the model in --out."""
+    allow_unlocked: bool = False
+    """Go on where the file system has no locks: nothing then keeps two runs from writing to one --out."""
     epochs: int = 20
     """Passes over the training faces."""
     batch_size: int = 128

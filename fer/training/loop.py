@@ -24,6 +24,7 @@ from fer.datasets.face_dataset import FaceDataset
 from fer.errors import DataInvalid, Stopped
 from fer.evaluation.predictions import Predictions, predict
 from fer.evaluation.recorded import drop_derived
+from fer.files import locked
 from fer.interrupt import stop_signals
 from fer.labels import EMOTIONS
 from fer.model import FaceNetwork
@@ -67,7 +68,9 @@ def fit(
             the weights of its best epoch so far, if one was finished.
     """
     config.check_values()
-    return Trainer(model, train, valid, config).run(on_epoch, on_end)
+    out = config.out if processes().is_main_process else None
+    with locked(out, config.allow_unlocked) if out else contextlib.nullcontext():
+        return Trainer(model, train, valid, config).run(on_epoch, on_end)
 
 
 class Trainer:

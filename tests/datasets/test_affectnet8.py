@@ -26,7 +26,7 @@ from fer.datasets import PUBLISHED, AffectNet8
 from fer.datasets.affectnet8 import extracted, npy, tarball
 from fer.datasets.affectnet8 import index as affectnet8_index
 from fer.datasets.affectnet8.__main__ import Count, Extract, Verify, main
-from fer.errors import DataInvalid, DataMissing
+from fer.errors import DataInvalid, DataMissing, UsageError
 from fer.evaluation.recorded import drop_derived
 from fer.labels import EMOTIONS
 from fer.training import TrainConfig, training_splits
@@ -904,6 +904,15 @@ def test_of_two_members_of_one_name_the_later_one_counts(root):
             assert faces.labels[numbers(faces).index(7)] == 0
 
 
+def test_two_runs_do_not_extract_one_archive_to_one_folder(root):
+    tar, out = pack(root), root / "out"
+    members = tarball.extract(tar, out)
+    next(members)
+    with pytest.raises(UsageError, match="is being written by process"):
+        next(tarball.extract(tar, out))
+    assert len(list(members)) == 39
+
+
 def test_an_extraction_that_was_killed_is_cleared_up_by_the_next(root):
     """A process that is killed cannot remove what it was writing; here it never gets to."""
     tar, out = pack(root), root / "out"
@@ -916,7 +925,8 @@ def test_an_extraction_that_was_killed_is_cleared_up_by_the_next(root):
         [sys.executable, "-c", code, str(tar), str(out)], check=False, capture_output=True
     )
     assert killed.returncode == 9
-    assert [path.name for path in out.rglob("*") if path.is_file()] == [".extracting.train_set.tar"]
+    left = sorted(path.name for path in out.rglob("*") if path.is_file())
+    assert left == ["..extracting.train_set.tar.lock", ".extracting.train_set.tar"]
     assert len(list(tarball.extract(tar, out))) == 40
     assert not list(out.glob(".extracting*"))
 

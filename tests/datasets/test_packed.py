@@ -1,5 +1,6 @@
 """Packs: the same faces as the source, whatever stopped or damaged the packing; batches in one block."""
 
+import os
 import pickle
 
 import cv2
@@ -12,7 +13,8 @@ from fer.datasets import AffectNet8, Packed, SyntheticFaces, find, open_split, s
 from fer.datasets.collate import Batch, collate
 from fer.datasets.packed import pack
 from fer.datasets.packed.__main__ import Check, Write, main
-from fer.errors import DataInvalid, DataMissing
+from fer.errors import DataInvalid, DataMissing, UsageError
+from fer.files import locked
 from fer.preprocess import Preprocess
 
 
@@ -188,6 +190,12 @@ def test_a_stopped_run_goes_on_where_it_was_to_the_same_bytes(out, tmp_path, res
     pack(ManyFaces(), tmp_path / "at once", 2, on_error="skip")
     for name in ("pack.json", "faces.npz", "pixels.npy"):
         assert (out / "train" / name).read_bytes() == (tmp_path / "at once/train" / name).read_bytes()
+
+
+def test_two_runs_do_not_write_one_pack(source, out):
+    with locked(out / "train"), pytest.raises(UsageError, match=r"train is being written by process \d+ on "):
+        pack(source, out, 24)
+    assert os.listdir(out) == []
 
 
 def test_a_run_whose_pixels_were_lost_does_not_go_on(out):

@@ -18,7 +18,8 @@ from helpers import Interrupting, Spots, plain_network, small_net
 from training_support import run, same, untimed
 
 from fer.checkpoint import load
-from fer.errors import DataInvalid, DataMissing, Stopped
+from fer.errors import DataInvalid, DataMissing, Stopped, UsageError
+from fer.files import locked
 from fer.labels import EMOTIONS
 from fer.training import loop
 
@@ -186,6 +187,13 @@ class Impatient(Interrupting):
         if self.after < len(self.seen) < self.after + self.times:
             os.kill(os.getpid(), self.number)
         return item
+
+
+def test_two_runs_do_not_train_into_one_folder(tmp_path):
+    out = tmp_path / "model"
+    with locked(out), pytest.raises(UsageError, match="model is being written by process"):
+        run(small_net(), Spots(48), out=out)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_sigterm_may_come_twice(tmp_path):

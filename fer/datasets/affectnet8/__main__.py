@@ -25,6 +25,8 @@ class Extract:
     """Where train_set/ or val_set/ goes, e.g. dataset."""
     check: bool = False
     """Compare the files that exist with the archive's, byte by byte, and write those anew that differ."""
+    allow_unlocked: bool = False
+    """Go on where the file system has no locks: nothing then keeps two runs from writing to one folder."""
 
     def run(self) -> int:
         """Unpack, then compare the number of files with the published one."""
@@ -33,7 +35,7 @@ class Extract:
 
         found: Counter[tuple[str, ...]] = Counter()
         written = kept = 0
-        for member, new in extract(self.tar, self.folder, self.check):
+        for member, new in extract(self.tar, self.folder, self.check, self.allow_unlocked):
             written, kept = written + new, kept + (not new)
             found[tuple(member.name.split("/")[-3:-1])] += 1
         known = " by name and size (--check compares contents)" if kept and not self.check else ""

@@ -22,6 +22,7 @@ from fer.datasets.affectnet8 import npy
 from fer.datasets.affectnet8.index import ANNOTATIONS, Index, Problem, label, pair
 from fer.datasets.affectnet8.source import Source, contents, stamp
 from fer.errors import DataInvalid, DataMissing
+from fer.files import locked
 
 BLOCK = 512
 _END = bytes(BLOCK)
@@ -161,12 +162,15 @@ class Tar(Source):
         return stamp(self.path)
 
 
-def extract(tar: str | Path, folder: str | Path, check: bool = False) -> Iterator[tuple[Member, bool]]:
+def extract(
+    tar: str | Path, folder: str | Path, check: bool = False, allow_unlocked: bool = False
+) -> Iterator[tuple[Member, bool]]:
     """Write the plain files of a tar under ``folder``; yield each, and whether it was written now; show a bar.
 
     A file that exists with the right size is left as it is, so a stopped run continues where it
     was; with ``check`` its bytes are compared, too. Of two members of one name the later one stays.
-    Each file is written under another name and renamed: half a file never stays.
+    Each file is written under another name and renamed: half a file never stays. One run at a time may extract a
+    tar to a folder; ``allow_unlocked`` as for ``fer.files.locked``.
     """
     tar, folder = Path(tar), Path(folder)
     if not tar.is_file():
@@ -175,15 +179,15 @@ def extract(tar: str | Path, folder: str | Path, check: bool = False) -> Iterato
     seen: set[str] = set()  # tar -r appends members that were there before
     total = tar.stat().st_size
     bar = tqdm(total=total, desc=f"extracting {tar.name}", unit="B", unit_scale=True, disable=None)
-    try:
-        with tar.open("rb") as file, bar:
+    with locked(part, allow_unlocked), tar.open("rb") as file, bar:
+        try:
             for member in walk(file):
                 bar.update(member.offset - bar.n)
                 yield member, _place(file, member, folder, part, check or member.name in seen)
                 seen.add(member.name)
             bar.update(total - bar.n)
-    finally:
-        part.unlink(missing_ok=True)
+        finally:
+            part.unlink(missing_ok=True)
 
 
 def _place(file: BinaryIO, member: Member, folder: Path, part: Path, check: bool) -> bool:

@@ -31,6 +31,8 @@ class Write:
     on_error: Literal["raise", "skip"] = "raise"
     """skip: leave out faces that cannot be used, and print how many; valence and arousal that cannot be read are
     then unknown."""
+    allow_unlocked: bool = False
+    """Go on where the file system has no locks: nothing then keeps two runs from writing to one folder."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ def main(options: Write | Check) -> None:
         source = SyntheticFaces(options.source, options.split)
     else:
         source = AffectNet8(options.source, options.split, on_error=options.on_error, check_images=False)
-    packed = pack(source, options.out, options.size, options.on_error)
+    packed = pack(source, options.out, options.size, options.on_error, options.allow_unlocked)
     broken = len(source) - len(packed)
     print(f"{packed}; {broken:,} broken images left out" if broken else packed)
 

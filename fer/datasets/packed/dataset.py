@@ -21,7 +21,7 @@ from fer.datasets.affectnet8.dataset import AffectNet8, Annotations
 from fer.datasets.collate import Batch, block, position, resized
 from fer.datasets.splits import representative, requested
 from fer.errors import DataInvalid, DataMissing, UsageError
-from fer.files import check_same_options, replacing
+from fer.files import check_same_options, locked, replacing
 from fer.labels import EMOTIONS
 
 FORMAT = 3
@@ -135,16 +135,24 @@ class Packed(Dataset):
                 raise _damaged(self.folder / PIXELS, "its check sums differ")
 
 
-def pack(source: AffectNet8, out: str | Path, size: int = 224, on_error: str = "raise") -> Packed:
+def pack(
+    source: AffectNet8,
+    out: str | Path,
+    size: int = 224,
+    on_error: str = "raise",
+    allow_unlocked: bool = False,
+) -> Packed:
     """Decode every face of a data set, or those that are missing of a stopped run.
 
     Args:
         source, out: what to pack, and the folder of the pack, in which each split has one.
         size: side of the images in pixels; they are resized as ``Preprocess`` does.
         on_error: ``"skip"`` leaves out images that cannot be decoded.
+        allow_unlocked: as for ``fer.files.locked``.
 
     Raises:
-        DataInvalid: ``out`` holds a pack of something else; an image or an annotation cannot be read; a wrong argument.
+        DataInvalid: ``out`` holds a pack of something else, or another run writes there; an image or an annotation
+            cannot be read; a wrong argument.
     """
     if size < 1:
         raise UsageError(f"size={size}; expected a side of 1 pixel or more.")
@@ -153,26 +161,24 @@ def pack(source: AffectNet8, out: str | Path, size: int = 224, on_error: str = "
     np.savez(table, keys=keys, labels=source.labels, valence=source.valence, arousal=source.arousal)
     plan = {"format": FORMAT, "emotions": list(EMOTIONS), "name": source.name, "title": source.title}
     plan |= {"size": size, "faces": len(source), "faces_sha256": sha256(table.getvalue()).hexdigest()}
-    if (folder / PACK).is_file():
-        manifest = read_manifest(folder)
-        check_same_options(folder, manifest, plan, "folder")
-    elif names := sorted(path.name for path in folder.glob("[!.]*")):
-        raise DataInvalid(f"{folder} holds {names[0]}, but no pack. Choose another folder.")
-    else:
-        manifest = plan | {"pixels_sha256": [], "broken": []}
-        _write_manifest(folder, manifest)
-    if BLOCK * len(manifest["pixels_sha256"]) < len(source):
-        with replacing(folder / FACES) as temporary:
-            temporary.write_bytes(table.getvalue())
-        _write_pixels(source, folder, manifest, on_error)
+    with locked(folder, allow_unlocked):
+        if (folder / PACK).is_file():
+            manifest = read_manifest(folder)
+            check_same_options(folder, manifest, plan, "folder")
+        elif names := sorted(path.name for path in folder.glob("[!.]*")):
+            raise DataInvalid(f"{folder} holds {names[0]}, but no pack. Choose another folder.")
+        else:
+            manifest = plan | {"pixels_sha256": [], "broken": []}
+            _write_manifest(folder, manifest)
+        if BLOCK * len(manifest["pixels_sha256"]) < len(source):
+            with replacing(folder / FACES) as temporary:
+                temporary.write_bytes(table.getvalue())
+            _write_pixels(source, folder, manifest, on_error)
     return Packed(out, source.split)
 
 
 def _write_pixels(source: AffectNet8, folder: Path, manifest: dict, on_error: str) -> None:
-    """Write the missing blocks; the manifest has a block's check sum once its pixels are on the disk.
-
-    Nothing is truncated: a second process that packs at the same time writes the same bytes.
-    """
+    """Write the missing blocks; the manifest has a block's check sum once its pixels are on the disk."""
     path, shape = folder / PIXELS, (3, manifest["size"], manifest["size"])
     skipped = (DataInvalid,) if on_error == "skip" else ()
 
