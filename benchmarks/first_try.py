@@ -119,6 +119,7 @@ def desktop(size: str) -> Iterator[Callable[..., subprocess.Popen[str]]]:
 
         def start(*command: str, **options: Any) -> subprocess.Popen[str]:
             program = programs.enter_context(subprocess.Popen(command, text=True, env=environ, **options))
+            programs.callback(program.wait)  # Popen's own does not wait after Ctrl-C
             programs.callback(program.terminate)
             return program
 

@@ -3,7 +3,7 @@
 import math
 import sys
 from collections.abc import Callable
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +50,7 @@ def show(
     loading = (options.model or default_model()).resolve().name
 
     def analyser() -> Analyser:
-        with lazy.announced(f"the model {loading}"):
+        with nullcontext() if watched else lazy.announced(f"the model {loading}"):
             predictor = make()
         size: int = getattr(predictor.detect, "max_side", 320)
         size = options.detection_size or size
