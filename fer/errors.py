@@ -18,19 +18,6 @@ class UserError(Exception):
         return [f"error: {self}"]
 
 
-def messages_only() -> None:
-    """In a notebook, show a UserError as scripts do: its message, without a traceback."""
-    from IPython.core.getipython import get_ipython
-
-    def show(
-        shell: object, kind: type, error: UserError, traceback: object, tb_offset: object = None
-    ) -> list[str]:
-        return [f"{kind.__name__}: {error}"]
-
-    if shell := get_ipython():
-        shell.set_custom_exc((UserError,), show)
-
-
 class DataMissing(UserError, FileNotFoundError):
     """A file, folder or package is missing."""
 

@@ -1,6 +1,5 @@
 """Notebooks as a student runs them: with a live kernel, cell by cell, stopped and run again."""
 
-import threading
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,7 +21,9 @@ def small(name: str, world: Path) -> dict[str, object]:
         },
         "03_confusion_and_f1": {"DATA": data, "LIMIT": 16, "MODELS": models},
         "04_resnet18_comparison": {"MODELS": models, "REPEATS": 1},
+        "06_rare_emotions": {"DATA": data, "LIMIT": 64, "STEPS": 3, "SEEDS": (0, 1)},
         "solutions/02_baseline_cnn_training": {"DATA": data, "LIMIT": 64, "STEPS": 8},
+        "solutions/06_rare_emotions": {"DATA": data, "LIMIT": 64, "STEPS": 3, "SEEDS": (0, 1)},
         "05_live_demo": {"MODEL": f"{models}/one", "FRAMES": 12, "CSV": str(world / "live.csv")},
     }[name]  # fmt: skip
 
@@ -31,13 +32,13 @@ class Live:
     """A notebook with a running kernel, its parameters replaced; cells are found by a text that only they contain."""
 
     def __init__(self, client):
-        self.client = client
+        self.client, self.written = client, len(client.nb.cells)
 
-    def run(self, text, interrupt_after=None):
-        """Run the one code cell with a text; return what it printed. Interrupt the kernel after some seconds."""
+    def run(self, text):
+        """Run the one code cell with a text; return what it printed."""
         (index,) = [i for i, cell in enumerate(self.client.nb.cells)
                     if cell.cell_type == "code" and text in cell.source]  # fmt: skip
-        return self._run(index, interrupt_after)
+        return self._run(index)
 
     def run_up_to(self, text):
         """Run all code cells before the one with a text."""
@@ -47,16 +48,21 @@ class Live:
                     return
                 self._run(index)
 
+    def run_after(self, text):
+        """Run all code cells below the one with a text."""
+        sources = [cell.source for cell in self.client.nb.cells]
+        start = next(i for i, source in enumerate(sources) if text in source)
+        for index in range(start + 1, self.written):
+            if self.client.nb.cells[index].cell_type == "code":
+                self._run(index)
+
     def ask(self, expression):
         """Return the repr of an expression in the kernel."""
         self.client.nb.cells.append(nbformat.v4.new_code_cell(f"print(repr({expression}))"))
         return self._run(len(self.client.nb.cells) - 1).strip()
 
-    def _run(self, index, interrupt_after=None):
+    def _run(self, index):
         cell = self.client.nb.cells[index]
-        if interrupt_after is not None:
-            timer = threading.Timer(interrupt_after, self.client.km.interrupt_kernel)
-            timer.start()
         self.client.execute_cell(cell, index)
         return "".join(output.text for output in cell.outputs if output.output_type == "stream")
 

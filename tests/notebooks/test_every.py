@@ -25,7 +25,7 @@ def test_it_runs_from_top_to_bottom(name, world):
     assert not noise
 
 
-@pytest.mark.parametrize("name", ["01_data_exploration", "02_baseline_cnn_training"])
+@pytest.mark.parametrize("name", ["01_data_exploration", "02_baseline_cnn_training", "06_rare_emotions"])
 def test_it_runs_on_other_releases_of_affectnet(name, world, tmp_path):
     """Which are opened as AffectNet8 is, but have names of their own."""
     for split, count in (("train", 6), ("val", 2)):
