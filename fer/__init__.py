@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from fer.labels import EMOTIONS
     from fer.predictor import EmotionPredictor
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["EMOTIONS", "AffectNet8", "EmotionPredictor", "FERPlus"]
 
 __getattr__, __dir__ = exports(

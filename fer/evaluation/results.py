@@ -1,7 +1,7 @@
-"""The table of results in README.md, made from the records in models/ and from nothing else.
+"""The tables of results, made from the records in models/ and from nothing else.
 
-python -m fer.evaluation.results            print it
-python -m fer.evaluation.results --write    put it into README.md
+python -m fer.evaluation.results            print them
+python -m fer.evaluation.results --write    put the first rows into README.md, all into benchmarks/README.md
 """
 
 from dataclasses import dataclass
@@ -13,6 +13,7 @@ from fer.files import replacing
 from fer.labels import EMOTIONS
 
 BEGIN, END = "<!-- results: made by `python -m fer.evaluation.results --write` -->", "<!-- end of results -->"
+PAGES = Path("README.md"), Path("benchmarks/README.md")
 SPLITS = {
     "ferplus-test": "FER+ test, 8 classes, majority labels",
     "ferplus-test-argmax": "FER+ test, 8 classes, top-vote labels",
@@ -30,18 +31,16 @@ Published by others on FER+ test:
 
 @dataclass
 class ResultsConfig:
-    """Print the table of recorded results, or put it into README.md."""
+    """Print the tables of recorded results, or put them into README.md and benchmarks/README.md."""
 
     write: bool = False
-    """Replace the table in README.md."""
+    """Replace the tables between the marks of both files."""
     models: Path = Path("models")
     """Folder of the trained models."""
-    readme: Path = Path("README.md")
-    """File that holds the table between two marks."""
 
 
-def table(models: Path) -> str:
-    """Return the Markdown tables of all recorded models: overall scores, then recall by class."""
+def tables(models: Path) -> tuple[str, str]:
+    """Return two texts in Markdown: the overall scores on the first split, and all scores with those of others."""
     from fer.evaluation.recorded import recorded_models
 
     recorded = recorded_models(models)
@@ -63,25 +62,28 @@ def table(models: Path) -> str:
             cells = [f"{100 * scores['per_class'][emotion]['recall']:.1f}" for emotion in EMOTIONS]
             recall.append(" | ".join([row, *cells]) + " |")
     between = ["", "In percent, with 95 % bootstrap intervals. Recall by emotion:", ""]
-    return "\n".join([*overall, *between, *recall, "", PUBLISHED])
+    first = overall[: 2 + sum(next(iter(SPLITS)) in model.metrics for model in recorded)]
+    return "\n".join(first), "\n".join([*overall, *between, *recall, "", PUBLISHED])
 
 
-def with_new_table(text: str, models: Path) -> str:
-    """Return README's text with its table made anew; raise DataInvalid where its marks are missing."""
+def replaced(text: str, table: str) -> str:
+    """Return a page's text with another table between its marks; raise DataInvalid where they are missing."""
     if BEGIN not in text or END not in text:
-        raise DataInvalid(f"README has no table to replace: expected the lines {BEGIN!r} and {END!r}.")
+        raise DataInvalid(f"The page has no table to replace: expected the lines {BEGIN!r} and {END!r}.")
     before, rest = text.split(BEGIN, 1)
-    return f"{before}{BEGIN}\n\n{table(models)}\n\n{END}{rest.split(END, 1)[1]}"
+    return f"{before}{BEGIN}\n\n{table}\n\n{END}{rest.split(END, 1)[1]}"
 
 
 def main(config: ResultsConfig) -> None:
-    """Print the table, or write it into README."""
-    if config.write:
-        text = with_new_table(config.readme.read_text("utf-8"), config.models)
-        with replacing(config.readme) as temporary:
+    """Print the tables, or write them into the pages."""
+    made = tables(config.models)
+    if not config.write:
+        print(made[1])
+        return
+    for page, table in zip(PAGES, made, strict=True):
+        text = replaced(page.read_text("utf-8"), table)
+        with replacing(page) as temporary:
             temporary.write_text(text, "utf-8")
-    else:
-        print(table(config.models))
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from fer.photos.listing import File
 from fer.photos.reading import Photo, VideoFrame, read_image, read_photo, read_video
 from fer.predictor import EmotionPredictor, FaceEmotion
 
-WAITING_BYTES = 256 * 2**20  # pixels that may wait for their forward pass
+WAITING_BYTES = 64 * 2**20  # pixels that may wait for their forward pass
 AHEAD = 4  # for each thread: photos whose faces are found, or being searched for, before their turn
 LARGEST = 1024  # side of a picture that is one face; a long strip, made square, would fill any memory
 

@@ -1,4 +1,4 @@
-"""README's table is made from the records, and the records from the weights."""
+"""The tables of results are made from the records, and the records from the weights."""
 
 import contextlib
 import json
@@ -34,30 +34,36 @@ def write_record(models, name, accuracy):
     (models / name / "metrics.json").write_text(json.dumps({"ferplus-test": scores, "ferplus-valid": scores}))
 
 
-def test_table_has_one_row_for_each_model_and_reported_split(tmp_path):
+def test_tables_have_one_row_for_each_model_and_reported_split(tmp_path):
     write_record(tmp_path, "one", 0.8125)
     write_record(tmp_path, "two", 0.5)
-    lines = results.table(tmp_path).splitlines()
-    assert sum("| `one` |" in line for line in lines) == 2  # scores, recall; validation is not reported
-    assert any(line.startswith("| POSTER++ | 92.3 |") for line in lines)
-    assert "| `one` | 52,316 | 10 | 81.2 (10.0–90.0) | 50.0 (10.0–90.0)" in "\n".join(lines)
+    first, all_of_them = results.tables(tmp_path)
+    assert [line.split(" | ")[1] for line in first.splitlines()[2:]] == ["`one`", "`two`"]
+    assert (
+        sum("| `one` |" in line for line in all_of_them.splitlines()) == 2
+    )  # scores, recall; not validation
+    assert "| `one` | 52,316 | 10 | 81.2 (10.0–90.0) | 50.0 (10.0–90.0)" in all_of_them
+    assert "\n| POSTER++ | 92.3 |" in all_of_them
 
 
-def test_only_the_table_of_the_readme_is_replaced(tmp_path):
-    write_record(tmp_path, "one", 0.8125)
-    text = f"before\n{results.BEGIN}\nold\n{results.END}\nafter\n"
-    new = results.with_new_table(text, tmp_path)
-    assert new.startswith("before\n") and new.endswith("\nafter\n") and "old" not in new and "`one`" in new
-    assert results.with_new_table(new, tmp_path) == new
-    with pytest.raises(DataInvalid, match="no table to replace"):
-        results.with_new_table("no marks", tmp_path)
-
-
-def test_readme_shows_what_is_recorded():
-    readme = (ROOT / "README.md").read_text("utf-8")
-    assert results.with_new_table(readme, ROOT / "models") == readme, (
-        "run: python -m fer.evaluation.results --write"
+def test_only_the_table_of_a_page_is_replaced():
+    page = f"before\n{results.BEGIN}\nold\n{results.END}\nafter\n"
+    new = results.replaced(page, "| table |")
+    assert (
+        new.startswith("before\n")
+        and new.endswith("\nafter\n")
+        and "old" not in new
+        and "\n\n| table |\n\n" in new
     )
+    assert results.replaced(new, "| table |") == new
+    with pytest.raises(DataInvalid, match="no table to replace"):
+        results.replaced("no marks", "")
+
+
+def test_pages_show_what_is_recorded():
+    for page, table in zip(results.PAGES, results.tables(ROOT / "models"), strict=True):
+        text = (ROOT / page).read_text("utf-8")
+        assert results.replaced(text, table) == text, "run: python -m fer.evaluation.results --write"
 
 
 @pytest.mark.parametrize("folder", RECORDED, ids=lambda folder: folder.name)
