@@ -13,7 +13,6 @@ import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from fer import __version__
 from fer.errors import DataInvalid, DataMissing
 from fer.files import MODELS, replacing
 from fer.labels import EMOTIONS
@@ -99,9 +98,8 @@ def preprocess_of(folder: str | Path, card: Mapping) -> Preprocess:
 
 def provenance() -> dict:
     """Return the git commit (``+`` when files were changed since) and versions that a card records."""
-    versions: dict[str, str] = {"fer": __version__, "python": platform.python_version()}
-    commit = None
-    for name in ("torch", "torchvision", "numpy", "accelerate", "opencv-python"):
+    versions, commit = {"python": platform.python_version()}, None
+    for name in ("facial-emotion-classifier", "torch", "torchvision", "numpy", "accelerate", "opencv-python"):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):  # e.g. a headless OpenCV
             versions[name] = importlib.metadata.version(name)
     command = ["git", "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"]
