@@ -4,6 +4,7 @@ import os
 import secrets
 import shutil
 import socket
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from io import FileIO
@@ -127,6 +128,7 @@ def _lock(path: Path, lock: Path, allow_unlocked: bool, wait: bool) -> FileIO | 
     file = lock.open("a+b", buffering=0)
     try:
         if not lock_descriptor(file.fileno(), blocking=wait):
+            time.sleep(0.1)  # in which a run that just began writes its name
             file.seek(1)  # Windows lets nobody read what is locked, the first byte
             holder = file.read().decode() or "another process"
             file.close()

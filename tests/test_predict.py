@@ -576,7 +576,7 @@ def test_two_runs_do_not_write_one_table(tmp_path, model, stuck, wait_until):
             command(model, stuck, "--resume"), stderr=subprocess.PIPE, text=True, check=False
         )
         assert second.returncode == 2
-        assert f"OUT.csv.1-of-1 is being written by process {first.pid} on " in second.stderr
+        assert f"OUT.csv part 1 of 1 is being written by process {first.pid} on " in second.stderr
     finally:
         first.kill()
         first.wait()

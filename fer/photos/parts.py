@@ -64,7 +64,7 @@ class Part:
 
     def place(self, table: Path) -> Path:
         """Return what to lock while this part of a table is written."""
-        return table.with_name(f"{table.name}.{self}")
+        return table.with_name(f"{table.name} part {self.number} of {self.count}")
 
     def __str__(self) -> str:
         return f"{self.number}-of-{self.count}"
@@ -161,7 +161,7 @@ class Parts:
             # First out of the way: half of a folder would be taken for an unfinished run.
             gone = self.folder.rename(self.folder.with_name(f".{self.folder.name}.{unique()}"))
             shutil.rmtree(gone, ignore_errors=True)
-            for lock in self._table.parent.glob(f".{glob.escape(self._table.name)}.*-of-*.lock"):
+            for lock in self._table.parent.glob(f".{glob.escape(self._table.name)} part *.lock"):
                 with suppress(OSError):
                     lock.unlink()  # also those of processes that were killed
             return ""
