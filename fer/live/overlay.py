@@ -7,6 +7,7 @@ import math
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -14,7 +15,7 @@ import numpy as np
 from fer.labels import COLOURS, EMOTIONS, percent
 from fer.live import layout, paint
 from fer.live.analysis import TrackedFace
-from fer.live.layout import Layout, Place, Size
+from fer.live.layout import Layout, Size
 from fer.live.sources import Rectangle
 from fer.predictor import FaceEmotion
 
@@ -100,9 +101,15 @@ def draw(
         if strip:
             _recent(image, shown, strip.area, sizes)
         if column:
-            _bars(image, shown.face, column, sizes)
+            (left, top, *size), face = column.area, shown.face
+            values = tuple(face.probabilities.tolist())
+            radius = round(9 * sizes.unit)
+            paint.lay(image, left, top, _bars(values, face.emotion, column.form, *size, sizes.text, radius))
         if label:
-            _label(image, shown.face, label, sizes)
+            (left, top, *size), face = label.area, shown.face
+            text = "" if label.form else f"{percent(face.confidence)}%"
+            rim = max(1, round(sizes.unit))
+            paint.lay(image, left, top, _label(face.emotion, text, *size, sizes.text, rim))
     for part, place in places.status.items():
         panels[part][place.form].paint(image, place.area)
     return places
@@ -191,44 +198,45 @@ def _leader(image: np.ndarray, area: Rectangle, face: FaceEmotion, sizes: Sizes)
     cv2.line(image, (x0, y0), (x1, y1), paint.bgr(COLOURS[face.emotion]), thick, cv2.LINE_AA)
 
 
-def _label(image: np.ndarray, face: FaceEmotion, place: Place, sizes: Sizes) -> None:
-    (left, top, width, height), size = place.area, sizes.text
-    colour, rim, pad = COLOURS[face.emotion], max(1, round(sizes.unit)), round(0.55 * size)
-    paint.panel(image, left, top, width, height, height // 2, opacity=0.8)
-    paint.panel(image, left + rim, top + rim, width - 2 * rim, height - 2 * rim, height // 2 - rim, colour)
-    letters = np.zeros((height, width), np.uint8)
-    paint.stamp(letters, face.emotion, pad, height // 2, size)
-    if place.form == 0:
-        text = f"{percent(face.confidence)}%"
-        paint.stamp(letters, text, width - pad - paint.text_width(text, size), height // 2, size)
-    paint.fill(image, left, top, letters, paint.ink_on(colour))
+@lru_cache(maxsize=128)
+def _label(emotion: str, text: str, width: int, height: int, size: int, rim: int) -> paint.Sprite:
+    """Return a name, and at the right the percentage where there is a text, in letters of ``size``."""
+    colour, pad = COLOURS[emotion], round(0.55 * size)
+
+    def draw(image: np.ndarray) -> None:
+        paint.panel(image, 0, 0, width, height, height // 2, opacity=0.8)
+        paint.panel(image, rim, rim, width - 2 * rim, height - 2 * rim, height // 2 - rim, colour)
+        middle, ink = height // 2, paint.ink_on(colour)
+        paint.write(image, emotion, pad, middle, size, ink)
+        paint.write(image, text, width - pad - paint.text_width(text, size), middle, size, ink)
+
+    return paint.sprite(width, height, draw)
 
 
-def _bars(image: np.ndarray, face: FaceEmotion, place: Place, sizes: Sizes) -> None:
-    """Draw the probabilities, each a bar under its name; all names in one go, as that is faster."""
-    (left, top, width, height), size = place.area, sizes.text
-    count, percentages = COLUMNS[place.form]
+@lru_cache(maxsize=128)
+def _bars(
+    probabilities: tuple[float, ...], emotion: str, form: int, width: int, height: int, size: int, radius: int
+) -> paint.Sprite:
+    """Return the probabilities, each a bar under its name; that of ``emotion`` is bright."""
+    count, percentages = COLUMNS[form]
     start, full, thick = round(0.5 * size), width - size, max(2, round(0.22 * size))
-    letters, strong, bars = np.zeros((height, width), np.uint8), np.zeros((height, width), np.uint8), []
-    for row, emotion in enumerate(sorted(np.argsort(-face.probabilities)[:count].tolist())):
-        name, probability = EMOTIONS[emotion], float(face.probabilities[emotion])
-        up = round(0.3 * size) + row * _line(size)
-        middle, under = up + round(0.6 * size), up + round(1.15 * size)
-        cover = strong if name == face.emotion else letters
-        paint.stamp(cover, name, start, middle, size)
-        if percentages:
-            text = f"{percent(probability)}%"
-            paint.stamp(cover, text, start + full - paint.text_width(text, size), middle, size)
-        letters[under : under + thick, start : start + full] = 50
-        bars.append(((left + start, top + under, round(full * probability), thick), COLOURS[name]))
-    paint.panel(image, left, top, width, height, round(9 * sizes.unit), opacity=0.78)
-    paint.fill(image, left, top, letters, DIM)
-    if strong.any():
-        rows = np.flatnonzero(strong.any(1))
-        paint.fill(image, left, top + rows[0], strong[rows[0] : rows[-1] + 1], paint.PAPER)
-    for area, colour in bars:
-        if area[2]:
-            cv2.rectangle(image, area, paint.bgr(colour), -1)
+
+    def draw(image: np.ndarray) -> None:
+        paint.panel(image, 0, 0, width, height, radius, opacity=0.78)
+        for row, number in enumerate(sorted(np.argsort(-np.array(probabilities))[:count].tolist())):
+            name, probability = EMOTIONS[number], probabilities[number]
+            up = round(0.3 * size) + row * _line(size)
+            middle, under = up + round(0.6 * size), up + round(1.15 * size)
+            ink = paint.PAPER if name == emotion else DIM
+            paint.write(image, name, start, middle, size, ink)
+            if percentages:
+                text = f"{percent(probability)}%"
+                paint.write(image, text, start + full - paint.text_width(text, size), middle, size, ink)
+            paint.panel(image, start, under, full, thick, 0, DIM, opacity=0.2)
+            if length := round(full * probability):
+                cv2.rectangle(image, (start, under, length, thick), paint.bgr(COLOURS[name]), -1)
+
+    return paint.sprite(width, height, draw)
 
 
 def _recent(image: np.ndarray, shown: TrackedFace, area: Rectangle, sizes: Sizes) -> None:

@@ -1,6 +1,8 @@
 """Drawing that OpenCV lacks: good letters, rounded and translucent shapes. Everything paints into BGR uint8 images."""
 
+from collections.abc import Callable
 from functools import lru_cache
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -46,18 +48,8 @@ def text_width(text: str, size: int) -> int:
 
 def write(image: np.ndarray, text: str, x: int, middle: int, size: int, colour: Colour = PAPER) -> None:
     """Write ``text`` from ``x`` on, its capitals centred on the line ``middle``."""
-    fill(image, x, _top(middle, size), text_mask(text, size), colour)
-
-
-def stamp(cover: np.ndarray, text: str, x: int, middle: int, size: int) -> None:
-    """Write ``text`` as ``write`` does into a coverage, uint8 (H, W), for ``fill``; x and the text lie inside it."""
-    top, mask = _top(middle, size), text_mask(text, size)
-    part = cover[max(top, 0) : top + mask.shape[0], x : x + mask.shape[1]]
-    np.maximum(part, mask[max(-top, 0) :][: part.shape[0], : part.shape[1]], out=part)
-
-
-def _top(middle: int, size: int) -> int:
-    return round(middle - _font(size).getmetrics()[0] + 0.5 * CAPITALS * size)
+    top = round(middle - _font(size).getmetrics()[0] + 0.5 * CAPITALS * size)
+    fill(image, x, top, text_mask(text, size), colour)
 
 
 def fill(image: np.ndarray, x: int, y: int, mask: np.ndarray, colour: Colour, opacity: float = 1.0) -> None:
@@ -73,6 +65,31 @@ def fill(image: np.ndarray, x: int, y: int, mask: np.ndarray, colour: Colour, op
     cv2.rectangle(ink, (0, 0, *ink.shape[1::-1]), bgr(colour), -1)  # ten times as fast as ink[:] = …
     rest = cv2.convertScaleAbs(cover, alpha=-opacity, beta=255)
     part[:] = cv2.add(cv2.multiply(ink, cover, scale=opacity / 255), cv2.multiply(part, rest, scale=1 / 255))
+
+
+class Sprite(NamedTuple):
+    """What was painted once, to be laid over many images: (h, w, 3) of its looks on black and of what shows through."""
+
+    picture: np.ndarray
+    rest: np.ndarray
+
+
+def sprite(width: int, height: int, paint: Callable[[np.ndarray], None]) -> Sprite:
+    """Keep what ``paint`` paints into an image of this size."""
+    black, white = np.zeros((height, width, 3), np.uint8), np.full((height, width, 3), 255, np.uint8)
+    paint(black)
+    paint(white)
+    return Sprite(black, cv2.subtract(white, black))
+
+
+def lay(image: np.ndarray, x: int, y: int, painted: Sprite) -> None:
+    """Lay a sprite over ``image`` at (x, y); parts outside the image are left out."""
+    height, width = painted.rest.shape[:2]
+    part = image[max(y, 0) : max(y + height, 0), max(x, 0) : max(x + width, 0)]
+    if part.size:
+        inside = np.s_[max(-y, 0) :, max(-x, 0) :]
+        picture, rest = (each[inside][: part.shape[0], : part.shape[1]] for each in painted)
+        part[:] = cv2.add(picture, cv2.multiply(part, rest, scale=1 / 255))
 
 
 @lru_cache(maxsize=256)
