@@ -4,6 +4,8 @@ This is the only place where the order is written down. Everything that stores
 or reads class indices (data sets, checkpoints, tables) goes through it.
 """
 
+from fer.errors import DataInvalid
+
 EMOTIONS = ("neutral", "happiness", "sadness", "surprise", "fear", "disgust", "anger", "contempt")
 """AffectNet's order: the index of a name is its class index."""
 
@@ -53,10 +55,10 @@ def index(name: str) -> int:
     """Return the class index of an emotion's name, ours or an alias, in any case.
 
     Raises:
-        ValueError: the name is none of them.
+        DataInvalid: the name is none of them.
     """
     word = name.strip().lower()
     word = ALIASES.get(word, word)
     if word not in EMOTIONS:
-        raise ValueError(f"{name!r} is not an emotion known here; expected one of {', '.join(EMOTIONS)}.")
+        raise DataInvalid(f"{name!r} is not an emotion known here; expected one of {', '.join(EMOTIONS)}.")
     return EMOTIONS.index(word)

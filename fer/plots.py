@@ -59,10 +59,12 @@ def colour(name: str) -> tuple[float, float, float]:
 # What is in a data set.
 
 
-def class_counts(counts: Mapping[str, Sequence[int] | np.ndarray], ax: Axes | None = None) -> Axes:
+def class_counts(
+    counts: Mapping[str, Sequence[int] | np.ndarray], ax: Axes | None = None, log: bool = True
+) -> Axes:
     """Faces of each emotion, one bar an emotion and series, e.g. ``{"loaded": (8,), "published": (8,)}``.
 
-    The scale is logarithmic: class sizes may differ by a factor of forty.
+    Class sizes may differ by a factor of forty: ``log`` shows the small ones, a linear scale the difference.
     """
     ax = ax or axes(size=(7, 0.7 + 0.26 * len(EMOTIONS) * len(counts)))
     height = 0.8 / len(counts)
@@ -74,9 +76,11 @@ def class_counts(counts: Mapping[str, Sequence[int] | np.ndarray], ax: Axes | No
         ax.bar_label(bars, [f"{int(n):,}" for n in values], padding=3, fontsize=8, color=INK)
     ax.set_yticks(range(len(EMOTIONS)), EMOTIONS)
     ax.invert_yaxis()
-    ax.set_xscale("log")
-    ax.set_xlim(1, 4 * max(max(values) for values in counts.values()))
-    ax.set_xlabel("faces (logarithmic scale)")
+    ax.set_xscale("log" if log else "linear")
+    if not log:
+        ax.locator_params("x", nbins=4)
+    ax.set_xlim(int(log), (4 if log else 1.25) * max(max(values) for values in counts.values()))
+    ax.set_xlabel(f"faces ({'logarithmic' if log else 'linear'} scale)")
     if len(counts) > 1:
         columns = len(counts)
         ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=columns, fontsize=8, frameon=False)
@@ -132,19 +136,23 @@ def valence_arousal(
     ax.add_patch(Circle((0, 0), 1, fill=False, color=FAINT))
     ax.axhline(0, color=FAINT, linewidth=0.8)
     ax.axvline(0, color=FAINT, linewidth=0.8)
+    mixed = np.random.default_rng(0).permutation(len(labels))  # else the last emotion hides the one below it
+    colours = np.array([colour(name) for name in EMOTIONS])[labels[mixed]]
+    ax.scatter(valence[mixed], arousal[mixed], 9, color=colours, alpha=0.55, linewidths=0)
     means = []
     for k, name in enumerate(EMOTIONS):
         x, y = valence[labels == k], arousal[labels == k]
         if len(x):
-            ax.scatter(x, y, 9, color=colour(name), alpha=0.55, linewidths=0)
             ax.scatter(x.mean(), y.mean(), 70, color=colour(name), edgecolor=INK, zorder=3)
             means.append((y.mean() + 0.08, x.mean(), name))
-    placed: list[tuple[float, float]] = []
-    for y, x, name in sorted(means):
-        clash = [other + 0.075 for other, at in placed if abs(at - x) < 0.3 and y < other + 0.075]
-        placed.append((max([y, *clash]), x))
-        box = {"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.75}
-        ax.text(x, placed[-1][0], name, ha="center", va="center", fontsize=9, zorder=4, bbox=box)
+    taken = [(y - 0.08, x, 0.17, 0.05) for y, x, _ in means]  # by a mean or a name: where, and how far around
+    for start, x, name in sorted(means):
+        y = start
+        while any(abs(at - x) < width and abs(other - y) < height for other, at, width, height in taken):
+            y += 0.01
+        taken.append((y, x, 0.3, 0.075))
+        box = {"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": colour(name), "alpha": 0.75}
+        ax.text(x, y, name, ha="center", va="center", fontsize=9, zorder=4, bbox=box)
     ax.set(xlabel="valence: unpleasant to pleasant", ylabel="arousal: calm to excited")
     ax.set(xlim=(-1.05, 1.05), ylim=(-1.05, 1.05), aspect="equal")
     return _bare(ax)

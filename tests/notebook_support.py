@@ -1,5 +1,6 @@
 """Notebooks as a student runs them: with a live kernel, cell by cell, stopped and run again."""
 
+import re
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,11 +21,15 @@ def small(name: str, world: Path) -> dict[str, object]:
             "DATA": data, "LIMIT": 64, "EPOCHS": 1, "OUT": str(world / "trained"),
         },
         "03_confusion_and_f1": {"DATA": data, "LIMIT": 16, "MODELS": models},
-        "04_resnet18_comparison": {"MODELS": models, "REPEATS": 1},
+        "04_resnet18_comparison": {"MODELS": models, "MODEL": f"{models}/one", "REPEATS": 1},
         "06_rare_emotions": {"DATA": data, "LIMIT": 64, "STEPS": 3, "SEEDS": (0, 1)},
-        "solutions/02_baseline_cnn_training": {"DATA": data, "LIMIT": 64, "STEPS": 8},
         "solutions/06_rare_emotions": {"DATA": data, "LIMIT": 64, "STEPS": 3, "SEEDS": (0, 1)},
         "05_live_demo": {"MODEL": f"{models}/one", "FRAMES": 12, "CSV": str(world / "live.csv")},
+        "solutions/01_data_exploration": {"DATA": data, "LIMIT": 64},
+        "solutions/02_baseline_cnn_training": {"DATA": data, "LIMIT": 64, "STEPS": 8},
+        "solutions/03_confusion_and_f1": {"MODELS": models},
+        "solutions/04_resnet18_comparison": {"REPEATS": 1},
+        "solutions/05_live_demo": {"MODEL": f"{models}/one", "FPS": 1},
     }[name]  # fmt: skip
 
 
@@ -55,6 +60,15 @@ class Live:
         for index in range(start + 1, self.written):
             if self.client.nb.cells[index].cell_type == "code":
                 self._run(index)
+
+    def run_section(self, heading):
+        """Run the code cells below a heading, up to the next."""
+        (start,) = [i for i, cell in enumerate(self.client.nb.cells) if heading in cell.source.splitlines()]
+        for index, cell in enumerate(self.client.nb.cells[start + 1 :], start + 1):
+            if cell.cell_type == "code":
+                self._run(index)
+            if re.search("^## ", cell.source, re.MULTILINE):
+                return
 
     def ask(self, expression):
         """Return the repr of an expression in the kernel."""

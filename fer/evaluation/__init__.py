@@ -11,6 +11,7 @@ __getattr__, __dir__ = exports(
         "calibration_curve": "scores",
         "score": "scores",
         "record": "recorded",
+        "recorded_model": "recorded",
         "recorded_models": "recorded",
         "preferred_set": "recorded",
     },

@@ -149,6 +149,17 @@ def recorded_models(folder: str | Path = "models") -> list[RecordedModel]:
     return [RecordedModel(card.parent) for card in cards if (card.parent / METRICS).is_file()]
 
 
+def recorded_model(name: str | Path, folder: str | Path = "models") -> RecordedModel:
+    """Return the model ``name`` in ``folder``, or in the folder ``name``; DataMissing if it has no predictions."""
+    for path in (Path(folder) / name, Path(name)):
+        if (model := RecordedModel(path)).sets:
+            return model
+    known = ", ".join(model.name for model in recorded_models(folder) if model.sets) or "none"
+    raise DataMissing(
+        f"No recorded predictions of {str(name)!r} were found; expected a model's folder or one of {folder}: {known}."
+    )
+
+
 def preferred_set(models: Iterable[RecordedModel]) -> str:
     """Return the preferred one of the models' ``sets``; raise DataMissing if they have none."""
     sets = {name for model in models for name in model.sets}

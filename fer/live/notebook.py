@@ -14,8 +14,6 @@ from fer.live.loop import Player
 from fer.live.options import LiveOptions
 from fer.live.sources import SomeFrames, Source, open_source
 
-PATIENCE_S = 10.0  # for a session that is stopped; one that opens a camera may take longer to end
-
 
 class Session:
     """A demo that runs beside the notebook, so that its buttons answer and other cells can be run.
@@ -57,27 +55,23 @@ class Session:
             raise self.error
         return self
 
-    def stop(self) -> None:
-        """Press the stop button."""
-        self.display.press("q")
-
     def close(self) -> None:
-        """Stop, and wait until source and files are closed."""
-        self.stop()
-        self._thread.join(PATIENCE_S)
+        """Press the stop button, and wait until source and files are closed; no longer than for a slow camera."""
+        self.display.press("q")
+        self._thread.join(10)
 
     @property
     def jpeg(self) -> bytes:
         """The newest picture; what ended the demo is raised where it has shown none."""
-        return self.display.jpeg or self._nothing("shown")
+        return self.display.jpeg or self._nothing()
 
     @property
     def table(self) -> Path:
         """The file of ``options.csv``; what ended the demo is raised where it has written none."""
-        return self._table if self._table and self._table.is_file() else self._nothing("recorded")
+        return self._table if self._table and self._table.is_file() else self._nothing()
 
-    def _nothing(self, done: str) -> Any:
-        raise self.error or DataMissing(f"This demo has {done} nothing: run the cell that starts it again.")
+    def _nothing(self) -> Any:
+        raise self.error or DataMissing("Nothing was recorded: run the cell that starts the demo again.")
 
     def _play(self, source: str | Source, more: dict[str, Any]) -> None:
         try:

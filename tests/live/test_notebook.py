@@ -100,7 +100,7 @@ def test_an_upload_is_played_and_not_kept(tmp_path, wait_until):
     assert "happiness" in session.table.read_text()
     session = start(Live(IMAGES))
     session.close()
-    with pytest.raises(DataMissing, match="recorded nothing"):
+    with pytest.raises(DataMissing, match="Nothing was recorded"):
         print(session.table)
 
 

@@ -30,7 +30,7 @@ from fer.errors import DataInvalid, DataMissing
 from fer.labels import EMOTIONS
 from fer.threads import for_each
 
-_ENDS = (b"\xff\xd9", b"IEND\xaeB`\x82")  # of a JPEG and a PNG
+_STARTS, _ENDS = (b"\xff\xd8", b"\x89PNG"), (b"\xff\xd9", b"IEND\xaeB`\x82")  # of a JPEG and a PNG
 
 # The stored pixels, without turning them as EXIF may ask: landmarks refer to these.
 _DECODE = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
@@ -246,8 +246,9 @@ class AffectNet8(Dataset):
         return self._source.face(_decoded(self._source.image(self._index, i)), self._index, i)
 
     def _whole(self, i: int) -> None:
-        """Raise BrokenImage for an image that does not reach its end: only where its last bytes look so, decode it."""
-        if not (data := self._source.image(self._index, i)).endswith(_ENDS):
+        """Raise BrokenImage for an image that is not whole; one is decoded only if its first or last bytes look so."""
+        data = self._source.image(self._index, i)
+        if not (data.startswith(_STARTS) and data.endswith(_ENDS)):
             _decoded(data)
 
     def annotations(self, i: int) -> Annotations:
