@@ -4,8 +4,10 @@ Importing this package has no side effect: no download, no window, no heavy
 library. The names below are imported when they are first used.
 """
 
+import sys
 from typing import TYPE_CHECKING
 
+from fer.interrupt import leave_at_once
 from fer.lazy import exports
 
 if TYPE_CHECKING:
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
 
 __version__ = "0.2.0"
 __all__ = ["EMOTIONS", "AffectNet8", "EmotionPredictor", "FERPlus"]
+
+if sys.argv[:1] == ["-m"]:  # `python -m fer.…` begins, and has imports before it that Ctrl-C may meet
+    leave_at_once()
 
 __getattr__, __dir__ = exports(
     __name__,

@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -237,6 +238,22 @@ def test_a_signal_while_torch_is_imported_ends_it_without_an_abort(tmp_path, sta
         assert program.wait() == 130, program.printed
     assert "Traceback" not in program.printed
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "printed.txt"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc, to see when a signal is handled")
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_before_options_are_read_ends_it_without_a_traceback(wait_until, number):
+    def handled():
+        status = Path(f"/proc/{process.pid}/status").read_text()
+        return int(re.search(r"SigCgt:\s*(\w+)", status)[1], 16) & 1 << signal.SIGTERM - 1
+
+    command = [sys.executable, "-m", "fer.webcam", "--help"]
+    with subprocess.Popen(
+        command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as process:
+        wait_until(handled)
+        process.send_signal(number)
+        assert process.wait(30) == 130 and b"Traceback" not in process.stdout.read()
 
 
 @pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs terminals that can be closed")
