@@ -104,6 +104,7 @@ EXCEPTIONS = {
     ("fer.predictor", "torch"),
     ("fer.live.display", "ipywidgets"),
     ("fer.live.notebook", "IPython"),
+    ("fer.live.notebook", "ipywidgets"),
 }
 """What a function of the light tier imports, for a model without an exported network and for the demos in Jupyter."""
 
