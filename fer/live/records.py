@@ -74,12 +74,12 @@ class FaceTally:
     """One face: when it was last detected, how long it showed each label, and its probabilities over time.
 
     Attributes:
-        steps: by number of the step, (9,): the sum of the probabilities, and the number of frames.
+        steps: (MOST_STEPS, 9) the sum of each step's probabilities, and its number of frames.
     """
 
     last_s: float
     seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
-    steps: dict[int, np.ndarray] = field(default_factory=dict)
+    steps: np.ndarray = field(default_factory=lambda: np.zeros((MOST_STEPS, len(EMOTIONS) + 1), np.float32))
 
 
 class Tally:
@@ -124,8 +124,7 @@ class Tally:
             if passed <= GAP_S:
                 tally.seconds[shown.face.emotion] += passed
             tally.last_s = now
-            step = tally.steps.setdefault(int(now / self._step_s), np.zeros(len(EMOTIONS) + 1))
-            step += (*shown.face.probabilities, 1)
+            tally.steps[int(now / self._step_s)] += (*shown.face.probabilities, 1)
         if len(self._all) > 2 * MOST_FACES:
             for track in self._longest()[MOST_FACES:]:
                 if now - self._all[track].last_s > GONE_S:
@@ -135,17 +134,16 @@ class Tally:
     def _double_steps(self) -> None:
         self._step_s *= 2
         for tally in self._all.values():
-            steps, tally.steps = tally.steps, {}
-            for step, sums in steps.items():
-                tally.steps[step // 2] = tally.steps.get(step // 2, 0) + sums
+            tally.steps[: MOST_STEPS // 2] = tally.steps.reshape(MOST_STEPS // 2, 2, -1).sum(1)
+            tally.steps[MOST_STEPS // 2 :] = 0
 
     def curves(self) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
         """Yield (track, times (T,), probabilities (T, 8)) of each face; rows of NaN where it was not seen."""
         for track, tally in self.faces.items():
-            steps = np.arange(min(tally.steps), max(tally.steps) + 1)
-            absent = np.full(len(EMOTIONS) + 1, np.nan)
-            sums = np.array([tally.steps.get(step, absent) for step in steps.tolist()])
-            yield track, (steps + 0.5) * self._step_s, sums[:, :-1] / sums[:, -1:]
+            seen = np.flatnonzero(tally.steps[:, -1])
+            steps = np.arange(seen[0], seen[-1] + 1)
+            sums, counts = np.split(tally.steps[steps], [len(EMOTIONS)], axis=1)
+            yield track, (steps + 0.5) * self._step_s, sums / np.where(counts > 0, counts, np.nan)
 
     def table(self) -> str:
         """Return the summary as text: a row per face and emotion that it showed, longest first; of photos, counts."""
