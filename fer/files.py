@@ -18,7 +18,7 @@ UNREADABLE_PHOTOS = {".heic", ".heif", ".jxl", ".cr2", ".cr3", ".nef", ".arw", "
 PHOTOS = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".webp", ".tif", ".tiff", ".gif"}
 PHOTOS |= {".jp2", ".avif", ".ppm", ".pgm", ".pbm"}
 VIDEOS = {".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp", ".mts"}
-VIDEOS |= {".m2ts", ".ogv"}
+VIDEOS |= {".m2ts", ".ogv", ".ts", ".h264", ".asf", ".qt", ".vob", ".3g2", ".divx", ".mxf", ".f4v", ".mpe"}
 
 _PACKAGE = Path(__file__).parent
 MODELS = _PACKAGE / "models" if (_PACKAGE / "models").is_dir() else _PACKAGE.parent / "models"

@@ -95,8 +95,7 @@ class PredictOptions:
                 option = name.replace("_", "-")
                 raise UsageError(f"--{option} {getattr(self, name)}: expected {expected}.")
         check_output("--csv", self.csv)
-        from fer.photos.gallery import THUMBNAILS
-        from fer.photos.listing import KNOWN
+        from fer.photos.listing import KNOWN, THUMBNAILS
 
         table, inputs = self.csv.resolve(), {path.resolve() for path in self.paths}
         if self.csv.suffix.lower() in KNOWN or table in inputs:
@@ -146,8 +145,10 @@ def _list(paths: Sequence[Path], leave_out: Sequence[Path | None]) -> "Listing":
 
     listing = Listing(paths, leave_out)
     if next(iter(listing), None) is None:
+        found = listing.count()
         raise DataMissing(
-            f"Found no photo or video in {', '.join(map(str, paths))} ({listing.count()[1]} other files)."
+            f"Found no photo or video in {', '.join(map(str, paths))} ({found['other files']} other files, "
+            f"{found['folders']} folders left out)."
         )
     return listing
 
@@ -218,7 +219,7 @@ def _predict(options: PredictOptions, part: "Part") -> int:
         print(f"Part {part.number} of {part.count} is finished; {unfinished}.", file=sys.stderr)
         return 0
     outputs = " and ".join(str(path) for path in (options.csv, options.gallery) if path)
-    print(f"{outputs}: {summary.text(others=listing.count()[1])}")
+    print(f"{outputs}: {summary.text(listing.count())}")
     return 0 if summary.pictures else 1
 
 

@@ -421,7 +421,7 @@ def test_the_gallery_is_the_same_however_the_work_was_shared(tmp_path, model, sc
 
 def test_for_the_gallery_alone_a_large_photo_is_not_read_whole(tmp_path, model, scene, monkeypatch):
     photo = save(tmp_path / "a.jpg", cv2.resize(scene, (2560, 1920)))
-    monkeypatch.setattr(bulk, "read_image", None)
+    monkeypatch.setattr(bulk, "read_photo", None)
     _, (row,) = predict(model, photo, gallery=tmp_path / "faces.html")
     (thumbnail,) = (tmp_path / "faces.thumbnails").iterdir()
     image = cv2.imread(str(thumbnail)).astype(int)

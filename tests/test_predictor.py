@@ -131,7 +131,7 @@ def test_grey_pictures(folder):
         (np.zeros((9, 9, 4), np.uint8), r"uint8 \(9, 9, 4\); expected uint8"),
         (np.zeros((9, 9, 3)), "float64"),
         (np.zeros((0, 9, 3), np.uint8), r"\(0, 9, 3\)"),
-        ("absent.jpg", "There is no photo absent.jpg"),
+        ("absent.jpg", "There is no photo or video absent.jpg"),
     ],
 )
 def test_what_is_no_picture_is_refused(folder, image, message):

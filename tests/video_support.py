@@ -6,9 +6,9 @@ import av
 import numpy as np
 
 
-def write_video(path, frames=6, rotation=0, rate=10, title=None, codec="libx264", step=1):
+def write_video(path, frames=6, rotation=0, rate=10, title=None, codec="libx264", step=1, **options):
     """Film a bright left half; frame k is 16 k darker (modulo 256) and comes at k steps of 1 / rate seconds."""
-    with av.open(str(path), "w") as container:
+    with av.open(str(path), "w", options=options) as container:
         if title:
             container.metadata["title"] = title
         stream = container.add_stream(codec, rate=rate, options={"crf": "10"})

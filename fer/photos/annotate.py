@@ -2,6 +2,7 @@
 
 import errno
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -16,6 +17,7 @@ from fer.live.tracking import SLOWEST_S, Tracker, overlaps
 from fer.live.video import VideoWriter
 from fer.photos.bulk import Picture
 from fer.photos.listing import File
+from fer.predictor import FaceEmotion
 
 WRITABLE = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
 TIMELINE = ".timeline.png"
@@ -73,7 +75,7 @@ class Annotator:
         """
         assert picture.image is not None
         image, file = picture.image.copy(), picture.file
-        overlay.draw(image, picture.faces)
+        overlay.draw(image, [_reduced(face, picture.factor) for face in picture.faces])
         target = self._targets.get(file) or self._choose(file)  # it may have come since
         if file is not self._latest:
             self.close()
@@ -129,6 +131,12 @@ class _VideoCopy:
         if self._writer.close():
             faces = ((f"face {track}", times, values) for track, times, values in self._tally.curves())
             timeline.save(timeline.strips(faces, self._tally.end_s), self._timeline)
+
+
+def _reduced(face: FaceEmotion, factor: int) -> FaceEmotion:
+    """Return the face with its box in a photo that was too large to be read whole."""
+    x, y, w, h = (side // factor for side in face.box)
+    return replace(face, box=(x, y, w, h))
 
 
 def _written(target: Path, file: File) -> list[Path]:

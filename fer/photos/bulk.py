@@ -19,7 +19,7 @@ from fer import threads
 from fer.errors import UserError
 from fer.faces import FaceDetector, clip, crop
 from fer.photos.listing import File
-from fer.photos.reading import Photo, VideoFrame, read_image, read_photo, read_video
+from fer.photos.reading import Photo, VideoFrame, read_photo, read_video
 from fer.predictor import EmotionPredictor, FaceEmotion
 
 WAITING_BYTES = 64 * 2**20  # pixels that may wait for their forward pass
@@ -134,8 +134,8 @@ def _search(
             read, boxes, crops = predictor.find(file.path)
         picture = Picture(file)
         if keep_images == "whole" and read.factor > 1:
-            picture.image = read_image(file.path)
-        elif keep_images:
+            read = read_photo(file.path)
+        if keep_images:
             picture.image, picture.factor = read.image, read.factor
         return picture, boxes, crops
 

@@ -24,10 +24,9 @@ from fer.files import replacing
 from fer.labels import COLOURS, EMOTIONS, UNCERTAIN, percent
 from fer.live import paint
 from fer.photos.bulk import Picture
+from fer.photos.listing import THUMBNAILS
 from fer.predictor import FaceEmotion
 
-THUMBNAILS = ".thumbnails"
-"""Ending of their folder."""
 SIDE = 280
 """Longer side of a thumbnail in pixels."""
 LETTERS = 12

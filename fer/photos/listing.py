@@ -1,6 +1,7 @@
 """Photos and videos below files and folders, however many, in an order that a path alone tells."""
 
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,8 @@ from fer.errors import DataMissing
 from fer.files import PHOTOS, UNREADABLE_PHOTOS, VIDEOS
 
 KNOWN = PHOTOS | UNREADABLE_PHOTOS | VIDEOS
+THUMBNAILS = ".thumbnails"
+"""Ending of a gallery's folder of small copies."""
 
 
 @dataclass(frozen=True)
@@ -36,21 +39,26 @@ class Listing:
     subfolders, by name. One directory at a time is in memory, and no file
     is looked at: its name decides. Links to folders are followed, but not to
     one that holds the link. However a path is spelled, it is the same path.
+    Left out are subfolders that begin with a dot or @, where programs keep
+    copies, and thumbnails of a gallery. One that cannot be read comes as a
+    ``File``, for whoever reads it to say why.
 
     Args:
         paths: a file given itself is taken whatever its name, at its own place.
         leave_out: folders not to look into; None is none.
 
     Raises:
-        DataMissing: a path does not exist; when iterated: a folder cannot be read.
+        DataMissing: a path does not exist or is a folder that cannot be read; when iterated: it is no longer.
     """
 
     def __init__(self, paths: Sequence[Path], leave_out: Sequence[Path | None] = ()) -> None:
         for path in paths:
-            if not path.exists():
+            if not os.path.exists(path):
                 raise DataMissing(
                     f"There is no file or folder {path}. Check the spelling, or quote names with spaces."
                 )
+            if path.is_dir() and (why := _closed(path)):
+                raise DataMissing(f"The folder {path} cannot be read: {why}.")
         self._leave_out = {folder.resolve() for folder in leave_out if folder}
         # By absolute path, which has one spelling; the files bear the one that was given.
         self._place = {_absolute(path): number for number, path in reversed(list(enumerate(paths)))}
@@ -58,17 +66,11 @@ class Listing:
         self._folders = {path for path in self._place if path.is_dir()}
 
     def __iter__(self) -> Iterator[File]:
-        for file in self._all():
-            if file is not None:
-                yield file
+        return (found for found in self._all() if isinstance(found, File))
 
-    def count(self) -> tuple[int, int]:
-        """Return how many photos and videos there are, and how many other files were passed over."""
-        files = others = 0
-        for file in self._all():
-            files += file is not None
-            others += file is None
-        return files, others
+    def count(self) -> Counter[str]:
+        """Count ``"files"``, the photos and videos, and ``"other files"`` and ``"folders"`` that are passed over."""
+        return Counter("files" if isinstance(found, File) else found for found in self._all())
 
     def key(self, path: Path) -> tuple:
         """Return what sorts the paths of this listing into its order.
@@ -90,8 +92,8 @@ class Listing:
             raise KeyError(path)
         return min(found)
 
-    def _all(self) -> Iterator[File | None]:
-        """Yield the files, and None for each that is no photo or video."""
+    def _all(self) -> Iterator[File | str]:
+        """Yield the files, and what else is there, as ``count`` calls it."""
         for path, place in sorted(self._place.items(), key=lambda item: item[1]):
             if path in self._folders:
                 if all(self._place.get(parent, place) >= place for parent in path.parents):
@@ -99,7 +101,7 @@ class Listing:
             else:
                 yield File(self._given[place], Path(path.name))
 
-    def _below(self, root: Path, place: int) -> Iterator[File | None]:
+    def _below(self, root: Path, place: int) -> Iterator[File | str]:
         given = self._given[place]
 
         def stop(error: OSError) -> None:
@@ -110,16 +112,33 @@ class Listing:
             left_out = folder.resolve() in self._leave_out
             return not (earlier or left_out or (folder.is_symlink() and _around(root, folder)))
 
+        def passed_over(folder: Path) -> bool:
+            named = folder.name.startswith((".", "@")) or folder.name.endswith(THUMBNAILS)
+            return named and not any(given.is_relative_to(folder) for given in self._folders)
+
         for folder, subfolders, names in os.walk(root, onerror=stop, followlinks=True):
             here = Path(folder)
-            subfolders[:] = sorted(name for name in subfolders if mine(here / name))
-            for name in sorted(names):
+            inside = sorted(name for name in subfolders if mine(here / name))
+            visible = [name for name in inside if not passed_over(here / name)]
+            yield from ["folders"] * (len(inside) - len(visible))
+            closed = [name for name in visible if _closed(here / name)]
+            subfolders[:] = [name for name in visible if name not in closed]
+            for name in sorted([*names, *closed]):
                 path = here / name
-                if name.startswith(".") or path.suffix.lower() not in KNOWN:
-                    yield None
+                if name not in closed and (name.startswith(".") or path.suffix.lower() not in KNOWN):
+                    yield "other files"
                 elif path not in self._place:  # else it has a place of its own
                     inner = path.relative_to(root)
                     yield File(given / inner, inner)
+
+
+def _closed(folder: Path) -> str | None:
+    """Return why a folder cannot be searched, if so."""
+    try:
+        os.scandir(os.path.join(folder, ".")).close()
+    except OSError as error:
+        return error.strerror
+    return None
 
 
 def _absolute(path: Path) -> Path:

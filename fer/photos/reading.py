@@ -2,7 +2,9 @@
 
 import os
 import re
+import stat
 import struct
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -10,11 +12,15 @@ from typing import NamedTuple
 import av
 import cv2
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from fer.errors import DataInvalid, DataMissing
 from fer.files import UNREADABLE_PHOTOS
 
+FORMATS = ("JPEG", "PNG", "BMP", "DIB", "WEBP", "TIFF", "GIF", "JPEG2000", "AVIF", "PPM")
+"""Pillow's names of the photos that ``fer.files`` lists. Of others it would run decoders that start programs."""
+MOST_PIXELS = 128_000_000
+"""Of a photo that is read whole, which takes about 10 bytes for each."""
 UNTIMED = {"avi", "h264", "hevc", "m4v", "mpegvideo"}
 """FFmpeg's names of the formats whose frames have no times of their own, only a rate."""
 TIMEOUT_S = 10  # of a network
@@ -34,9 +40,18 @@ _DAMAGE = (
 )
 """What Pillow raises for files that are cut off, damaged, or something else than they claim."""
 
-
 _ORIENTATION = 0x0112  # the EXIF tag
 _ON_ITS_SIDE = (5, 6, 7, 8)  # values of it
+_FLIPS = {
+    2: 1,
+    3: -1,
+    4: 0,
+    6: 1,
+    7: -1,
+    8: 0,
+}  # to be turned upright: 1 left to right, 0 upside down, -1 both
+
+_opening = threading.Lock()
 
 
 class Photo(NamedTuple):
@@ -67,29 +82,75 @@ def read_photo(path: str | Path, at_least: float | None = None) -> Photo:
     Args:
         path: of the photo.
         at_least: a JPEG may be read at reduced size, which takes a fraction of the time, if its longer
-            side is still so many pixels; by default all are read whole.
+            side is still so many pixels; by default only JPEGs of more than ``MOST_PIXELS`` are.
 
     Raises:
         DataMissing: there is no such file.
-        DataInvalid: it is no photo, damaged or cut off.
+        DataInvalid: it is no photo, damaged or cut off; or of more than ``MOST_PIXELS``, and no baseline JPEG.
     """
     path = Path(path)
-    if not path.exists():
-        raise DataMissing(f"There is no photo {path}. Check the spelling.")
+    _check_file(path)
     try:
-        with Image.open(path) as image:
+        with _open(path) as image:
             width, height = image.size
-            if at_least is not None:
-                parts = max(1, int(max(image.size) / max(at_least, 1)))
+            parts = 1 if at_least is None else max(1, int(max(image.size) / max(at_least, 1)))
+            parts = 1 << parts.bit_length() - 1
+            while parts < 8 and width * height > MOST_PIXELS * parts**2:
+                parts *= 2
+            if parts > 1:
                 image.draft(None, (max(1, width // parts), max(1, height // parts)))
             factor = round(max(width, height) / max(image.size))
+            # A progressive JPEG is in memory whole before it is reduced.
+            pixels = width * height if image.info.get("progressive") else image.width * image.height
+            if pixels > MOST_PIXELS:
+                raise Image.DecompressionBombError(f"{pixels / 1e6:.0f}")
             image.load()
-            on_its_side = image.getexif().get(_ORIENTATION) in _ON_ITS_SIDE
-            pixels = np.asarray(_to_rgb(ImageOps.exif_transpose(image)))
-            shape = (width, height) if on_its_side else (height, width)
-            return Photo(cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), factor, shape)
+            orientation = _orientation(image)
+            shape = (width, height) if orientation in _ON_ITS_SIDE else (height, width)
+            return Photo(_upright(np.asarray(_to_rgb(image)), orientation), factor, shape)
     except _DAMAGE as error:
         raise DataInvalid(f"{path}: {_what_is_wrong(path, error)}") from error
+
+
+def _check_file(path: Path) -> None:
+    """Refuse what is no regular file: a pipe may keep its reader waiting for ever."""
+    try:
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            os.scandir(os.path.join(path, ".")).close()  # without permissions, say so
+    except (FileNotFoundError, NotADirectoryError):
+        raise DataMissing(f"There is no photo or video {path}. Check the spelling.") from None
+    except OSError as error:
+        raise DataInvalid(
+            f"{path}: it cannot be read ({error.strerror}). Allow it, or leave it out."
+        ) from error
+    if not stat.S_ISREG(mode):
+        raise DataInvalid(f"{path}: this is a folder, pipe or device; expected a file.")
+
+
+def _open(path: Path) -> Image.Image:
+    """Open a photo of any size, which Pillow would refuse before it is known how much of it is read."""
+    with _opening:  # its limit is one for all threads
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            return Image.open(path, formats=FORMATS)
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
+
+
+def _orientation(image: Image.Image) -> int | None:
+    try:
+        return image.getexif().get(_ORIENTATION)
+    except _DAMAGE:  # of the EXIF block alone
+        return None
+
+
+def _upright(pixels: np.ndarray, orientation: int | None) -> np.ndarray:
+    """Return RGB pixels (H, W, 3) as BGR, turned as EXIF says."""
+    image = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
+    if orientation in _ON_ITS_SIDE:
+        image = cv2.transpose(image)
+    return cv2.flip(image, _FLIPS[orientation]) if orientation in _FLIPS else image
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
@@ -98,7 +159,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     if image.has_transparency_data:
         image = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _to_8_bits(pixels: np.ndarray) -> np.ndarray:
@@ -119,6 +180,11 @@ def _what_is_wrong(path: Path, error: BaseException) -> str:
         return "the file is empty (0 bytes). Copy it again."
     if path.suffix.lower() in UNREADABLE_PHOTOS:
         return f"{path.suffix.lower()} photos cannot be read here. Save it as JPEG or PNG and try again."
+    if isinstance(error, Image.DecompressionBombError):
+        return (
+            f"the photo has {error} million pixels; up to {MOST_PIXELS / 1e6:.0f} million are read, of baseline JPEGs "
+            "any number. Save a smaller copy of it and try again."
+        )
     if isinstance(error, Image.UnidentifiedImageError):
         return "this is no photo of a kind known here, or it is damaged. Does an image viewer open it?"
     return f"the photo cannot be read ({error}). Is it cut off or damaged? Copy it again."
@@ -139,8 +205,9 @@ def read_video(path: str | Path) -> Iterator[VideoFrame]:
         path: of the file, or an http(s) URL.
 
     Raises (when iterated):
-        DataInvalid: it is missing, no video, without pictures; or, after the frames before, damaged from
-            some frame on or much shorter than its header promises.
+        DataMissing: there is no such file.
+        DataInvalid: it is no video, without pictures; or, after the frames before, damaged from some frame on or
+            much shorter than its header promises.
     """
     advice = f"Does a player show it? `ffmpeg -i {Path(path).name} fixed.mp4` may repair it."
     # Absolute, because FFmpeg takes what stands before a colon for a protocol.
@@ -148,7 +215,9 @@ def read_video(path: str | Path) -> Iterator[VideoFrame]:
     if re.match("https?://", str(path)):
         place, path = str(path), without_password(str(path))
         advice = "Is the network slow? Download it, and play the file."
-    count, time_s = 0, -np.inf
+    else:
+        _check_file(Path(path))
+    count, promised, time_s = 0, 0, -np.inf
     try:
         # Titles may be in any encoding.
         with av.open(place, metadata_errors="replace", timeout=TIMEOUT_S) as container:
@@ -172,13 +241,14 @@ def read_video(path: str | Path) -> Iterator[VideoFrame]:
                 yield VideoFrame(count, time_s, np.ascontiguousarray(pixels))
                 count += 1
     except (av.FFmpegError, OSError) as error:
-        where = f"after {count} frames" if count else "from the start"
+        where = f"after {count} of {promised or 'its'} frames" if count else "from the start"
         raise DataInvalid(f"{path}: the video cannot be read {where} ({error.strerror}). {advice}") from error
     if count == 0:
         raise DataInvalid(f"{path}: the video has no frames. Was the recording cut off? {advice}")
     # By time, too: where frames come unevenly, as in Matroska, their number is only estimated from it.
     if count < promised and time_s + 1 / rate < SHORT * promised / rate:
-        raise DataInvalid(f"{path}: the video ended after {count} of {promised} frames: cut off? {advice}")
+        missing = f"{promised - count} of {promised} frames are missing"
+        raise DataInvalid(f"{path}: the video ended after {count} frames, {missing}: cut off? {advice}")
 
 
 def without_password(url: str) -> str:

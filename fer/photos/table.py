@@ -2,7 +2,7 @@
 
 import sys
 from collections import Counter
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Mapping
 
 from tqdm import tqdm
 
@@ -98,11 +98,11 @@ class Summary(Counter[str]):
         """Photos and frames that were read."""
         return self["photo"] + self["video frame"]
 
-    def text(self, others: int) -> str:
+    def text(self, passed_over: Mapping[str, int]) -> str:
         """Return the totals as lines: the most frequent emotion first, and at the end what has no emotion.
 
         Args:
-            others: files that are no photo or video.
+            passed_over: what ``Listing.count`` returns.
         """
         emotions = sorted(EMOTIONS, key=lambda name: -self[name])
         faces = {name: self[name] for name in (*emotions, UNCERTAIN) if self[name]}
@@ -111,7 +111,8 @@ class Summary(Counter[str]):
         lines = [f"{' and '.join(read) or '0 photos'}, {_many(total, 'face')}"]
         lines += [f"  {name:<12}{number:>9,}  {number / total:>6.1%}" for name, number in faces.items()]
         lines += [f"  {name:<12}{self[name]:>9,}" for name in ("no face", "unreadable") if self[name]]
-        lines += [f"  {'other files':<12}{others:>9,}  ignored"] * (others > 0)
+        whys = ("other files", "ignored"), ("folders", "left out: hidden, @…, or thumbnails")
+        lines += [f"  {what:<12}{passed_over[what]:>9,}  {why}" for what, why in whys if passed_over[what]]
         return "\n".join(lines)
 
 

@@ -1,5 +1,6 @@
 """The timeline beside the annotated copy of a video; the copies themselves are tested with the script."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,19 @@ def test_each_person_of_a_video_has_a_strip(tmp_path, monkeypatch, step_s):
         shown[name] = [EMOTIONS[k] for k in values[filled].argmax(1)]
     fearful, happy = sorted(shown.values(), key=lambda names: "happiness" in names)
     assert set(happy) == {"happiness"} and (fearful[0], fearful[-1]) == ("fear", "anger")
+
+
+def test_a_photo_that_was_too_large_to_be_read_whole_is_annotated_in_half_its_size(tmp_path):
+    small, large = face("fear", 20), face("fear", 40)
+    large = replace(large, box=tuple(2 * side for side in small.box))
+    copies = []
+    for factor, found in ((1, small), (2, large)):
+        file = File(tmp_path / "a.png", Path(f"{factor}.png"))
+        Annotator(tmp_path, [file]).write(
+            Picture(file, faces=[found], image=np.zeros((100, 300, 3), np.uint8), factor=factor)
+        )
+        copies.append((tmp_path / file.inner).read_bytes())
+    assert copies[0] == copies[1]
 
 
 def test_a_timeline_and_the_copy_of_a_photo_never_have_the_same_name(tmp_path):

@@ -1,11 +1,15 @@
 """Which files are worked on, and in which order."""
 
+import os
+from collections import Counter
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
-from fer.errors import DataMissing
+from fer.errors import DataInvalid, DataMissing
 from fer.photos.listing import Listing
+from fer.photos.reading import read_image
 
 
 @pytest.fixture
@@ -19,6 +23,9 @@ def tree(tmp_path, monkeypatch):
         "a-b/x.jpg",
         "a/notes.txt",
         "a/.hidden.jpg",
+        "a/.thumbnails/z.png",
+        "a/@eaDir/z.png/SYNOPHOTO_THUMB_S.jpg",
+        "a/faces.thumbnails/0.jpg",
     )
     for name in names:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -43,7 +50,8 @@ def test_each_file_once_and_in_order(tree, given, expected, others):
     files = [file.path for file in listing]
     assert sorted(map(str, files)) == sorted(expected.split())
     assert [listing.key(path) for path in files] == sorted({listing.key(path) for path in files})
-    assert listing.count() == (len(files), others)
+    folders = 0 if given == ["b.jpg"] else 3
+    assert listing.count() == Counter({"files": len(files), "other files": others, "folders": folders})
 
 
 def test_a_folder_comes_as_its_files_then_its_subfolders(tree):
@@ -64,6 +72,40 @@ def test_a_folder_can_be_left_out(tree):
     assert files == {"a/z.png": "z.png", "a-b/x.jpg": "x.jpg"}
 
 
+def test_thumbnails_and_hidden_folders_are_searched_only_if_that_is_asked(tree):
+    names = [".", "a/.thumbnails", "a/@eaDir/z.png"]
+    listing = Listing([Path(name) for name in names])
+    files = [file.path for file in listing]
+    assert {"a/.thumbnails/z.png", "a/@eaDir/z.png/SYNOPHOTO_THUMB_S.jpg"} < set(map(str, files))
+    assert [listing.key(path) for path in files] == sorted(listing.key(path) for path in files)
+    assert listing.count()["folders"] == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "seteuid"), reason="Windows has other permissions")
+@pytest.mark.parametrize("mode", [0o644, 0o311])
+def test_a_folder_that_cannot_be_searched_is_an_error_of_its_own(mode):
+    with TemporaryDirectory() as folder:  # a tmp_path could be reached by its owner alone
+        closed, me = Path(folder) / "b", os.geteuid()
+        closed.mkdir()
+        for path in (closed / "x.jpg", closed.with_name("a.jpg"), closed.with_name("c.jpg")):
+            path.touch()
+        closed.chmod(mode)
+        os.chmod(folder, 0o755)
+        try:
+            if me == 0:
+                os.seteuid(65534)  # the superuser may read everything
+            files = [file.path for file in Listing([Path(folder)])]
+            assert [path.name for path in files] == ["a.jpg", "b", "c.jpg"]
+            for path in (closed, *[closed / "x.jpg"] * (mode == 0o644)):
+                with pytest.raises(DataInvalid, match=r"cannot be read \(Permission denied\)"):
+                    read_image(path)
+            with pytest.raises(DataMissing, match="b cannot be read: Permission denied"):
+                Listing([closed])
+        finally:
+            os.seteuid(me)
+            closed.chmod(0o755)
+
+
 def test_what_is_not_there(tree):
     with pytest.raises(DataMissing, match="no file or folder absent"):
         Listing([Path("a"), Path("absent")])
@@ -78,7 +120,7 @@ def test_a_folder_beside_this_one_is_no_part_of_it(tree, monkeypatch, given):
     files = [file.path for file in listing]
     assert sorted(path.name for path in files) == ["1.mp4", "2.HEIC", "x.jpg", "z.png"]
     assert [listing.key(path) for path in files] == sorted(listing.key(path) for path in files)
-    assert listing.count() == (4, 2)
+    assert listing.count() == {"files": 4, "other files": 2, "folders": 3}
 
 
 def test_the_same_folder_spelled_in_two_ways_counts_once(tree):

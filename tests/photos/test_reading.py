@@ -1,11 +1,16 @@
 """Every odd photo that people have becomes upright BGR uint8, or an error that says what is wrong."""
 
+import os
+import warnings
+
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 from video_support import write_video
 
 from fer.errors import DataInvalid, DataMissing
+from fer.files import PHOTOS, VIDEOS
+from fer.photos import reading
 from fer.photos.reading import read_image, read_photo, read_video
 
 RED_BGR = (0, 0, 255)
@@ -18,17 +23,39 @@ def halves(left=(255, 0, 0), right=(0, 0, 255)):
     return Image.fromarray(pixels)
 
 
-@pytest.mark.parametrize(
-    ("orientation", "shape", "red"),
-    [(1, (16, 32), (8, 4)), (3, (16, 32), (8, 28)), (6, (32, 16), (4, 8)), (8, (32, 16), (28, 8))],
-)
-def test_photos_come_upright_as_bgr(tmp_path, orientation, shape, red):
+@pytest.mark.parametrize("orientation", range(10))
+def test_photos_come_upright_as_bgr(tmp_path, orientation):
+    pixels = np.random.default_rng(0).integers(0, 256, (16, 32, 3), np.uint8)
     exif = Image.Exif()
     exif[0x0112] = orientation
-    halves().save(tmp_path / "a.png", exif=exif)
+    Image.fromarray(pixels).save(tmp_path / "a.png", exif=exif)
     image = read_image(tmp_path / "a.png")
-    assert image.shape == (*shape, 3) and image.dtype == np.uint8 and image.flags.c_contiguous
-    assert tuple(image[red]) == RED_BGR
+    assert image.dtype == np.uint8 and image.flags.c_contiguous
+    with Image.open(tmp_path / "a.png") as expected:
+        np.testing.assert_array_equal(image[:, :, ::-1], ImageOps.exif_transpose(expected))
+
+
+def test_an_unusable_exif_block_is_no_damage(tmp_path):
+    halves().save(tmp_path / "a.png", exif=b"\0\x08\0\x02\x01\x12\0\x03")
+    np.testing.assert_array_equal(read_image(tmp_path / "a.png")[:, :, ::-1], halves())
+
+
+def test_photos_do_not_choose_their_decoder(tmp_path):
+    """Pillow starts Ghostscript for an EPS, whatever the name of its file."""
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.jpg", format="EPS")
+    with pytest.raises(DataInvalid, match="no photo of a kind known"):
+        read_image(tmp_path / "a.jpg")
+    assert {Image.registered_extensions()[ending] for ending in PHOTOS} | {"DIB"} == set(reading.FORMATS)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+@pytest.mark.parametrize("read", [read_image, lambda path: next(read_video(path))])
+def test_only_files_are_read(tmp_path, read):
+    """A pipe may keep its reader waiting for ever."""
+    os.mkfifo(tmp_path / "pipe.jpg")
+    for name in ("pipe.jpg", ""):
+        with pytest.raises(DataInvalid, match="folder, pipe or device; expected a file"):
+            read(tmp_path / name)
 
 
 @pytest.mark.parametrize(
@@ -55,6 +82,24 @@ def test_no_size_is_too_odd_to_be_reduced(tmp_path):
         photo = read_photo(tmp_path / "a.jpg", 100)
         expected = [-(-side // photo.factor) for side in (height, width)]
         assert [*photo.image.shape] == [*expected, 3] and photo.shape == (height, width)
+
+
+def test_only_jpegs_have_any_number_of_pixels(tmp_path, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)  # Pillow's own, beyond which it warns and then raises
+    monkeypatch.setattr(reading, "MOST_PIXELS", 120_000)
+    names = ("a.jpg", "progressive.jpg", "a.png")
+    with warnings.catch_warnings(action="error"):
+        for name, side in ((name, side) for name in names for side in (300, 400, 3000)):
+            Image.new("RGB", (side, 300)).save(tmp_path / name, progressive=name == "progressive.jpg")
+            if side == 300:
+                assert read_image(tmp_path / name).shape == (300, 300, 3)
+            elif name == "a.jpg":
+                assert read_photo(tmp_path / name).factor == {400: 1, 3000: 4}[side]
+                assert read_photo(tmp_path / name, 10).factor == 8
+            elif side > 400:
+                with pytest.raises(DataInvalid, match=r"has 1 million pixels; .* Save a smaller copy"):
+                    read_photo(tmp_path / name, 10)
+    assert Image.MAX_IMAGE_PIXELS == 100
 
 
 def test_photos_of_other_kinds_are_read_whole(tmp_path):
@@ -163,6 +208,13 @@ def test_video_frames_come_numbered_and_timed(tmp_path):
     )
 
 
+@pytest.mark.parametrize("ending", ["ts", "h264", "asf", "mxf"])
+def test_rarer_kinds_of_videos_are_read(tmp_path, ending):
+    codec = "libx264" if ending == "h264" else "mpeg2video"
+    path = write_video(tmp_path / f"a.{ending}", codec=codec, rate=25)
+    assert path.suffix in VIDEOS and len(list(read_video(path))) == 6
+
+
 def test_video_rotation_is_applied(tmp_path):
     """As players and cv2.VideoCapture do."""
     import cv2
@@ -187,17 +239,24 @@ def test_broken_videos_say_what_is_wrong(tmp_path):
     (tmp_path / "text.mp4").write_text("not a video at all")
     whole = write_video(tmp_path / "whole.mp4").read_bytes()
     (tmp_path / "cut.mp4").write_bytes(whole[: len(whole) // 2])
-    for name in ("text.mp4", "cut.mp4", "absent.mp4"):
+    for name in ("text.mp4", "cut.mp4"):
         with pytest.raises(DataInvalid, match=f"{name}: the video cannot be read from the start.*ffmpeg"):
             list(read_video(tmp_path / name))
+    with pytest.raises(DataMissing, match=r"There is no photo or video .*absent\.mp4"):
+        list(read_video(tmp_path / "absent.mp4"))
 
 
-@pytest.mark.parametrize(("ending", "codec"), [("avi", "mpeg4"), ("mkv", "libx264"), ("webm", "libvpx")])
+@pytest.mark.parametrize(
+    ("ending", "codec"), [("avi", "mpeg4"), ("mkv", "libx264"), ("webm", "libvpx"), ("mp4", "mpeg4")]
+)
 def test_a_video_that_was_cut_off_gives_its_frames_and_says_so(tmp_path, ending, codec):
-    data = write_video(tmp_path / f"whole.{ending}", frames=60, codec=codec).read_bytes()
+    data = write_video(tmp_path / f"whole.{ending}", frames=60, codec=codec, movflags="faststart")
+    data = data.read_bytes()
     cut, numbers = tmp_path / f"cut.{ending}", []
     cut.write_bytes(data[: len(data) * 6 // 10])
-    with pytest.raises(DataInvalid, match=rf"cut\.{ending}: the video ended after \d+ of 60 frames.*ffmpeg"):
+    with pytest.raises(
+        DataInvalid, match=rf"cut\.{ending}: .* after (\d+) frames, \d+ of 60 .* missing.*ffmpeg"
+    ):
         for frame in read_video(cut):
             numbers.append(frame.number)
     assert numbers == list(range(len(numbers))) and 10 < len(numbers) < 54
@@ -209,5 +268,5 @@ def test_a_video_whose_frames_come_unevenly_is_not_called_cut_off(tmp_path):
 
 
 def test_a_photo_that_is_not_there(tmp_path):
-    with pytest.raises(DataMissing, match=r"There is no photo .*nowhere\.jpg"):
+    with pytest.raises(DataMissing, match=r"There is no photo or video .*nowhere\.jpg"):
         read_image(tmp_path / "nowhere.jpg")

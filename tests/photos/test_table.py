@@ -1,5 +1,7 @@
 """The totals that a run ends with."""
 
+from collections import Counter
+
 from fer.labels import EMOTIONS
 from fer.photos.table import COLUMNS, Summary
 
@@ -18,7 +20,7 @@ def test_totals_say_photos_and_frames_apart_and_the_most_frequent_emotion_first(
     assert {len(each) for each in table} == {len(COLUMNS)} and len(EMOTIONS) == 8
     summary = Summary()
     assert list(summary.counting(iter(table))) == table
-    assert summary.text(others=3).splitlines() == [
+    assert summary.text({"other files": 3, "folders": 2}).splitlines() == [
         "4 photos and 1,201 video frames, 1,204 faces",
         "  happiness       1,202   99.8%",
         "  fear                1    0.1%",
@@ -26,9 +28,10 @@ def test_totals_say_photos_and_frames_apart_and_the_most_frequent_emotion_first(
         "  no face             2",
         "  unreadable          2",
         "  other files         3  ignored",
+        "  folders             2  left out: hidden, @…, or thumbnails",
     ]
     assert summary.pictures == 1205
 
 
 def test_totals_of_nothing():
-    assert Summary().text(others=0) == "0 photos, 0 faces"
+    assert Summary().text(Counter()) == "0 photos, 0 faces"
