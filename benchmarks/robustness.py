@@ -165,7 +165,8 @@ def table(rows: Sequence[dict], means: dict[str, dict[str, float]], names: Seque
         own = [[row for row in rows if (row["change"], row["model"]) == (change, name)] for name in names]
         cells = [" ".join(f"{100 * row['accuracy']:.0f}" for row in rows) for rows in own]
         lines.append(f"| {change} | {' | '.join(cells)} |")
-    for label, key in (("mean of all changes", "accuracy"), ("the same, balanced", "balanced_accuracy")):
+    labels = ("mean of all changes", "the same, balanced", "mean confidence")
+    for label, key in zip(labels, ("accuracy", "balanced_accuracy", "confidence"), strict=True):
         cells = [
             f"{100 * means[name][key]:.1f} (clean {100 * means[name][f'clean_{key}']:.1f})" for name in names
         ]
