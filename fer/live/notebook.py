@@ -31,7 +31,7 @@ class Session:
         self.display, self.options = NotebookDisplay(), options
         self.error: UserError | None = None
         self.player: Player | None = None
-        self._table: Path | None = None
+        self._earlier = self._written_ns()
         self._thread = threading.Thread(target=self._play, args=(source, more), daemon=True)
         self._thread.start()
 
@@ -66,9 +66,14 @@ class Session:
         return self.display.jpeg or self._nothing()
 
     @property
-    def table(self) -> Path:
+    def table(self) -> Path | None:
         """The file of ``options.csv``; what ended the demo is raised where it has written none."""
-        return self._table if self._table and self._table.is_file() else self._nothing()
+        return self.options.csv if self._written_ns() not in (0, self._earlier) else self._nothing()
+
+    def _written_ns(self) -> int:
+        """When the table was written, 0 if never: one of an earlier run must not pass for this one's."""
+        path = self.options.csv
+        return path.stat().st_mtime_ns if path and path.is_file() else 0
 
     def _nothing(self) -> Any:
         raise self.error or DataMissing("Nothing was recorded: run the cell that starts the demo again.")
@@ -76,10 +81,6 @@ class Session:
     def _play(self, source: str | Source, more: dict[str, Any]) -> None:
         try:
             source = open_source(source, watched=True) if isinstance(source, str) else source
-            app.check(self.options, source)
-            if path := self.options.csv:
-                path.unlink(missing_ok=True)  # of an earlier run, which must not pass for this one's
-                self._table = path
             self.player = app.show(source, self.options, display=self.display, **more)
         except UserError as error:
             self.error = error
@@ -124,8 +125,7 @@ def show(source: str | Source = "sample", model: str | Path | None = None, **opt
     Args:
         source: as ``--source``, or a ``Source``.
         model: folder of a trained model; the default one by default.
-        options: fields of ``LiveOptions``, e.g. ``blur=True`` or ``csv=Path("out.csv")``. A file ``csv`` of an
-            earlier run is deleted.
+        options: fields of ``LiveOptions``, e.g. ``blur=True`` or ``csv=Path("out.csv")``.
     """
     from IPython.display import display
 
