@@ -5,8 +5,10 @@ library. The names below are imported when they are first used.
 """
 
 import sys
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from fer.errors import REQUIREMENTS
 from fer.interrupt import leave_at_once
 from fer.lazy import exports
 
@@ -21,6 +23,8 @@ __all__ = ["EMOTIONS", "AffectNet8", "EmotionPredictor", "FERPlus"]
 
 if sys.argv[:1] == ["-m"]:  # `python -m fer.…` begins, and has imports before it that Ctrl-C may meet
     leave_at_once()
+    if not find_spec("tyro"):  # with which every script reads its options
+        sys.exit(f"error: the packages that this needs are not installed. {REQUIREMENTS}")
 
 __getattr__, __dir__ = exports(
     __name__,

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from io import TextIOWrapper
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import NoReturn, cast, get_args
@@ -37,6 +38,8 @@ def run(
         at_once: whether a signal raises KeyboardInterrupt in ``main``, or is noted for its ``stop_signals()``. Then
             the process ends without waiting for the threads of drivers and libraries, which could abort it.
     """
+    if isinstance(sys.stdout, TextIOWrapper):  # names of files have letters that not every code page has
+        sys.stdout.reconfigure(errors="backslashreplace")
     with stop_signals(at_once) as stop:
         code = _run(main, options, arguments)
         if stop:

@@ -3,6 +3,11 @@
 A message says what was found, what was expected and what to do next.
 """
 
+REQUIREMENTS = (
+    "In the folder of the clone: python -m pip install -r requirements-demo.txt (webcam, screen and photos) or "
+    "-r requirements.txt (training and notebooks, too)."
+)
+"""What to do where nothing is installed."""
 EXTRA = "The extra [train] brings it, or [notebooks]; in a clone: python -m pip install -r requirements.txt."
 """What to do where only what the demos need is installed, and another package is missing."""
 

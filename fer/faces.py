@@ -280,7 +280,11 @@ def load_cascade(name: str) -> "cv2.CascadeClassifier":
             f"OpenCV {cv2.__version__} has no Haar cascade {path.name}; expected version 4. Run `pip uninstall -y "
             "opencv-python opencv-python-headless opencv-contrib-python`, then `pip install 'opencv-python<5'`."
         )
-    return cv2.CascadeClassifier(str(path))
+    cascade = cv2.CascadeClassifier()
+    # Read here, because OpenCV cannot open a path with letters that Windows' code page lacks.
+    text = cv2.FileStorage(path.read_text("utf-8"), cv2.FILE_STORAGE_READ | cv2.FILE_STORAGE_MEMORY)
+    cascade.read(text.getFirstTopLevelNode())
+    return cascade
 
 
 def crop(frame: np.ndarray, box: Sequence[int] | np.ndarray, margin: float = 0.0) -> np.ndarray:

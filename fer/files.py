@@ -1,5 +1,6 @@
 """Endings of photos and videos, the folder of models, and writing: whole files, by one run at a time."""
 
+import hashlib
 import os
 import secrets
 import shutil
@@ -19,6 +20,8 @@ PHOTOS = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".webp", ".t
 PHOTOS |= {".jp2", ".avif", ".ppm", ".pgm", ".pbm"}
 VIDEOS = {".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp", ".mts"}
 VIDEOS |= {".m2ts", ".ogv", ".ts", ".h264", ".asf", ".qt", ".vob", ".3g2", ".divx", ".mxf", ".f4v", ".mpe"}
+
+LONGEST_NAME = 255  # bytes, on most file systems
 
 _PACKAGE = Path(__file__).parent
 MODELS = _PACKAGE / "models" if (_PACKAGE / "models").is_dir() else _PACKAGE.parent / "models"
@@ -69,28 +72,36 @@ def replacing(path: str | Path) -> Iterator[Path]:
     """Give a temporary path beside ``path`` (same ending); rename it to ``path`` when the block succeeds.
 
     A link stays, and its target is replaced; into a pipe or device the temporary file is copied.
-    An OSError without a file name, such as that of a full disk, gets this one.
+    An OSError without a file name gets this one.
     """
     path = Path(path)
     if path.exists() and not (path.is_file() or path.is_dir()):
         with TemporaryDirectory() as folder:  # beside a device there may be no place for files
             temporary = Path(folder) / path.name
             yield temporary
-            with temporary.open("rb") as source, path.open("wb") as pipe:
+            with naming(path), temporary.open("rb") as source, path.open("wb") as pipe:
                 shutil.copyfileobj(source, pipe)
         return
     target = _target(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{path.stem}.{unique()}.tmp{path.suffix}")
+    temporary = target.with_name(fitting(f".{path.stem}.{unique()}.tmp{path.suffix}"))
     try:
-        yield temporary
-        temporary.replace(target)
+        with naming(path):
+            yield temporary
+            temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def naming(path: str | Path) -> Iterator[None]:
+    """Give this file name to an OSError of the block that has none, such as that of a full disk."""
+    try:
+        yield
     except OSError as error:
         if error.errno is not None and error.filename is None:
             error.filename = str(path)
         raise
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -108,7 +119,7 @@ def locked(path: str | Path, allow_unlocked: bool = False, wait: bool = False) -
     """
     target = _target(Path(path))
     target.parent.mkdir(parents=True, exist_ok=True)
-    lock = target.with_name(f".{target.name}.lock")
+    lock = target.with_name(fitting(f".{target.name}.lock"))
     while (file := _lock(Path(path), lock, allow_unlocked, wait)) is None:
         pass
     try:
@@ -168,6 +179,15 @@ def check_same_options(record: Path, then: Mapping, now: Mapping, option: str) -
 
 def _target(path: Path) -> Path:
     return Path(os.path.realpath(path)) if path.is_symlink() else path
+
+
+def fitting(name: str, room: int = 0) -> str:
+    """Return the name of a file, shortened to STEM~HASH.ENDING where ``room`` bytes more would be too long."""
+    data, ending = os.fsencode(name), os.path.splitext(name)[1]
+    if len(data) + room <= LONGEST_NAME:
+        return name
+    end = f"~{hashlib.blake2b(data, digest_size=4).hexdigest()}{ending if len(ending) < 10 else ''}"
+    return data[: LONGEST_NAME - room - len(os.fsencode(end))].decode("utf-8", "ignore") + end
 
 
 def unique() -> str:

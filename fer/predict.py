@@ -46,7 +46,8 @@ class PredictOptions:
     """Photos, videos, and folders, which are searched with all below them. If one is missing, nothing is done."""
     csv: Path
     """The table: path, frame (videos: from 0), face (0 is the largest), box in pixels, emotion, probabilities;
-    valence and arousal, too, where the model predicts them."""
+    valence and arousal, too, where the model predicts them. A path that a spreadsheet would take for a formula has ./
+    in front: ./=x.jpg."""
     resume: bool = False
     """Go on with the run for --csv that was stopped, if there is one."""
     jobs: int = 1

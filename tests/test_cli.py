@@ -50,6 +50,29 @@ def test_help_answers_without_heavy_imports(script):
     assert run.stdout.rstrip().endswith("LOADED"), run.stdout.splitlines()[-1]
 
 
+@pytest.mark.parametrize("encoding", ["cp1252", "cp932", "ascii"])
+def test_what_a_code_page_lacks_is_escaped(tmp_path, encoding):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from dataclasses import make_dataclass\nfrom fer import cli\n"
+        "cli.run(lambda options: print('\\u65e5\\u672c.csv \\u0142 \\udcff'), make_dataclass('Options', []))\n"
+    )
+    environment = {**os.environ, "PYTHONIOENCODING": encoding, "PYTHONPATH": str(ROOT)}
+    run = subprocess.run([sys.executable, script], capture_output=True, env=environment, check=False)
+    japanese = "日本" if encoding == "cp932" else r"\u65e5\u672c"
+    assert (run.returncode, run.stderr) == (0, b"")
+    assert run.stdout.decode(encoding).rstrip() == rf"{japanese}.csv \u0142 \udcff"
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_without_the_requirements_the_pip_line_is_shown(script):
+    """-S leaves out what is installed."""
+    command = [sys.executable, "-S", "-m", script, "--help"]
+    run = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert (run.returncode, run.stdout) == (1, "")
+    assert run.stderr.count("\n") == 1 and "python -m pip install -r requirements-demo.txt" in run.stderr
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows reports a closed pipe in another way")
 @pytest.mark.parametrize("arguments", [["fer.webcam", "--help"], ["fer.evaluation.results"]])
 def test_a_reader_that_has_ended_is_no_error(arguments):

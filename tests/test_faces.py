@@ -1,5 +1,6 @@
 """Detection and the crop. Faces are synthetic; how real ones are found is measured by benchmarks/detection.py."""
 
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 
 import cv2
@@ -137,6 +138,15 @@ def test_other_frames_are_refused(shape, dtype):
 def test_pictures_too_small_for_a_face_have_none(size, thorough):
     frame = np.zeros((*size, 3), np.uint8)
     assert len(FaceDetector()(frame)) == len(thorough(frame)) == 0
+
+
+def test_cascades_are_read_from_a_path_that_opencv_cannot_open(monkeypatch, tmp_path, scene, face):
+    """On Windows, one with letters that the code page lacks."""
+    cascade, folder = cv2.CascadeClassifier, tmp_path / "Łukasz 日本"
+    shutil.copytree(cv2.data.haarcascades, folder, ignore=shutil.ignore_patterns("*eye*", "*body*"))
+    monkeypatch.setattr(cv2.data, "haarcascades", str(folder))
+    monkeypatch.setattr(cv2, "CascadeClassifier", lambda: cascade())  # noqa: PLW0108 - takes no path
+    assert overlap(FaceDetector()(scene)[0], face) > 0.75
 
 
 def test_an_opencv_without_cascades_says_which_to_install(monkeypatch, tmp_path):

@@ -240,6 +240,20 @@ def test_annotated_copies_mirror_the_folder(tmp_path, model, scene):
     assert cv2.VideoCapture(str(annotated / "v.mp4")).read()[0]
 
 
+def test_names_as_long_as_they_can_be(tmp_path, model, scene, capsys):
+    """What is written beside them, and instead of them, has a longer name."""
+    photos = [tmp_path / f"{'€' * 80}{n}{'x' * 10}.gif" for n in range(2)]
+    for photo in photos:
+        Image.fromarray(scene).save(photo)
+    options = {"csv": tmp_path / f"{'c' * 251}.csv", "save_annotated": tmp_path / "copies", "jobs": 2}
+    _, rows = predict(model, tmp_path, **options)
+    assert {row["path"] for row in rows} == set(map(str, photos))
+    copies = os.listdir(tmp_path / "copies")
+    assert len(copies) == 2 and all(name.startswith("€" * 70) and name.endswith(".png") for name in copies)
+    (note,) = (line for line in capsys.readouterr().err.splitlines() if line.startswith("note: "))
+    assert "2 names are too long" in note and any(name in note for name in copies)
+
+
 def test_annotated_copies_never_replace_photos_or_each_other(tmp_path, model, scene):
     one, two = save(tmp_path / "1" / "a.png", scene), save(tmp_path / "2" / "a.png", scene)
     other = save(tmp_path / "in" / "a.png", scene)
@@ -368,7 +382,7 @@ def test_a_full_disk_loses_nothing_and_says_how_to_go_on(stopped, model, monkeyp
     out = stopped / "OUT.csv"
     with (
         monkeypatch.context() as patch,
-        pytest.raises(DataInvalid, match=r"(?s)No space.*\.parts .*--resume"),
+        pytest.raises(DataInvalid, match=r"(?s)No space.*'.*OUT\.csv.*'.*\.parts .*--resume"),
     ):
         if when == "at the end":
             out.symlink_to("/dev/full")

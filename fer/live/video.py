@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from fer.errors import DataInvalid
-from fer.files import unique
+from fer.files import fitting, unique
 
 RECORDING = ".mp4"
 TICKS = 1000  # a second: frames keep their own times, so a recording is never too fast or too slow
@@ -34,7 +34,7 @@ class VideoWriter:
         self.path, self.drop = Path(path), drop
         self.frames = self.dropped = 0
         self.start_s: float | None = None
-        self._part = self.path.with_suffix(f".part-{unique()}.mp4")
+        self._part = self.path.with_name(fitting(f"{self.path.stem}.part-{unique()}.mp4"))
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._part.touch()

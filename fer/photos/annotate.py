@@ -1,6 +1,7 @@
 """Copies of photos and videos with boxes and emotions, laid out like the originals; of a video a timeline, too."""
 
 import errno
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ import cv2
 import numpy as np
 
 from fer.errors import DataInvalid
+from fer.files import fitting
 from fer.live import overlay, timeline
 from fer.live.analysis import Analysis, TrackedFace
 from fer.live.capture import Frame
@@ -43,14 +45,24 @@ class Annotator:
         self._originals = {file.path.resolve() for file in files}
         self._targets: dict[File, Path] = {}
         self._taken: set[Path] = set()
+        self._shortened: list[str] = []
         self._video: _VideoCopy | None = None
         self._latest: File | None = None
         for file in files:
             self._choose(file)
+        if self._shortened:
+            print(
+                f"note: {len(self._shortened)} names are too long for an annotated copy, which gets a shorter one: "
+                f"{self._shortened[0]}",
+                file=sys.stderr,
+            )
 
     def _choose(self, file: File) -> Path:
         """Return where the copy of a file goes, different from all others."""
-        target = self._folder / _writable(file)
+        whole = self._folder / _writable(file)
+        target = whole.with_name(fitting(whole.name, room=16))  # for a number, and .png or .timeline.png
+        if target != whole:
+            self._shortened.append(target.name)
         stem, count = target.stem, 1
         while self._taken.intersection(_written(target, file)):
             count += 1

@@ -17,7 +17,6 @@ may be missing if the process was killed; one that finishes adds an empty row.
 import csv
 import glob
 import heapq
-import io
 import json
 import os
 import re
@@ -33,8 +32,12 @@ from pathlib import Path
 from typing import IO
 
 from fer.errors import DataInvalid, UsageError
-from fer.files import check_same_options, locked, replacing, unique
+from fer.files import check_same_options, fitting, locked, naming, replacing, unique
 from fer.photos.listing import File, Listing
+
+# Unlike csv.writer, also semicolons, which end a cell in many countries, and every control character.
+_QUOTED = re.compile(r'[",;\x00-\x1f\x7f]')
+_FORMULA = re.compile("[=+\\-@＝＋－＠\\x00-\\x1f]")
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,7 @@ class Part:
 
     def place(self, table: Path) -> Path:
         """Return what to lock while this part of a table is written."""
-        return table.with_name(f"{table.name} part {self.number} of {self.count}")
+        return table.with_name(fitting(f"{table.name} part {self.number} of {self.count}"))
 
     def __str__(self) -> str:
         return f"{self.number}-of-{self.count}"
@@ -86,7 +89,7 @@ class Parts:
     def __init__(
         self, table: Path, columns: Sequence[str], listing: Listing, part: Part, allow_unlocked: bool = False
     ) -> None:
-        self.folder = table.with_name(table.name + ".parts")
+        self.folder = table.with_name(fitting(table.name + ".parts", room=32))
         self.columns, self._table, self._listing, self.part = list(columns), table, listing, part
         self._alone = partial(locked, table, allow_unlocked, wait=True)
         self._mine = self.folder / f"{part}.{unique()}.csv"
@@ -131,7 +134,7 @@ class Parts:
 
     def write(self, texts: Iterable[str]) -> None:
         """Write the rows of this part, each text (of whole lines) at once."""
-        with _open(self._mine, "w") as table:
+        with naming(self._mine), _open(self._mine, "w") as table:
             for text in chain([line(self.columns)], texts, [line([""] * len(self.columns))]):
                 table.write(text)
                 table.flush()
@@ -157,7 +160,7 @@ class Parts:
                 return f"of {self.part.count} parts not finished: {', '.join(map(str, sorted(missing)))}"
             with replacing(self._table) as temporary, _open(temporary, "w") as table:
                 table.write(line(self.columns))
-                table.writelines(map(line, through(row for *_, row in self._rows())))
+                table.writelines(line(_harmless(row)) for row in through(row for *_, row in self._rows()))
             # First out of the way: half of a folder would be taken for an unfinished run.
             gone = self.folder.rename(self.folder.with_name(f".{self.folder.name}.{unique()}"))
             shutil.rmtree(gone, ignore_errors=True)
@@ -181,9 +184,14 @@ class Parts:
 
 def line(row: Sequence[object]) -> str:
     """Return a row as CSV that ``csv.reader`` reads as the same: names of files may hold anything."""
-    text = io.StringIO()
-    csv.writer(text).writerow(row)  # Python 3.11 quotes a carriage return only if lines end with one
-    return text.getvalue().removesuffix("\r\n") + "\n"
+    texts = (str(value) for value in row)
+    quoted = ('"' + text.replace('"', '""') + '"' if _QUOTED.search(text) else text for text in texts)
+    return ",".join(quoted) + "\n"
+
+
+def _harmless(row: list[str]) -> list[str]:
+    """Return a row whose path no spreadsheet takes for a formula: ``./=x.jpg`` is the same file as ``=x.jpg``."""
+    return [os.path.join(".", row[0]), *row[1:]] if _FORMULA.match(row[0]) else row
 
 
 def _open(path: Path, mode: str = "r") -> IO[str]:

@@ -38,6 +38,12 @@ def test_a_recording_is_h264_that_starts_playing_before_it_is_loaded(tmp_path):
     assert np.abs(first[200, 130].astype(int) - film(1)[0][200, 130]).max() < 12
 
 
+def test_a_name_as_long_as_it_can_be(tmp_path):
+    video = VideoWriter(tmp_path / f"{'n' * 251}.mp4")
+    video.write(film(1)[0], 0.0)
+    assert video.close().is_file()
+
+
 def test_frames_of_other_and_odd_sizes_fit_into_the_first(tmp_path):
     video = VideoWriter(tmp_path / "out.mp4")
     for step, size in enumerate([(641, 481), (320, 240), (100, 700), (1, 1), (641, 481)]):

@@ -121,6 +121,21 @@ def test_what_is_done_is_not_done_again(photos, tmp_path):
     assert set(first + second + third) == {file.path for file in Listing([photos])}
 
 
+def test_no_name_of_a_file_is_a_formula_or_ends_a_cell(tmp_path, monkeypatch):
+    """In spreadsheets, also those of countries where a semicolon stands between cells."""
+    names = ["=1+1.jpg", "+1.jpg", "-1.jpg", "@SUM(1).jpg", "\t=1.jpg", "a;=1.jpg", "\uff1d1.jpg"]
+    (tmp_path / "in").mkdir()
+    monkeypatch.chdir(tmp_path / "in")
+    for name in names:
+        Path(name).touch()
+    work(Path(), tmp_path / "OUT.csv", 2)
+    rows = read(tmp_path / "OUT.csv")[1:]
+    assert {os.path.normpath(row[0]) for row in rows} == set(names)
+    assert {row[0][0] for row in rows} == {".", "a"}
+    assert '\n"a;=1.jpg",' in (tmp_path / "OUT.csv").read_text()
+    assert '\n"./\t=1.jpg",' in (tmp_path / "OUT.csv").read_text()
+
+
 def test_files_that_come_and_go_between_two_runs(photos, tmp_path):
     table = tmp_path / "OUT.csv"
     done = work(photos, table, 1, stop_after=6)
