@@ -66,7 +66,7 @@ def main(options: SoakOptions) -> None:
         counts = frames(film, saved, printed)
     numbers = growth(samples)
     print(table(options.minutes, numbers, counts))
-    record.save(options.out, minutes=options.minutes, **numbers, frames=counts, samples=samples[::4])
+    record.save(options.out, minutes=options.minutes, **numbers, frames=counts, samples=samples[::2])
     problems = [f"{name} {numbers[name]:+.0f}" for name in ("threads", "files") if numbers[name] > 0]
     if numbers["growth_mib"] > GROWTH_MIB:
         problems.append(f"memory {numbers['growth_mib']:+.1f} MiB")
