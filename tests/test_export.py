@@ -9,7 +9,6 @@ from functools import partial
 
 import cv2
 import numpy as np
-import onnxruntime
 import pytest
 import torch
 from helpers import SIZE, small_net
@@ -59,7 +58,7 @@ def folder(exported, tmp_path):
 
 
 def test_other_programs_get_the_same_logits_and_the_notes(exported):
-    session = onnxruntime.InferenceSession(exported / ONNX)
+    session = OnnxNetwork(exported / ONNX).session  # imported in any other way, it would look up a host
     faces = random_faces(5)
     model, card = load(exported)
     expected, _ = TorchNetwork(model)(faces)
