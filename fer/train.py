@@ -1,6 +1,6 @@
 """Train a network, choose its best epoch on validation data, and save it with its card and as ONNX.
 
-    python -m fer.train --data ferplus --root dataset/ferplus --model baseline --out models/mine
+    python -m fer.train --data ferplus --root dataset/ferplus --model baseline --out outputs/mine
     torchrun --nproc_per_node 2 -m fer.train …        the same on several processes, with GPUs or without
     accelerate launch --num_processes 2 -m fer.train …               the same on several GPUs or machines
 

@@ -64,6 +64,13 @@ def test_a_command_runs_as_it_stands(command, tmp_path):
             assert (tmp_path / words[words.index(option) + 1]).exists(), option
 
 
+@pytest.mark.parametrize("page", ["README.md", "TRAINING.md", "slurm/train.sbatch", "slurm/predict.sbatch"])
+def test_what_commands_write_is_ignored_by_git(page):
+    text = (ROOT / page).read_text("utf-8")
+    written = re.findall(r"(?:--(?:out|csv|save|timeline|gallery|save-annotated) |OUT=)(\w\S+)", text)
+    assert written and all(path.startswith(("outputs/", "dataset/")) for path in written)
+
+
 def test_the_lines_of_python_print_what_stands_below_them():
     kinds = [kind for kind, _ in BLOCKS]
     at = kinds.index("python")

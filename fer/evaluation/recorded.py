@@ -166,7 +166,7 @@ def preferred_set(models: Iterable[RecordedModel]) -> str:
     if not sets:
         raise DataMissing(
             "No model with recorded predictions was found; expected one in models/. `python -m fer.train --data sample "
-            "--out models/mine` makes one in minutes."
+            "--out outputs/mine` makes one in minutes."
         )
     return min(sets, key=_rank)
 
