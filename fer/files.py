@@ -86,7 +86,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(fitting(f".{path.stem}.{unique()}.tmp{path.suffix}"))
     try:
-        with naming(path):
+        with naming(path, temporary):
             yield temporary
             temporary.replace(target)
     finally:
@@ -94,12 +94,12 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 
 @contextmanager
-def naming(path: str | Path) -> Iterator[None]:
-    """Give this file name to an OSError of the block that has none, such as that of a full disk."""
+def naming(path: str | Path, temporary: Path | None = None) -> Iterator[None]:
+    """Give this file name to an OSError of the block that has none, as that of a full disk, or a temporary one."""
     try:
         yield
     except OSError as error:
-        if error.errno is not None and error.filename is None:
+        if error.errno is not None and error.filename in (None, str(temporary)):
             error.filename = str(path)
         raise
 

@@ -118,8 +118,7 @@ class PredictOptions:
                 )
         if self.save_annotated:
             copies = self.save_annotated.resolve()
-            if copies.exists() and not copies.is_dir():
-                raise UsageError(f"--save-annotated {self.save_annotated} is a file; expected a folder.")
+            check_output_folder("--save-annotated", self.save_annotated)
             if copies == table or table in copies.parents:
                 raise UsageError(
                     f"--csv {self.csv} and --save-annotated {self.save_annotated}: expected a file and a folder "

@@ -29,6 +29,13 @@ def test_a_file_is_replaced_only_when_it_is_whole(tmp_path):
     assert os.listdir(file.parent) == ["table.csv"]
 
 
+def test_an_error_names_the_file_and_not_its_temporary_name(tmp_path):
+    for named in (str, lambda path: None):
+        with pytest.raises(OSError, match=r"\[Errno \d+\] Read-only file system: '.*/table\.csv'"):  # noqa: SIM117
+            with replacing(tmp_path / "table.csv") as temporary:
+                raise OSError(errno.EROFS, "Read-only file system", named(temporary))
+
+
 @pytest.mark.parametrize("before", ["old", None], ids=["a file", "nothing yet"])
 def test_a_link_stays_and_its_target_is_written(tmp_path, before):
     target, link = tmp_path / "data" / "real", tmp_path / "table.csv"

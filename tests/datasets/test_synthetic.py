@@ -1,5 +1,6 @@
 """The built-in sample as a data set, its command, and synthetic faces beside FER+."""
 
+import errno
 import json
 import subprocess
 import sys
@@ -81,6 +82,17 @@ def test_rendered_if_missing_then_kept_then_rendered_again(tmp_path, capsys):
     (root / tree.SETTINGS).write_text(json.dumps(wanted | {"version": tree.VERSION - 1, "per_class": 1}))
     assert len(SyntheticFaces(root)) == 8  # of an older version
     assert "again" in capsys.readouterr().out
+
+
+def test_a_folder_that_cannot_be_written_is_named_with_its_option(tmp_path, monkeypatch):
+    def refuse(**_):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr("fer.files.TemporaryFile", refuse)
+    with pytest.raises(
+        DataInvalid, match=r"--root .*synthetic cannot be written to .*Read-only.*another folder"
+    ):
+        SyntheticFaces(tmp_path / "synthetic")
 
 
 def test_another_folder_is_left_alone(tmp_path):

@@ -9,6 +9,7 @@ from pathlib import Path
 from tyro.conf import Positional
 
 from fer import cli
+from fer.files import check_output_folder, naming
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,9 @@ def main(options: Options) -> None:
     """Write the sample and print how many faces are in it."""
     from synthetic_faces.tree import SETTINGS, write_tree
 
-    out = write_tree(options.out, options.per_class, options.seed)
+    check_output_folder("OUT", options.out)
+    with naming(options.out):
+        out = write_tree(options.out, options.per_class, options.seed)
     counts = {s: len(list((out / s / "images").iterdir())) for s in ("train_set", "val_set")}
     faces = ", ".join(f"{n:,} faces in {s}/" for s, n in counts.items())
     print(f"{out}: {faces}; settings in {SETTINGS}")

@@ -13,6 +13,7 @@ from tqdm.auto import tqdm
 from fer.datasets.affectnet8.dataset import AffectNet8
 from fer.datasets.collate import position
 from fer.datasets.ferplus import SIDE, FERPlus
+from fer.files import check_output_folder, naming
 from fer.labels import EMOTIONS
 from fer.preprocess import Preprocess
 from synthetic_faces.tree import SETTINGS, VERSION, read_settings, render_person, settings, write_tree
@@ -61,7 +62,9 @@ class SyntheticFaces(AffectNet8):
         if found != wanted:
             if found is not None:
                 print(f"{root} was rendered with {found}; rendering it again with {wanted}.")
-            write_tree(root, wanted["per_class"], wanted["seed"])
+            check_output_folder("--root (in notebooks: DATA)", Path(root))
+            with naming(root):
+                write_tree(root, wanted["per_class"], wanted["seed"])
         super().__init__(root, split, transform=transform, limit=limit)
         self.name = "sample"
 
