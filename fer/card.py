@@ -7,13 +7,12 @@ import contextlib
 import hashlib
 import importlib.metadata
 import json
-import math
 import platform
 import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from fer.errors import DataInvalid, DataMissing
+from fer.errors import DataInvalid, DataMissing, reading
 from fer.files import MODELS, replacing
 from fer.labels import EMOTIONS
 from fer.preprocess import Preprocess
@@ -42,42 +41,55 @@ def read_card(folder: str | Path) -> dict:
         )
     if not file.is_file():
         raise DataMissing(f"{file} is missing: {expected}.")
-    try:
-        card = json.loads(file.read_text("utf-8"))
+    with reading(file, AGAIN):
+        card = dict(json.loads(file.read_text("utf-8")))
         found = list(card["emotions"])
-        missing = {"arch", "preprocess"} - set(card)
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataInvalid(f"{file} is damaged ({error!r}). {AGAIN}") from error
-    if missing:
+    if missing := {"arch", "preprocess"} - set(card):
         raise DataInvalid(f"{file} lacks {sorted(missing)}. {AGAIN}")
-    if found != list(EMOTIONS[: len(found)]):
+    if len(found) < 2 or found != list(EMOTIONS[: len(found)]):
         raise DataInvalid(
             f"{file} names its outputs {found}; this code expects {list(EMOTIONS)}. "
             "Every face would get a wrong name: retrain, or load a matching checkpoint."
         )
     for key, (valid, expected) in _RANGES.items():
-        value = card.get(key)
-        if value is not None and not valid(value, len(found)):
+        if key in card and not valid(value := card[key], len(found)):
             raise DataInvalid(f"{file} is damaged: {key} is {value!r}; expected {expected}. {AGAIN}")
+    if card.get("prior_strength") and not card.get("class_shares"):
+        raise DataInvalid(f"{file} is damaged: prior_strength without class_shares. {AGAIN}")
     return card
 
 
-def _is_number(value: object, classes: int = 0) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+def _number(low: float, high: float) -> tuple[Callable[..., bool], str]:
+    def valid(value: object, classes: int = 0) -> bool:
+        return isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
+
+    return valid, f"a number from {low:g} to {high:g}"
 
 
 def _are_frequencies(values: object, classes: int) -> bool:
     return isinstance(values, list) and (
-        len(values) in (0, classes) and all(_is_number(value) and 0 <= value <= 1 for value in values)
+        not values
+        or (len(values) == classes and all(map(_number(0, 1)[0], values)) and abs(sum(values) - 1) < 0.1)
     )
 
 
+def _is_hash(value: object, classes: int) -> bool:
+    return isinstance(value, str) and len(value) == 64
+
+
 _RANGES: dict[str, tuple[Callable[..., bool], str]] = {
-    "temperature": (lambda value, classes: _is_number(value) and value > 0, "a number above 0"),
-    "prior_strength": (_is_number, "a number"),
-    "crop_margin": (_is_number, "a number"),
+    "temperature": _number(0.001, 1000),
+    "prior_strength": _number(-10, 10),
+    "crop_margin": _number(-0.45, 5),
     "flip": (lambda value, classes: isinstance(value, bool), "true or false"),
-    "class_shares": (_are_frequencies, "a class frequency from 0 to 1 for each output"),
+    "class_shares": (_are_frequencies, "a class frequency from 0 to 1 for each output, 1 in sum"),
+    "parameters": _number(1, 1e12),
+    "options": (
+        lambda value, classes: isinstance(value, dict) and "pretrained" not in value,
+        "arguments by name, none that downloads weights",
+    ),
+    "weights_sha256": (_is_hash, "64 hexadecimal digits"),
+    "onnx_sha256": (_is_hash, "64 hexadecimal digits"),
 }
 """What scoring and the demos take from a card as it is: a test of value and number of classes, and what it must be."""
 
@@ -90,10 +102,8 @@ def write_card(folder: str | Path, card: Mapping) -> None:
 
 def preprocess_of(folder: str | Path, card: Mapping) -> Preprocess:
     """Return how the card says that input is prepared; raise DataInvalid where no ``Preprocess`` can."""
-    try:
+    with reading(Path(folder) / CARD, AGAIN):
         return Preprocess(**card["preprocess"])
-    except TypeError as error:
-        raise DataInvalid(f"{Path(folder) / CARD} is damaged: preprocess ({error}). {AGAIN}") from error
 
 
 def provenance() -> dict:

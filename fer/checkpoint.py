@@ -4,8 +4,7 @@ The card says how to build the network, how to prepare its input, what its
 outputs are called, and how it was trained. Nothing is ever unpickled.
 """
 
-import pickle
-import struct
+import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -16,7 +15,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from fer.card import AGAIN, CARD, WEIGHTS, preprocess_of, read_card, sha256, write_card
-from fer.errors import DataInvalid, DataMissing
+from fer.errors import DAMAGE, DataInvalid, DataMissing, reading
 from fer.files import replacing
 from fer.labels import EMOTIONS
 from fer.model import FaceNetwork, architecture, build, count_parameters
@@ -58,7 +57,8 @@ def save(folder: str | Path, model: FaceNetwork, card: Mapping, half: bool = Fal
         "parameters": count_parameters(model),
         "weights_sha256": digest,
     }
-    write_card(folder, {**card, **added})
+    kept = {key: value for key, value in card.items() if key != "onnx_sha256"}  # of earlier weights
+    write_card(folder, kept | added)
 
 
 def load(path: str | Path, arch: str | None = None) -> tuple[FaceNetwork, dict]:
@@ -73,19 +73,26 @@ def load(path: str | Path, arch: str | None = None) -> tuple[FaceNetwork, dict]:
         DataInvalid: the classes have another order, the weights do not fit, or a file is damaged or needs unpickling.
     """
     path = Path(path)
-    card = _card_of_bare_weights(path, arch) if arch and path.is_file() else read_card(path)
-    weights = _read_weights(path / WEIGHTS if path.is_dir() else path)
+    if arch and path.is_file():
+        weights = _read_weights(path)
+        card = _card_of_bare_weights(path, arch, weights)
+    else:
+        card, weights = read_card(path), _read_weights(path / WEIGHTS)
     if "weights_sha256" in card and card["weights_sha256"] != sha256(path / WEIGHTS):
         raise DataInvalid(
             f"{path / WEIGHTS} is not that of {CARD} (its sha256 differs). Take both from the same place."
         )
     try:
         preprocess = preprocess_of(path, card)
-        model = build(card["arch"], len(card["emotions"]), preprocess, **card.get("options", {}))
-    except (TypeError, ValueError, RuntimeError) as error:  # the network does not know it
+        with torch.device("meta"):  # takes no memory, however large the card says that it is
+            model = build(card["arch"], len(card["emotions"]), preprocess, **card.get("options", {}))
+    except DAMAGE as error:  # the network does not know it
         raise DataInvalid(f"{path / CARD} describes no network of this code ({error}). {AGAIN}") from error
     try:
-        model.load_state_dict(weights)
+        floats = {
+            k: v.to(torch.float32, copy=True) if v.is_floating_point() else v for k, v in weights.items()
+        }
+        model.load_state_dict(floats, assign=True)
     except RuntimeError as error:
         raise DataInvalid(
             f"{path} does not fit {card['arch']}: {' '.join(str(error).split())[:400]} Load it as trained."
@@ -93,16 +100,19 @@ def load(path: str | Path, arch: str | None = None) -> tuple[FaceNetwork, dict]:
     return model.eval(), card
 
 
-def _card_of_bare_weights(path: Path, arch: str) -> dict:
+def _card_of_bare_weights(path: Path, arch: str, weights: Mapping[str, Tensor]) -> dict:
     preprocess = STUDENT if arch == "baseline" else architecture(arch).preprocess
-    return {"arch": arch, "emotions": list(EMOTIONS), "preprocess": asdict(preprocess), "source": path.name}
+    rows = [len(value) for value in weights.values() if value.ndim == 2] or [len(EMOTIONS)]
+    emotions = list(EMOTIONS[: rows[-1]])  # the last linear layer has a row for each class
+    return {"arch": arch, "emotions": emotions, "preprocess": asdict(preprocess), "source": path.name}
 
 
 def read_plain(path: Path) -> object:
     """Return the tensors and plain values that ``torch.save`` wrote; DataInvalid for all else, never unpickled."""
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except _UNREADABLE:
+        with reading(path, AGAIN):
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except DataInvalid:
         # Without torch's message, not even as the cause: it advises to let the pickle run.
         raise DataInvalid(
             f"{path} holds no plain weights, or is damaged. Expected a state_dict: whole pickled models are never "
@@ -110,25 +120,21 @@ def read_plain(path: Path) -> object:
         ) from None
 
 
-_UNREADABLE = (
-    *(pickle.UnpicklingError, EOFError, RuntimeError, AssertionError),
-    *(LookupError, ValueError, TypeError, AttributeError, struct.error),
-)
-"""What torch.load raises on a damaged file depends on which byte is wrong."""
-
-
 def _read_weights(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise DataMissing(f"{path} is missing: expected the weights of the model there.")
     if path.suffix == ".safetensors":
-        try:
-            return safetensors.torch.load_file(path)
-        except SafetensorError as error:
-            raise DataInvalid(f"{path} is damaged ({error}). {AGAIN}") from error
+        with reading(path, AGAIN):
+            try:
+                return safetensors.torch.load_file(path)
+            except SafetensorError as error:  # has no base of its own
+                raise ValueError(str(error)) from error
     state = read_plain(path)
-    for key in ("state_dict", "model_state_dict", "model"):  # of a training checkpoint
+    for key in ("state_dict", "model_state_dict", "model", "net"):  # of a training checkpoint
         if isinstance(state, Mapping) and isinstance(state.get(key), Mapping):
             state = state[key]
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
         raise DataInvalid(f"{path} holds a {type(state).__name__}; expected a state_dict of tensors.")
-    return dict(state)
+    wrappers = ("module.", "_orig_mod.")  # of DataParallel and torch.compile, in any order
+    names = {key: re.sub(rf"^({'|'.join(map(re.escape, wrappers))})+", "", key) for key in map(str, state)}
+    return {names[key]: value for key, value in state.items()}

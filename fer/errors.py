@@ -3,6 +3,18 @@
 A message says what was found, what was expected and what to do next.
 """
 
+import binascii
+import csv
+import errno
+import pickle
+import struct
+import tokenize
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from os import PathLike
+
 REQUIREMENTS = (
     "In the folder of the clone: python -m pip install -r requirements-demo.txt (webcam, screen and photos) or "
     "-r requirements.txt (training and notebooks, too)."
@@ -38,6 +50,34 @@ class UsageError(DataInvalid):
     """An option is out of its range, or contradicts another one."""
 
     exit_code = 2
+
+
+DAMAGE = (
+    *(ValueError, TypeError, LookupError, AttributeError, ArithmeticError, AssertionError, RuntimeError),
+    *(EOFError, MemoryError, SystemError, SyntaxError, tokenize.TokenError, pickle.UnpicklingError),
+    *(struct.error, binascii.Error, zlib.error, zipfile.BadZipFile, csv.Error),
+)
+"""What Python and libraries raise on damaged data: which of them depends on the byte that is wrong."""
+
+
+@contextmanager
+def reading(path: str | PathLike | zipfile.Path, advice: str) -> Iterator[None]:
+    """Turn whatever damaged data can raise in the block, which does nothing but read ``path``, into a DataInvalid.
+
+    Args:
+        path: named in the message.
+        advice: what to do, its end.
+    """
+    try:
+        yield
+    except (OSError, *DAMAGE) as error:
+        if isinstance(error, UserError) and (str(path) in str(error) or not isinstance(error, DataInvalid)):
+            raise
+        # Other numbers are of the disk. Pillow's have none; EINVAL is a place before the file's beginning.
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            raise
+        reason = " ".join(f"{error}".split())[:300] or type(error).__name__
+        raise DataInvalid(f"{path} is damaged: {reason}. {advice}") from error
 
 
 class DeviceError(UserError, OSError):

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from fer import threads
-from fer.card import preprocess_of, read_card
+from fer.card import AGAIN, preprocess_of, read_card
 from fer.errors import EXTRA, DataInvalid, DataMissing
 from fer.faces import FaceDetector, check_frame, clip, crop
 from fer.files import MODELS
@@ -101,7 +101,7 @@ class EmotionPredictor:
             if detector not in ("thorough", "fast"):
                 raise DataInvalid(f"detector={detector!r}; expected 'thorough', 'fast' or a FaceDetector.")
             detector = FaceDetector(thorough=detector == "thorough")
-        folder = Path(model or default_model())
+        self._folder = folder = Path(model or default_model())
         self.card = read_card(folder)
         self.preprocess = preprocess_of(folder, self.card)
         network = exported(folder, self.card) if runtime == "auto" else None
@@ -185,6 +185,10 @@ class EmotionPredictor:
         inputs = np.stack([self.preprocess(face) for face in planes])
         logits, valence_arousal = outputs_of(self.network, inputs, self.flip)
         known = to_probabilities(logits, self.temperature, self.shift)
+        if not np.isfinite(known).all():
+            raise DataInvalid(
+                f"{self._folder} gives outputs that are not finite: its weights are damaged. {AGAIN}"
+            )
         probabilities = np.zeros((len(crops), len(EMOTIONS)), np.float32)
         probabilities[:, : known.shape[1]] = known  # a network of seven classes never predicts contempt
         pairs = [()] * len(crops) if valence_arousal is None else valence_arousal.tolist()

@@ -5,7 +5,6 @@ stored in the checkpoint's card, so that they cannot disagree. It needs no torch
 ``fer.training.preprocess`` does the same to tensors wherever they are.
 """
 
-import math
 from dataclasses import dataclass
 from numbers import Integral
 
@@ -16,6 +15,9 @@ from PIL import Image
 
 from fer.errors import DataInvalid
 from fer.threads import for_each
+
+LARGEST = 4096
+"""Pixels a side of the largest input."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Preprocess:
         mean, std: for ``"fixed"``, one value for all channels or one each, on the 0-1 scale.
 
     Raises:
-        DataInvalid: the image is not uint8, or has another number of channels.
+        DataInvalid: a value is out of its range; the image is not uint8, or has another number of channels.
     """
 
     size: int = 48
@@ -50,14 +52,15 @@ class Preprocess:
         object.__setattr__(self, "mean", tuple(self.mean))  # JSON brings lists
         object.__setattr__(self, "std", tuple(self.std))
         valid = (
-            (isinstance(self.size, Integral) and self.size >= 1)
+            (isinstance(self.size, Integral) and 1 <= self.size <= LARGEST)
             and {len(self.mean), len(self.std)} <= {1, self.channels}
-            and all(map(math.isfinite, (*self.mean, *self.std)))
-            and min(self.std) > 0
+            and all(-10 <= value <= 10 for value in self.mean)
+            and all(0.001 <= value <= 10 for value in self.std)
         )
         if not valid:
             raise DataInvalid(
-                f"{self}: expected a size of 1 or more, and a mean and an std above 0, for all or each channel."
+                f"{self}: expected a size from 1 to {LARGEST}, a mean from -10 to 10 and an std from 0.001 to 10, for "
+                "all or each channel."
             )
 
     def __call__(self, image: ArrayLike) -> np.ndarray:

@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 
 from fer import threads
-from fer.card import AGAIN
-from fer.errors import DataInvalid, DataMissing
+from fer.card import AGAIN, CARD, preprocess_of, sha256
+from fer.errors import DAMAGE, DataInvalid, DataMissing, reading
 
 ONNX = "model.onnx"
 INPUT, LOGITS, VALENCE_AROUSAL = "faces", "logits", "valence_arousal"
@@ -36,6 +36,7 @@ class OpenVinoNetwork:
     Attributes:
         metadata: entries of the card, see ``fer.training.export``.
         valence_arousal: whether it predicts them.
+        shapes: of a face and of its outputs, by name, None for what is not fixed: ``{"faces": (1, 48, 48), …}``.
 
     Raises:
         DataMissing: the package openvino is not installed.
@@ -53,11 +54,18 @@ class OpenVinoNetwork:
 
             model = _core(openvino).read_model(file)
             self.request = _core(openvino).compile_model(model, "CPU", options).create_infer_request()
+            entries = model.get_rt_info()["framework"] if model.has_rt_info("framework") else {}
+            notes = {key: value.astype(str) for key, value in entries.items()}
+            ports = {
+                name: port.partial_shape for port in (*model.inputs, *model.outputs) for name in port.names
+            }
+            fixed = {
+                k: [n.get_length() if n.is_static else None for n in shape] for k, shape in ports.items()
+            }
         self.lock = threading.Lock()
-        names = [name for port in (*model.inputs, *model.outputs) for name in port.names]
-        entries = model.get_rt_info()["framework"] if model.has_rt_info("framework") else {}
-        self.valence_arousal = _check_names(file, names)
-        self.metadata = _metadata({key: value.astype(str) for key, value in entries.items()})
+        self.valence_arousal = _check_names(file, list(ports))
+        self.shapes = {name: tuple(sizes[1:]) for name, sizes in fixed.items()}
+        self.metadata = _metadata(file, notes)
 
     def __call__(self, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """Return logits (N, C), and valence and arousal (N, 2) or None, of a batch."""
@@ -83,9 +91,13 @@ class OnnxNetwork:
             self.session = onnxruntime.InferenceSession(
                 str(file), options, providers=["CPUExecutionProvider"]
             )
-        names = [node.name for node in (*self.session.get_inputs(), *self.session.get_outputs())]
-        self.valence_arousal = _check_names(file, names)
-        self.metadata = _metadata(self.session.get_modelmeta().custom_metadata_map)
+            notes = self.session.get_modelmeta().custom_metadata_map
+        ports = {node.name: node.shape for node in (*self.session.get_inputs(), *self.session.get_outputs())}
+        self.valence_arousal = _check_names(file, list(ports))
+        self.shapes = {
+            name: tuple(n if isinstance(n, int) else None for n in shape[1:]) for name, shape in ports.items()
+        }
+        self.metadata = _metadata(file, notes)
 
     def __call__(self, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """Return logits (N, C), and valence and arousal (N, 2) or None, of a batch."""
@@ -118,7 +130,7 @@ def _failures() -> tuple[type[Exception], ...]:
     """Return what OpenVINO raises for a file, and ONNX Runtime, if it is imported: these have no base of their own."""
     state = sys.modules.get("onnxruntime.capi.onnxruntime_pybind11_state")
     names = ("Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "NoSuchFile", "NotImplemented")
-    return (RuntimeError, *(getattr(state, name) for name in names if state))
+    return (*DAMAGE, *(getattr(state, name) for name in (*names, "RuntimeException") if state))
 
 
 @cache
@@ -142,24 +154,44 @@ def _check_names(file: str | Path, names: list[str]) -> bool:
     return VALENCE_AROUSAL in names
 
 
-def _metadata(entries: Mapping[str, str]) -> dict:
+def _metadata(file: str | Path, entries: Mapping[str, str]) -> dict:
     """Return what the export noted: entries of other programs are no JSON."""
-    return {key: json.loads(value) for key, value in entries.items() if key.startswith("fer.")}
+    with reading(file, AGAIN):
+        return {key: json.loads(value) for key, value in entries.items() if key.startswith("fer.")}
 
 
 def exported(folder: Path, card: Mapping) -> OpenVinoNetwork | OnnxNetwork | None:
-    """Return the exported network of a model's folder; None where it is missing, of other weights, or cannot run.
+    """Return the exported network of a model's folder.
+
+    None where it is missing, of other weights, or cannot run, or the card does not vouch for it.
 
     Raises:
-        DataInvalid: it is damaged.
+        DataInvalid: it is damaged, or another than the card tells.
     """
     file = folder / ONNX
-    for runtime in RUNTIMES if file.is_file() else ():
+    if not file.is_file():
+        return None
+    again = f"Write it again: python -m fer.export {folder}"
+    if "onnx_sha256" not in card:
+        warnings.warn(f"{file} is not used: {CARD} has no hash of it (onnx_sha256). {again}", stacklevel=3)
+        return None
+    if sha256(file) != card["onnx_sha256"]:
+        raise DataInvalid(f"{file} is not that of {CARD}: its sha256 differs. {AGAIN} Or: {again}")
+    for runtime in RUNTIMES:
         with suppress(DataMissing):  # without its package, the next best
             network = runtime(file)
-            if network.metadata.get("fer.weights_sha256") == card.get("weights_sha256"):
-                return network
-            what = f"{file} was exported from other weights and is not used"
-            warnings.warn(f"{what}. Write it again: python -m fer.export {folder}", stacklevel=3)
-            break
+            if network.metadata.get("fer.weights_sha256") != card.get("weights_sha256"):
+                warnings.warn(
+                    f"{file} was exported from other weights and is not used. {again}", stacklevel=3
+                )
+                return None
+            prepared = preprocess_of(folder, card)
+            shapes: dict[str, tuple[int, ...]] = {INPUT: (prepared.channels, prepared.size, prepared.size)}
+            shapes |= {LOGITS: (len(card["emotions"]),)}
+            shapes |= {VALENCE_AROUSAL: (2,)} if network.valence_arousal else {}
+            if network.shapes != shapes:
+                raise DataInvalid(
+                    f"{file} takes and gives {network.shapes}; expected {shapes}, as {CARD} tells. {again}"
+                )
+            return network
     return None

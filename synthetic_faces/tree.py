@@ -172,9 +172,9 @@ def read_settings(root: Path) -> dict[str, int] | None:
     """Return the settings stored in a tree, or None for any other folder."""
     try:
         found = json.loads((root / SETTINGS).read_text())
-    except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
+    except (FileNotFoundError, NotADirectoryError, ValueError, RecursionError):
         return None
-    return found if isinstance(found, dict) else None
+    return found if isinstance(found, dict) and all(type(value) is int for value in found.values()) else None
 
 
 def write_tree(out: str | Path, per_class: int = 100, seed: int = 0) -> Path:

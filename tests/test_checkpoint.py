@@ -106,7 +106,7 @@ def test_a_missing_or_cut_file(folder, name, keep):
 
 WRONG_PREPROCESSING = (
     *({"crop": 3}, {"channels": 3}, {"channels": 2}, {"scaling": "none"}, {"std": [0.0]}, {"mean": ["a"]}),
-    *({"size": 1}, {"size": "a"}, {"size": 16.5}),
+    *({"size": 1}, {"size": "a"}, {"size": 16.5}, {"size": 10**9}, {"std": [math.nan]}, {"mean": [1e300]}),
 )
 
 
@@ -123,7 +123,7 @@ WRONG_PREPROCESSING = (
             (changes, "describes no network .*source again")
             for changes in (
                 *({"preprocess": {"size": 16} | wrong} for wrong in WRONG_PREPROCESSING),
-                {"options": {"depth": 5}},
+                *({"options": {"depth": 5}}, {"options": {"widths": [10**9]}}, {"options": {"widths": []}}),
                 {"arch": "vgg"},
             )
         ],
@@ -144,6 +144,8 @@ def test_a_card_that_is_not_of_this_code(folder, changes, message):
             for value in ([0.5, 0.5], [1 / 9] * 9, ["a"] * 8, [math.nan] * 8, "12345678", 3)
         ],
         *[("prior_strength", math.nan), ("crop_margin", "wide"), ("flip", "no")],
+        *[("crop_margin", 1e6), ("crop_margin", -0.5), ("temperature", 10**400), ("parameters", "many")],
+        *[("weights_sha256", 3), ("options", [1]), ("options", {"pretrained": True})],
     ],
 )
 def test_a_card_whose_numbers_cannot_be(folder, key, value):
@@ -202,6 +204,18 @@ def test_weights_inside_a_training_checkpoint(student, key):
     path, original = student
     torch.save({key: original.state_dict(), "epoch": 3}, path)
     model, _ = load(path, arch="baseline")
+    assert torch.equal(model.fc.weight, original.fc.weight)
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module._orig_mod."])
+@pytest.mark.parametrize("key", [None, "net"])
+def test_weights_of_wrapped_networks_and_of_seven_classes(tmp_path, prefix, key):
+    """DataParallel and torch.compile put a word before each name; who trains without contempt has seven outputs."""
+    original = BaselineCNN(num_classes=7)
+    weights = {f"{prefix}{name}": value for name, value in original.state_dict().items()}
+    torch.save({key: weights} if key else weights, tmp_path / "x.pt")
+    model, card = load(tmp_path / "x.pt", arch="baseline")
+    assert card["emotions"] == list(EMOTIONS[:7])
     assert torch.equal(model.fc.weight, original.fc.weight)
 
 

@@ -14,6 +14,7 @@ import torch
 from helpers import SIZE, small_net
 
 from fer import threads
+from fer.card import read_card, write_card
 from fer.checkpoint import load, save
 from fer.errors import DataInvalid, DataMissing, UserError
 from fer.labels import EMOTIONS
@@ -159,10 +160,34 @@ def test_torch_uses_no_more_threads_than_the_demos_leave_it(exported, monkeypatc
 
 
 def test_an_export_of_other_weights_is_not_used(folder):
+    earlier = read_card(folder)["onnx_sha256"]
     model_folder(folder, scale=3.0)
-    with pytest.warns(UserWarning, match="other weights"):
-        predictor = EmotionPredictor(folder)
-    assert isinstance(predictor.network, TorchNetwork)
+    for entries, message in (
+        ({}, "card.json has no hash of it"),
+        ({"onnx_sha256": earlier}, "other weights"),
+    ):
+        write_card(folder, read_card(folder) | entries)
+        with pytest.warns(UserWarning, match=f"{message}.*fer.export"):
+            predictor = EmotionPredictor(folder)
+        assert isinstance(predictor.network, TorchNetwork)
+
+
+def test_another_network_than_that_of_the_card_is_refused(folder, tmp_path):
+    """Of what a whole network says without a word, nothing can be noticed later."""
+    other = model_folder(tmp_path / "other", scale=3.0)
+    export(other, folder / ONNX)
+    with pytest.raises(DataInvalid, match=r"model\.onnx is not that of card\.json.*fer\.export"):
+        EmotionPredictor(folder)
+
+
+@pytest.mark.parametrize("missing", [[], ["openvino"]])
+def test_a_network_of_other_inputs_or_outputs_is_refused(folder, monkeypatch, missing):
+    for package in missing:
+        monkeypatch.setitem(sys.modules, package, None)
+    for entries in ({"preprocess": {"size": 24}}, {"emotions": EMOTIONS[:7], "class_shares": []}):
+        write_card(folder, read_card(folder) | entries)
+        with pytest.raises(DataInvalid, match=r"takes and gives .*16, 16.*; expected .*as card\.json tells"):
+            EmotionPredictor(folder)
 
 
 @pytest.mark.parametrize(

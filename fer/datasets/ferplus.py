@@ -6,21 +6,20 @@ Source: Barsoum et al. 2016, arXiv:1608.01041. Faces are not shipped.
 import csv
 import io
 import zipfile
-import zlib
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
 from fer.datasets.collate import position
 from fer.datasets.splits import check_limit, own_name, representative
-from fer.errors import DataInvalid, DataMissing, UsageError
+from fer.errors import DataInvalid, DataMissing, UsageError, reading
 from fer.labels import EMOTIONS
 
 VOTES = (
@@ -32,6 +31,7 @@ VOTES = (
 FOLDERS = {"train": "FER2013Train", "valid": "FER2013Valid", "test": "FER2013Test"}
 SPLITS = tuple(FOLDERS)
 SIDE = 48
+LARGEST_TABLE, LARGEST_IMAGE = 16 << 20, 1 << 20  # bytes; published ones have 1.5 MB and 4 kB
 
 _COLUMNS = [VOTES.index(name) for name in EMOTIONS]  # of each emotion
 _LABELS = np.argsort(_COLUMNS)  # of each column: the inverse permutation
@@ -126,11 +126,9 @@ def locate(root: str | Path) -> Path | zipfile.Path:
     places: list[Path | zipfile.Path] = [root, root / "ferplus"]
     archive = root if root.suffix == ".zip" else root / "ferplus.zip"
     if archive.is_file():
-        try:
+        with reading(archive, "Expected a complete, unencrypted zip file: copy it again."):
             opened = zipfile.ZipFile(archive)
-        except zipfile.BadZipFile as error:
-            raise DataInvalid(f"{archive} is not a complete zip file ({error}). Copy it again.") from error
-        places += [zipfile.Path(opened), zipfile.Path(opened, "ferplus/")]
+            places += [zipfile.Path(opened), zipfile.Path(opened, "ferplus/")]
     for place in places:
         if place.joinpath(FOLDERS["train"], "label.csv").is_file():
             return place
@@ -146,19 +144,20 @@ def _read_votes(folder: Path | zipfile.Path) -> tuple[list[str], np.ndarray]:
     if not table.is_file():
         raise DataMissing(f"{table} is missing: the copy of FER+ is incomplete. See dataset/README.md.")
     names, votes = [], []
-    try:
-        lines = table.read_text("utf-8-sig").splitlines()
-    except (UnicodeDecodeError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataInvalid(f"{table} cannot be read ({error}). Copy FER+ again.") from error
-    for number, row in enumerate(csv.reader(lines), 1):
-        if not row or not row[0]:  # the published list has rows for withdrawn images
-            continue
-        if len(row) != 2 + len(VOTES) or not all(cell.strip().isdigit() for cell in row[2:]):
-            raise DataInvalid(
-                f"{table}, line {number}: found {row}; expected a name, a box and {len(VOTES)} counts."
-            )
-        names.append(row[0])
-        votes.append([int(cell) for cell in row[2:]])
+    with reading(table, "Copy FER+ again."):
+        lines = _contents(table, LARGEST_TABLE).decode("utf-8-sig").splitlines()
+        for number, row in enumerate(csv.reader(lines), 1):
+            if not row or not row[0]:  # the published list has rows for withdrawn images
+                continue
+            counts = [cell.strip() for cell in row[2:]]
+            if len(counts) != len(VOTES) or not all(c.isdecimal() and len(c) < 4 for c in counts):
+                raise DataInvalid(
+                    f"{table}, line {number}: found {row}; expected a name, a box and {len(VOTES)} counts."
+                )
+            if set(row[0]) & set("/\\\0"):
+                raise DataInvalid(f"{table}, line {number}: found {row[0]!r}; expected the name of an image.")
+            names.append(row[0])
+            votes.append([int(count) for count in counts])
     if len(set(names)) != len(names):
         raise DataInvalid(f"{table} names an image twice; expected each once. Copy FER+ again.")
     return names, np.array(votes, np.int64).reshape(-1, len(VOTES))
@@ -166,12 +165,22 @@ def _read_votes(folder: Path | zipfile.Path) -> tuple[list[str], np.ndarray]:
 
 def _decode(folder: Path | zipfile.Path, name: str) -> np.ndarray:
     file = folder.joinpath(name)
-    try:
-        image = np.asarray(Image.open(io.BytesIO(file.read_bytes())).convert("L"))
-    except (FileNotFoundError, KeyError) as error:
-        raise DataMissing(f"{file} is listed in label.csv but missing. Copy FER+ again.") from error
-    except (OSError, SyntaxError, ValueError, zipfile.BadZipFile, zlib.error) as error:  # Pillow's, and zip's
-        raise DataInvalid(f"{file} is no image, or damaged. Copy FER+ again.") from error
-    if image.shape != (SIDE, SIDE):
-        raise DataInvalid(f"{file} measures {image.shape[::-1]}; expected {SIDE}x{SIDE} pixels.")
-    return image
+    if not file.is_file():
+        raise DataMissing(f"{file} is listed in label.csv but missing. Copy FER+ again.")
+    with reading(file, "Copy FER+ again."):
+        try:
+            image = Image.open(io.BytesIO(_contents(file, LARGEST_IMAGE)), formats=("PNG", "JPEG", "BMP"))
+        except UnidentifiedImageError:  # its text names an object of Python
+            raise ValueError("it is no image") from None
+        if image.size != (SIDE, SIDE):
+            raise DataInvalid(f"{file} measures {image.size}; expected {SIDE}x{SIDE} pixels.")
+        return np.asarray(image.convert("L"))
+
+
+def _contents(file: Path | zipfile.Path, most: int) -> bytes:
+    """Return the bytes of a file; raise ValueError for more than ``most``, which a zip may unpack to."""
+    with file.open("rb") as opened:
+        data = opened.read(most + 1)
+    if len(data) > most:
+        raise ValueError(f"more than {most:,} bytes")
+    return data

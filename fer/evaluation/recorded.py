@@ -1,18 +1,17 @@
 """Scores and predictions that are kept in a model's folder: written after scoring, read without any data set."""
 
 import json
-import zipfile
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from fer.card import AGAIN, CARD, read_card
-from fer.errors import DataInvalid, DataMissing
+from fer.errors import DataMissing, reading
 from fer.evaluation.predictions import Predictions
-from fer.evaluation.scores import Scores, score
+from fer.evaluation.scores import Scores, check_labels, score
 from fer.files import replacing
 from fer.probabilities import class_shift, to_probabilities
 from fer.runtime import ONNX
@@ -115,7 +114,13 @@ class RecordedModel:
     def metrics(self) -> dict[str, dict]:
         """Recorded scores by data set and split: ``fer.evaluation.scores.Scores`` as dictionaries."""
         file = self.folder / METRICS
-        return json.loads(file.read_text("utf-8")) if file.is_file() else {}
+        if not file.is_file():
+            return {}
+        with reading(file, AGAIN):
+            found = dict(json.loads(file.read_text("utf-8")))
+            for entry in found.values():
+                _check_scores(Scores(**{field.name: entry[field.name] for field in fields(Scores)}))
+            return found
 
     @property
     def sets(self) -> list[str]:
@@ -131,16 +136,26 @@ class RecordedModel:
                 f"{file} is missing; {self.name} has recorded predictions on: {', '.join(self.sets) or 'nothing'}. "
                 f"`python -m fer.evaluate --model {self.folder} --record …` makes them."
             )
-        try:
+        classes = len(self.card["emotions"])
+        with reading(file, AGAIN):
             with np.load(file, allow_pickle=False) as stored:
                 arrays = dict(stored)
+            n = len(arrays["names"])
+            shapes = {"names": (n,), "probabilities": (n, classes), "labels": (n,)}
+            shapes |= {name: (n, 2) for name in arrays if name.endswith("valence_arousal")}
+            found = {name: array.shape for name, array in arrays.items()}
+            kinds = "".join(arrays[name].dtype.kind for name in shapes)
+            if found != shapes or not kinds.startswith("Ufi"):
+                raise ValueError(f"arrays of kinds {kinds} and shapes {found}, expected {shapes}")
             names, probabilities = (
                 arrays.pop("names").tolist(),
                 arrays.pop("probabilities").astype(np.float64),
             )
+            if not ((probabilities >= 0) & (probabilities <= 1)).all():
+                raise ValueError("probabilities outside 0 to 1")
+            check_labels(arrays["labels"], classes)
+            "".join(names).encode("utf-8", "surrogateescape")  # refuses what is no text
             return RecordedPredictions(names, probabilities, card=self.card, **arrays)
-        except (ValueError, LookupError, TypeError, EOFError, zipfile.BadZipFile) as error:
-            raise DataInvalid(f"{file} is damaged ({error}). {AGAIN}") from error
 
 
 def recorded_models(folder: str | Path = "models") -> list[RecordedModel]:
@@ -169,6 +184,16 @@ def preferred_set(models: Iterable[RecordedModel]) -> str:
             "--out outputs/mine` makes one in minutes."
         )
     return min(sets, key=_rank)
+
+
+def _check_scores(scores: Scores) -> None:
+    """Raise ValueError, or what Python does, for scores that cannot be."""
+    str(scores)  # needs the count, and the metrics and their intervals
+    rates = [getattr(scores, name) for name in scores.intervals]
+    intervals = [end for low, high in scores.intervals.values() for end in (low, high)]
+    of_class = [row[name] for row in scores.per_class.values() for name in ("precision", "recall", "f1")]
+    if scores.n < 1 or not all(0 <= value <= 1 for value in (*rates, *intervals, *of_class)):
+        raise ValueError("scores outside 0 to 1")
 
 
 def _rank(name: str) -> tuple[int, str]:

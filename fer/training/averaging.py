@@ -115,7 +115,6 @@ class Halve:
         if (self.model / STATE).exists():
             raise DataInvalid(f"{self.model} holds an unfinished run: finish it first, with --resume.")
         model, card = checkpoint.load(self.model)
-        card.pop("onnx_sha256", None)
         checkpoint.save(self.model, model, card, half=True)
         drop_derived(self.model)
         complete(self.model)

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from fer import checkpoint
-from fer.card import WEIGHTS
-from fer.errors import DataInvalid, DataMissing, Stopped
+from fer.card import AGAIN, WEIGHTS
+from fer.errors import DataInvalid, DataMissing, Stopped, reading
 from fer.files import check_same_options, replacing
 
 HISTORY, STATE = "history.csv", "state.pt"
@@ -51,9 +51,13 @@ class History:
             raise DataMissing(
                 f"{file} is missing: expected the record of a training run. See models/README.md."
             )
-        with file.open(newline="") as handle:
+        with reading(file, AGAIN), file.open(newline="", encoding="utf-8") as handle:
             rows = [{k: float(v) for k, v in row.items()} for row in csv.DictReader(handle)]
-        return cls(rows, max((int(row["epoch"]) for row in rows if row["chosen"]), default=0))
+            if [int(row["epoch"]) for row in rows] != list(range(1, len(rows) + 1)) or not rows:
+                raise ValueError("expected a row for each epoch, from 1 on")
+            for row in rows:
+                row_summary(row)  # needs all columns but valence and arousal
+            return cls(rows, max((int(row["epoch"]) for row in rows if row["chosen"]), default=0))
 
 
 class TrainingStopped(Stopped):
@@ -100,12 +104,13 @@ class Progress:
             raise DataMissing(
                 f"Nothing to resume: {file} is missing (a finished run leaves none). Leave out --resume."
             )
-        state = cast(dict[str, Any], checkpoint.read_plain(file))
-        check_same_options(file, state["config"], options, "--out")
-        for name, part in parts.items():
-            part.load_state_dict(state[name])
-        state["history"] = History(state["rows"], state["best_epoch"])
-        return cls(**{part.name: state[part.name] for part in fields(cls)})
+        with reading(file, "Begin the run again, with --overwrite."):
+            state = cast(dict[str, Any], checkpoint.read_plain(file))
+            check_same_options(file, state["config"], options, "--out")
+            for name, part in parts.items():
+                part.load_state_dict(state[name])
+            state["history"] = History(state["rows"], state["best_epoch"])
+            return cls(**{part.name: state[part.name] for part in fields(cls)})
 
 
 def check_unused(out: Path) -> None:

@@ -829,6 +829,7 @@ def evil(tar: Path, name: str, type: bytes = tarfile.REGTYPE, link: str = "") ->
     ("name", "type"),
     [
         ("../evil", tarfile.REGTYPE),
+        ("train_set/sparse", tarfile.GNUTYPE_SPARSE),
         ("train_set/../../evil", tarfile.REGTYPE),
         ("/evil", tarfile.REGTYPE),
         ("C:/evil", tarfile.REGTYPE),
@@ -849,6 +850,31 @@ def test_members_that_could_leave_the_folder_are_refused(tmp_path, name, type):
         AffectNet8(tar)
     assert not [path for path in tmp_path.rglob("*") if path.is_file() and path != tar]
     assert not [path for path in tmp_path.rglob("*") if path.is_symlink()]
+
+
+def test_a_member_outside_the_two_folders_is_not_written(tmp_path):
+    evil(tmp_path / "x.tar", "fer/evil.py")
+    with pytest.raises(DataInvalid, match=r"'fer/evil\.py'; expected files in train_set/ and val_set/ alone"):
+        list(tarball.extract(tmp_path / "x.tar", tmp_path / "out"))
+    assert not list((tmp_path / "out").rglob("*.py"))
+
+
+@pytest.mark.parametrize(
+    ("headers", "message"),
+    [
+        ({"GNU.sparse.major": "1", "GNU.sparse.minor": "0"}, "sparse files"),
+        ({"comment": "a" * (1 << 21)}, "extension header of 2,097,.* bytes"),
+    ],
+)
+def test_extension_headers_that_no_archive_of_faces_has(tmp_path, headers, message):
+    tar = tmp_path / "train_set.tar"
+    with tarfile.open(tar, "w", format=tarfile.PAX_FORMAT) as archive:
+        info = tarfile.TarInfo("train_set/images/1.jpg")
+        info.pax_headers = headers
+        archive.addfile(info)
+    for read in (lambda: list(tarball.extract(tar, tmp_path / "out")), lambda: AffectNet8(tar)):
+        with pytest.raises(DataInvalid, match=message):
+            read()
 
 
 def digests(folder: Path) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """FER+ by its protocol, from a folder and from a zip."""
 
 import pickle
+import re
 import shutil
 import zipfile
 
@@ -11,7 +12,7 @@ from helpers import votes, write_ferplus
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from fer.datasets.ferplus import VOTES, FERPlus
+from fer.datasets.ferplus import LARGEST_TABLE, VOTES, FERPlus
 from fer.errors import DataInvalid, DataMissing
 from fer.labels import EMOTIONS
 
@@ -151,7 +152,7 @@ def test_a_listed_image_that_is_missing(root):
 def test_a_damaged_image(root, keep):
     file = root / "FER2013Test" / "fer2.png"
     file.write_bytes(file.read_bytes()[:keep])
-    with pytest.raises(DataInvalid, match=r"fer2\.png is no image") as caught:
+    with pytest.raises(DataInvalid, match=r"fer2\.png is damaged") as caught:
         FERPlus(root, "test")[0]
     assert "BytesIO" not in str(caught.value)
 
@@ -201,8 +202,30 @@ def test_oddities_of_a_table_that_are_read_and_faults_that_are_refused(root):
 def test_a_damaged_zip(root):
     path = zipped(root, "")
     path.write_bytes(path.read_bytes()[:-200])
-    with pytest.raises(DataInvalid, match="not a complete zip"):
+    with pytest.raises(DataInvalid, match=r"is damaged: .*complete, unencrypted zip"):
         FERPlus(path)
+
+
+@pytest.mark.parametrize(
+    ("offset", "value", "message"),
+    [(6, 99, "zip file version 9.9"), (8, 1, "encrypted"), (10, 98, "compression method")],
+)
+def test_a_zip_that_python_does_not_read(root, offset, value, message):
+    """Byte by byte of each entry in the list at its end: version, flags, method."""
+    path = zipped(root, "")
+    data = bytearray(path.read_bytes())
+    for place in [found.start() for found in re.finditer(b"PK\1\2", data)]:
+        data[place + offset] = value
+    path.write_bytes(data)
+    with pytest.raises(DataInvalid, match=rf"ferplus\.zip.* is damaged: .*{message}"):
+        FERPlus(path, "test")[0]
+
+
+def test_a_zip_that_unpacks_to_more_than_a_data_set(root):
+    with (root / "FER2013Test" / "label.csv").open("ab") as table:
+        table.truncate(LARGEST_TABLE + 1)
+    with pytest.raises(DataInvalid, match=r"label\.csv is damaged: more than 16,777,216 bytes"):
+        FERPlus(zipped(root, ""), "test")
 
 
 def test_a_damaged_image_inside_the_zip(root):
@@ -212,7 +235,7 @@ def test_a_damaged_image_inside_the_zip(root):
     place = data.index(b"FER2013Test/fer1.png") + len(b"FER2013Test/fer1.png")
     data[place + 10 : place + len(image)] = bytes(len(image) - 10)
     path.write_bytes(data)
-    with pytest.raises(DataInvalid, match=r"fer1\.png is no image"):
+    with pytest.raises(DataInvalid, match=r"fer1\.png is damaged"):
         FERPlus(path, "test")[0]
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from fer.datasets.affectnet8 import npy
 from fer.datasets.affectnet8.index import ANNOTATIONS, UNREADABLE, Index, Problem, code, label, pair
 from fer.datasets.affectnet8.source import Source, contents, describe, in_threads, listing
-from fer.errors import DataMissing
+from fer.errors import DAMAGE, DataMissing
 
 _WATCHED = 1000  # labels whose size and time are looked at when an index is opened
 _KEYS = {"val": "valence", "aro": "arousal", "lnd": "landmark-68"}
@@ -95,7 +95,7 @@ class JsonFolder(Folder):
     def _label(self, path: str) -> int | Problem:
         try:
             return code(json.loads(contents(path))["human-label"])
-        except (OSError, ValueError, TypeError, KeyError) as error:
+        except (OSError, *DAMAGE) as error:
             return Problem(UNREADABLE, detail=f"{type(error).__name__}: {error}")
 
     def values(self, index: Index, i: int, kind: str) -> np.ndarray | None:
@@ -104,7 +104,7 @@ class JsonFolder(Folder):
         try:
             value = (json.loads(contents(path)).get("meta-data") or {}).get(_KEYS[kind])
             return None if value is None or value == [] else np.asarray(value, np.float64).ravel()
-        except (AttributeError, TypeError) as error:
+        except DAMAGE as error:
             raise ValueError(f"no {_KEYS[kind]} in meta-data as numbers ({error})") from error
 
 

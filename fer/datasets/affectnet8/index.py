@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import math
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass, field, replace
@@ -18,11 +19,12 @@ from typing import NamedTuple
 import numpy as np
 
 from fer.datasets.affectnet8 import npy
-from fer.errors import DataInvalid
+from fer.errors import DataInvalid, reading
 from fer.files import replacing
 from fer.labels import EMOTIONS
 
 FORMAT = 4
+AGAIN = "Delete it; it is built anew."
 PUBLISHED = {
     "train": (74874, 134415, 25459, 14090, 6378, 3803, 24882, 3750),
     "val": (500, 500, 500, 500, 500, 500, 500, 499),
@@ -108,19 +110,50 @@ def read(path: Path) -> Index | None:
         DataInvalid: the file is not what was written.
     """
     data = memoryview(path.read_bytes())
-    if hashlib.sha256(data[32:]).digest() != data[:32]:
-        raise DataInvalid(f"{path} is damaged: its check sum is wrong. Delete it; it is built anew.")
-    with np.load(io.BytesIO(data[32:]), allow_pickle=False) as arrays:
-        about = json.loads(arrays["about"].tobytes())
-        if about["format"] != FORMAT or about["emotions"] != list(EMOTIONS):
-            return None
-        stored = {name: arrays[name] for name in arrays.files if name != "about"}
-    return Index(
-        **stored,
-        problems=tuple(Problem(*row) for row in about["problems"]),
-        broken={id_: tuple(mark) for id_, mark in about["broken"].items()},
-        stamp=about["stamp"],
-    )
+    with reading(path, AGAIN):
+        if hashlib.sha256(data[32:]).digest() != data[:32]:
+            raise ValueError("its check sum is wrong")
+        with np.load(io.BytesIO(data[32:]), allow_pickle=False) as arrays:
+            about = json.loads(arrays["about"].tobytes())
+            if about["format"] != FORMAT or about["emotions"] != list(EMOTIONS):
+                return None
+            stored = {name: arrays[name] for name in arrays.files if name != "about"}
+        index = Index(
+            **stored,
+            problems=tuple(Problem(*map(str, row)) for row in about["problems"]),
+            broken={id_: (str(reason), stamp) for id_, (reason, stamp) in about["broken"].items()},
+            stamp=about["stamp"],
+        )
+        _check(index)
+    return index
+
+
+def check_places(path: Path, index: Index, columns: int) -> None:
+    """Raise DataInvalid unless an index has ``columns`` places a face in the tar or table of ``NAME.index``."""
+    starts, sizes = index.places.reshape(-1, 2).T
+    end = path.with_suffix("").stat().st_size if columns else 0
+    inside = ((starts >= -1) & (starts <= end) & (sizes >= -1) & (sizes <= end - starts)).all()
+    if not inside or index.places.shape != ((len(index), columns, 2) if columns else (0,)):
+        raise DataInvalid(f"{path} is damaged: it has no or other places than {path.stem}. {AGAIN}")
+
+
+def _check(index: Index) -> None:
+    """Raise ValueError for arrays that are none of an index."""
+    n, last = len(index), len(EMOTIONS) + len(OTHERS) - 1
+    shapes = {
+        "ids": (n,),
+        "labels": (n,),
+        "places": (n, *index.places.shape[1:2], 2),
+        "valence_arousal": (n, 2),
+    }
+    kinds = {"ids": "U", "labels": "i", "places": "i", "valence_arousal": "f"}
+    for name, array in vars(index).items():
+        if name in shapes and array.size and (array.shape != shapes[name] or array.dtype.kind != kinds[name]):
+            raise ValueError(f"{name} of {array.dtype} {array.shape}")
+    if b"\0" in os.fsencode(" ".join(index.ids.tolist())):  # which also refuses what is no text
+        raise ValueError("ids that are no names")
+    if len(index.labels) != n or not ((index.labels >= 0) & (index.labels <= last)).all():
+        raise ValueError("labels that are none")
 
 
 @lru_cache(maxsize=4096)  # all faces of a class have the same bytes

@@ -6,10 +6,11 @@ header is parsed once: NumPy, which parses every one, takes three times as long.
 
 import io
 import math
-import tokenize
 from functools import lru_cache
 
 import numpy as np
+
+from fer.errors import DAMAGE
 
 
 def numbers(data: bytes) -> np.ndarray:
@@ -32,8 +33,11 @@ def numbers(data: bytes) -> np.ndarray:
     values = values[:size].view(dtype).reshape(shape, order="F" if fortran else "C").ravel()
     if dtype.kind not in "US":
         return values.astype(np.float64)
-    text = " ".join(values.astype(str).tolist())
-    return np.array([float(word) for word in text.replace(",", " ").replace(";", " ").split()])
+    try:
+        text = b" ".join(values.astype("S").tolist())
+    except SystemError as error:
+        raise ValueError("a text with what is no character") from error
+    return np.array([float(word) for word in text.replace(b",", b" ").replace(b";", b" ").split()])
 
 
 @lru_cache(maxsize=1024)
@@ -44,10 +48,12 @@ def _header(head: bytes) -> tuple[np.dtype, tuple[int, ...], bool]:
         if np.lib.format.read_magic(file) != (1, 0):
             raise ValueError("of a format that numbers do not need")
         shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
-    except (ValueError, SyntaxError, tokenize.TokenError) as error:
+    except DAMAGE as error:
         raise ValueError(f"not an npy file ({error})") from error
     if dtype.hasobject:
         raise ValueError("pickled objects, which could run code and are never loaded")
+    if not all(0 <= length <= 1 << 20 for length in shape):
+        raise ValueError(f"an array of shape {shape}, which no annotation has")
     if dtype.kind not in "biufUS":
         raise ValueError(f"values of type {dtype}, which are not numbers")
     return dtype, shape, fortran

@@ -42,7 +42,7 @@ _ABOVE = ("", "Manually_Annotated", "affectnet", "AffectNet")
 class Table(Source):
     """Rows of ``training.csv`` or ``validation.csv``; an id is the path of a photo below ``path``."""
 
-    name, title, image_pattern = "affectnet-2017", "AffectNet of 2017", "{}"
+    name, title, image_pattern, columns = "affectnet-2017", "AffectNet of 2017", "{}", 1
 
     def __init__(self, table: Path, columns: list[str], images: Path, split: str) -> None:
         super().__init__(images, split, table.with_name(f"{table.name}.index"))
@@ -119,7 +119,7 @@ class Table(Source):
         text, box = row[_KINDS[kind]].strip(), _box(row)
         if text in ("", "NULL"):
             return None
-        numbers = np.array([float(number) for number in text.split(";") if number])
+        numbers = np.array([float(number) for number in text.split(";") if number.strip()])
         if kind != "lnd" or numbers.size % 2 or box is None:
             return numbers
         left, top, width, height = box

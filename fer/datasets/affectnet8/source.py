@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from tqdm.auto import tqdm
 
-from fer.datasets.affectnet8.index import Index, read, write
+from fer.datasets.affectnet8.index import Index, check_places, read, write
 from fer.errors import DataInvalid, DataMissing
 
 SPLITS = ("train", "val")
@@ -35,6 +35,7 @@ class Source(ABC):
 
     name, title = "affectnet8", "AffectNet8"
     splits: tuple[str, ...] = SPLITS
+    columns = 0  # places of a face in ``path`` or beside it
     image_pattern, annotation_pattern = "images/{}.jpg", "annotations/{}_{}.npy"
 
     def __init__(self, path: Path, split: str, index_path: Path) -> None:
@@ -56,6 +57,7 @@ class Source(ABC):
         """Return the index and the seconds it took to build: 0 when it was read from its file."""
         before, stored = self.times(), self._stored()
         if stored is not None and stored.stamp == self._stamp(before, stored):
+            check_places(self.index_path, stored, self.columns)
             return stored, 0.0
         began = time.perf_counter()
         _settle(before.values())

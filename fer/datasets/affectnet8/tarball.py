@@ -7,6 +7,7 @@ faster than iterating a ``tarfile.TarFile``, which would take minutes for 1.4 mi
 
 import io
 import os
+import re
 import threading
 import zlib
 from collections import defaultdict
@@ -26,6 +27,8 @@ from fer.files import locked
 
 BLOCK = 512
 _END = bytes(BLOCK)
+_LONGEST = 1 << 20
+"""Bytes of an extension header: it holds a name and some remarks."""
 _COLUMN_OF = {f"{kind}.npy": column for column, kind in enumerate(ANNOTATIONS, 1)}  # column 0: images
 
 
@@ -66,9 +69,14 @@ def walk(file: BinaryIO) -> Iterator[Member]:
             raise _truncated(file, name or _name(block), total)
         place = start + -(-length // BLOCK) * BLOCK
         if kind in b"xLgK":
+            if length > _LONGEST:
+                raise DataInvalid(
+                    f"{file.name} has an extension header of {length:,} bytes; expected at most {_LONGEST:,}. "
+                    "Get the archive from its source again."
+                )
             if kind in b"xL":  # the others: remarks on the archive, and the target of a link
                 file.seek(start)
-                name = _long_name(kind, file.read(length)) or name
+                name = _long_name(kind, file.read(length), file) or name
         else:
             path, name = _checked(name or _name(block), kind, file), ""
             if kind != b"5" and not path.endswith("/") and not path.rpartition("/")[2].startswith("."):
@@ -85,6 +93,8 @@ class _Handle(threading.local):
 class Tar(Source):
     """``images/<id>.jpg`` and ``annotations/<id>_{exp,val,aro,lnd}.npy`` as members of a tar, read in place."""
 
+    columns = 1 + len(ANNOTATIONS)
+
     def __init__(self, path: Path, split: str) -> None:
         super().__init__(path, split, path.with_name(f"{path.name}.index"))
         self._here = _Handle()
@@ -96,8 +106,7 @@ class Tar(Source):
 
     def scan(self) -> Index:
         """Walk the tar once, noting where files lie and reading labels on the way, with a progress bar."""
-        columns = 1 + len(ANNOTATIONS)
-        places: dict[str, list[int]] = defaultdict(lambda: [-1] * 2 * columns)  # offset and size of each file
+        places: dict[str, list[int]] = defaultdict(lambda: [-1] * 2 * self.columns)  # offset and size of each file
         labels: dict[str, int | Problem] = {}
         total = self.path.stat().st_size
         bar = tqdm(
@@ -120,7 +129,7 @@ class Tar(Source):
         annotated = {id_ for id_, place in places.items() if max(place[2:]) >= 0}
         index = pair(images, annotated, labels, lambda id_: self.annotation_file(id_, "exp"))
         rows = np.array([places[id_] for id_ in index.ids.tolist()], np.int64)
-        return replace(index, places=rows.reshape(-1, columns, 2))
+        return replace(index, places=rows.reshape(-1, self.columns, 2))
 
     def _faces(self, file: BinaryIO) -> Iterator[tuple[int, str, Member]]:
         """Yield column, id and member of each file of this split."""
@@ -169,6 +178,7 @@ def extract(
 
     A file that exists with the right size is left as it is, so a stopped run continues where it
     was; with ``check`` its bytes are compared, too. Of two members of one name the later one stays.
+    A member outside ``train_set/`` and ``val_set/`` is refused.
     Each file is written under another name and renamed: half a file never stays. One run at a time may extract a
     tar to a folder; ``allow_unlocked`` as for ``fer.files.locked``.
     """
@@ -183,6 +193,11 @@ def extract(
         try:
             for member in walk(file):
                 bar.update(member.offset - bar.n)
+                if not {"train_set", "val_set"} & set(member.name.split("/")[:-1]):
+                    raise DataInvalid(
+                        f"{tar} holds {member.name!r}; expected files in train_set/ and val_set/ alone. It was not "
+                        "written: get the archive from its source again."
+                    )
                 yield member, _place(file, member, folder, part, check or member.name in seen)
                 seen.add(member.name)
             bar.update(total - bar.n)
@@ -232,19 +247,23 @@ def _name(block: bytes) -> str:
     return os.fsdecode(name)
 
 
-def _long_name(kind: bytes, data: bytes) -> str:
+def _long_name(kind: bytes, data: bytes, file: BinaryIO) -> str:
     """Read the next member's name out of a GNU long name or a pax header ("length key=value\\n"), if it is there."""
     if kind == b"L":
         return os.fsdecode(data.split(b"\0", 1)[0])
-    while data:
-        length = data.partition(b" ")[0]
-        if not length.isdigit() or not 0 < int(length) <= len(data):
-            break  # padding, or a record that makes no sense
-        key, _, value = data[len(length) + 1 : int(length)].rstrip(b"\n").partition(b"=")
+    name, place = "", 0
+    while length := re.match(rb"\d{1,7}(?= )", data[place : place + 8]):
+        record = data[place : place + int(length[0])]
+        key, _, value = record[length.end() + 1 :].rstrip(b"\n").partition(b"=")
+        if key.startswith(b"GNU.sparse."):
+            raise DataInvalid(
+                f"{file.name} holds sparse files, of which only a part is stored; AffectNet8 has plain files only. "
+                "Get the archive from its source again."
+            )
         if key == b"path":
-            return os.fsdecode(value)
-        data = data[int(length) :]
-    return ""
+            name = os.fsdecode(value)
+        place += max(int(length[0]), 1)
+    return name  # what is left is padding, or a record that makes no sense
 
 
 def _checked(name: str, kind: bytes, file: BinaryIO) -> str:
