@@ -128,12 +128,12 @@ def read(path: Path) -> Index | None:
     return index
 
 
-def check_places(path: Path, index: Index, columns: int) -> None:
-    """Raise DataInvalid unless an index has ``columns`` places a face in the tar or table of ``NAME.index``."""
+def check_places(path: Path, index: Index, n: int) -> None:
+    """Raise DataInvalid unless an index has ``n`` places a face in the tar or table of ``NAME.index``."""
     starts, sizes = index.places.reshape(-1, 2).T
-    end = path.with_suffix("").stat().st_size if columns else 0
+    end = path.with_suffix("").stat().st_size if n else 0
     inside = ((starts >= -1) & (starts <= end) & (sizes >= -1) & (sizes <= end - starts)).all()
-    if not inside or index.places.shape != ((len(index), columns, 2) if columns else (0,)):
+    if not inside or index.places.shape != ((len(index), n, 2) if n else (0,)):
         raise DataInvalid(f"{path} is damaged: it has no or other places than {path.stem}. {AGAIN}")
 
 

@@ -42,7 +42,7 @@ _ABOVE = ("", "Manually_Annotated", "affectnet", "AffectNet")
 class Table(Source):
     """Rows of ``training.csv`` or ``validation.csv``; an id is the path of a photo below ``path``."""
 
-    name, title, image_pattern, columns = "affectnet-2017", "AffectNet of 2017", "{}", 1
+    name, title, image_pattern, places = "affectnet-2017", "AffectNet of 2017", "{}", 1
 
     def __init__(self, table: Path, columns: list[str], images: Path, split: str) -> None:
         super().__init__(images, split, table.with_name(f"{table.name}.index"))

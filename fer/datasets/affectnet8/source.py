@@ -35,7 +35,7 @@ class Source(ABC):
 
     name, title = "affectnet8", "AffectNet8"
     splits: tuple[str, ...] = SPLITS
-    columns = 0  # places of a face in ``path`` or beside it
+    places = 0  # of a face, in a tar or table
     image_pattern, annotation_pattern = "images/{}.jpg", "annotations/{}_{}.npy"
 
     def __init__(self, path: Path, split: str, index_path: Path) -> None:
@@ -57,7 +57,7 @@ class Source(ABC):
         """Return the index and the seconds it took to build: 0 when it was read from its file."""
         before, stored = self.times(), self._stored()
         if stored is not None and stored.stamp == self._stamp(before, stored):
-            check_places(self.index_path, stored, self.columns)
+            check_places(self.index_path, stored, self.places)
             return stored, 0.0
         began = time.perf_counter()
         _settle(before.values())

@@ -93,7 +93,7 @@ class _Handle(threading.local):
 class Tar(Source):
     """``images/<id>.jpg`` and ``annotations/<id>_{exp,val,aro,lnd}.npy`` as members of a tar, read in place."""
 
-    columns = 1 + len(ANNOTATIONS)
+    places = 1 + len(ANNOTATIONS)
 
     def __init__(self, path: Path, split: str) -> None:
         super().__init__(path, split, path.with_name(f"{path.name}.index"))
@@ -106,7 +106,9 @@ class Tar(Source):
 
     def scan(self) -> Index:
         """Walk the tar once, noting where files lie and reading labels on the way, with a progress bar."""
-        places: dict[str, list[int]] = defaultdict(lambda: [-1] * 2 * self.columns)  # offset and size of each file
+        places: dict[str, list[int]] = defaultdict(
+            lambda: [-1] * 2 * self.places
+        )  # offset and size of each file
         labels: dict[str, int | Problem] = {}
         total = self.path.stat().st_size
         bar = tqdm(
@@ -129,7 +131,7 @@ class Tar(Source):
         annotated = {id_ for id_, place in places.items() if max(place[2:]) >= 0}
         index = pair(images, annotated, labels, lambda id_: self.annotation_file(id_, "exp"))
         rows = np.array([places[id_] for id_ in index.ids.tolist()], np.int64)
-        return replace(index, places=rows.reshape(-1, self.columns, 2))
+        return replace(index, places=rows.reshape(-1, self.places, 2))
 
     def _faces(self, file: BinaryIO) -> Iterator[tuple[int, str, Member]]:
         """Yield column, id and member of each file of this split."""
