@@ -130,10 +130,13 @@ def read(path: Path) -> Index | None:
 
 def check_places(path: Path, index: Index, n: int) -> None:
     """Raise DataInvalid unless an index has ``n`` places a face in the tar or table of ``NAME.index``."""
-    starts, sizes = index.places.reshape(-1, 2).T
     end = path.with_suffix("").stat().st_size if n else 0
-    inside = ((starts >= -1) & (starts <= end) & (sizes >= -1) & (sizes <= end - starts)).all()
-    if not inside or index.places.shape != ((len(index), n, 2) if n else (0,)):
+    whole = index.places.shape == ((len(index), n, 2) if n else (0,))
+    if whole and n:
+        starts, sizes = index.places.transpose(2, 0, 1)
+        known = (starts >= 0) & (starts <= end) & (sizes >= 0) & (sizes <= end - starts)
+        whole = known[:, 0].all() and (known | (starts == -1)).all()  # the first is the image's
+    if not whole:
         raise DataInvalid(f"{path} is damaged: it has no or other places than {path.stem}. {AGAIN}")
 
 
