@@ -21,8 +21,6 @@ PHOTOS |= {".jp2", ".avif", ".ppm", ".pgm", ".pbm"}
 VIDEOS = {".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp", ".mts"}
 VIDEOS |= {".m2ts", ".ogv", ".ts", ".h264", ".asf", ".qt", ".vob", ".3g2", ".divx", ".mxf", ".f4v", ".mpe"}
 
-LONGEST_NAME = 255  # bytes, on most file systems
-
 _PACKAGE = Path(__file__).parent
 MODELS = _PACKAGE / "models" if (_PACKAGE / "models").is_dir() else _PACKAGE.parent / "models"
 """Folder of the shipped models: in a wheel, which brings the default one, inside the package; in a clone beside it."""
@@ -184,10 +182,10 @@ def _target(path: Path) -> Path:
 def fitting(name: str, room: int = 0) -> str:
     """Return the name of a file, shortened to STEM~HASH.ENDING where ``room`` bytes more would be too long."""
     data, ending = os.fsencode(name), os.path.splitext(name)[1]
-    if len(data) + room <= LONGEST_NAME:
+    if len(data) + room <= 255:  # bytes, on most file systems
         return name
     end = f"~{hashlib.blake2b(data, digest_size=4).hexdigest()}{ending if len(ending) < 10 else ''}"
-    return data[: LONGEST_NAME - room - len(os.fsencode(end))].decode("utf-8", "ignore") + end
+    return data[: 255 - room - len(os.fsencode(end))].decode("utf-8", "ignore") + end
 
 
 def unique() -> str:

@@ -251,7 +251,7 @@ def test_names_as_long_as_they_can_be(tmp_path, model, scene, capsys):
     copies = os.listdir(tmp_path / "copies")
     assert len(copies) == 2 and all(name.startswith("€" * 70) and name.endswith(".png") for name in copies)
     (note,) = (line for line in capsys.readouterr().err.splitlines() if line.startswith("note: "))
-    assert "2 names are too long" in note and any(name in note for name in copies)
+    assert "2 annotated copies" in note and any(name in note for name in copies)
 
 
 def test_annotated_copies_never_replace_photos_or_each_other(tmp_path, model, scene):

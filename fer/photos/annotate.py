@@ -51,11 +51,8 @@ class Annotator:
         for file in files:
             self._choose(file)
         if self._shortened:
-            print(
-                f"note: {len(self._shortened)} names are too long for an annotated copy, which gets a shorter one: "
-                f"{self._shortened[0]}",
-                file=sys.stderr,
-            )
+            count, first = len(self._shortened), self._shortened[0]
+            print(f"note: {count} annotated copies get shorter names, the first {first}", file=sys.stderr)
 
     def _choose(self, file: File) -> Path:
         """Return where the copy of a file goes, different from all others."""
@@ -105,9 +102,7 @@ class Annotator:
             target.write_bytes(data.tobytes())
         except OSError as error:
             full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-            advice = (
-                "Make room there." if full else "Choose another --save-annotated, or allow writing there."
-            )
+            advice = "Make room there." if full else "Choose another --save-annotated."
             raise DataInvalid(f"{target} cannot be written: {error.strerror}. {advice}") from error
 
     def close(self) -> None:

@@ -45,9 +45,8 @@ class Gallery:
 
     def __init__(self, page: Path) -> None:
         self.page, self.folder = page, page.with_suffix(THUMBNAILS)
-        self._shown: tuple[Path, float] | None = (
-            None  # the latest frame with a thumbnail: its video and its time
-        )
+        # The latest frame with a thumbnail: its video and its time.
+        self._shown: tuple[Path | None, float] = None, 0.0
 
     def add(self, picture: Picture) -> None:
         """Write the thumbnail of a photo or frame, whose image was kept; or why the file cannot be read."""
@@ -57,11 +56,8 @@ class Gallery:
                 temporary.write_text(_printable((picture.error or "").removeprefix(f"{path}: ")), "utf-8")
             return
         if frame:
-            if (
-                self._shown
-                and self._shown[0] == picture.file.path
-                and picture.time_s < self._shown[1] + VIDEO_STEP_S
-            ):
+            video, shown_s = self._shown
+            if video == picture.file.path and picture.time_s < shown_s + VIDEO_STEP_S:
                 return
             self._shown = picture.file.path, picture.time_s
         data = cv2.imencode(

@@ -27,29 +27,15 @@ TIMEOUT_S = 10  # of a network
 SHORT = 0.9  # a video that ends before this part of the length in its header was cut off
 
 _DAMAGE = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    struct.error,
-    Image.DecompressionBombError,
-    MemoryError,
-    RuntimeError,  # AVIF
-    AttributeError,  # EXIF
-    TypeError,
+    *(OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError),
+    *(MemoryError, TypeError, RuntimeError, AttributeError),  # the last two of AVIF and EXIF
 )
 """What Pillow raises for files that are cut off, damaged, or something else than they claim."""
 
 _ORIENTATION = 0x0112  # the EXIF tag
 _ON_ITS_SIDE = (5, 6, 7, 8)  # values of it
-_FLIPS = {
-    2: 1,
-    3: -1,
-    4: 0,
-    6: 1,
-    7: -1,
-    8: 0,
-}  # to be turned upright: 1 left to right, 0 upside down, -1 both
+# To be turned upright, such a photo is transposed, and others flipped: 1 left to right, 0 upside down, -1 both.
+_FLIPS = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}
 
 _opening = threading.Lock()
 
@@ -94,7 +80,7 @@ def read_photo(path: str | Path, at_least: float | None = None) -> Photo:
         with _open(path) as image:
             width, height = image.size
             parts = 1 if at_least is None else max(1, int(max(image.size) / max(at_least, 1)))
-            parts = 1 << parts.bit_length() - 1
+            parts = 1 << parts.bit_length() - 1  # as draft rounds it, too
             while parts < 8 and width * height > MOST_PIXELS * parts**2:
                 parts *= 2
             if parts > 1:
@@ -121,9 +107,7 @@ def _check_file(path: Path) -> None:
     except (FileNotFoundError, NotADirectoryError):
         raise DataMissing(f"There is no photo or video {path}. Check the spelling.") from None
     except OSError as error:
-        raise DataInvalid(
-            f"{path}: it cannot be read ({error.strerror}). Allow it, or leave it out."
-        ) from error
+        raise DataInvalid(f"{path}: it cannot be read ({error.strerror}). Allow it?") from error
     if not stat.S_ISREG(mode):
         raise DataInvalid(f"{path}: this is a folder, pipe or device; expected a file.")
 
