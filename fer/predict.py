@@ -43,7 +43,8 @@ class PredictOptions:
     """
 
     paths: Positional[tuple[Path, ...]]
-    """Photos, videos, and folders, which are searched with all below them. If one is missing, nothing is done."""
+    """Photos, videos, and folders, which are searched with all below them but for folders that begin with a dot or @,
+    and thumbnails. If one is missing, nothing is done."""
     csv: Path
     """The table: path, frame (videos: from 0), face (0 is the largest), box in pixels, emotion, probabilities;
     valence and arousal, too, where the model predicts them. A path that a spreadsheet would take for a formula has ./
