@@ -209,9 +209,13 @@ def _write_pixels(source: AffectNet8, folder: Path, manifest: dict, on_error: st
             pixels = np.zeros((len(part), *shape), np.uint8)
             decoded = pool.map(decode, part, pixels)
             manifest["broken"] += [i for i, done in zip(part, decoded, strict=True) if not done]
-            file.write(pixels.data)
-            file.flush()
-            os.fsync(file.fileno())
+            try:
+                file.write(pixels.data)
+                file.flush()
+                os.fsync(file.fileno())
+            except OSError as error:
+                error.filename = str(path)  # which that of a full disk lacks
+                raise
             manifest["pixels_sha256"].append(sha256(pixels.data).hexdigest())
             _write_manifest(folder, manifest)
 
