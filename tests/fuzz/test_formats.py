@@ -4,7 +4,7 @@ import pytest
 from fuzz.formats import FORMATS
 from fuzz.trying import Trial
 
-SEEDS = 40
+SEEDS = 150
 
 
 @pytest.mark.parametrize("name", FORMATS)
