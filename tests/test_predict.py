@@ -529,8 +529,14 @@ def test_photos_are_read_ahead_of_their_turn(tmp_path, model, monkeypatch):
 
 
 @pytest.fixture
-def stuck(tmp_path):
-    """The last of 18 files, of which one is broken: it keeps its reader waiting."""
+def stuck(tmp_path, tmp_path_factory, monkeypatch):
+    """The last of 18 files, of which one is broken: a pipe, taken for a file here, keeps its reader waiting."""
+    start = tmp_path_factory.mktemp("start") / "sitecustomize.py"
+    start.write_text(
+        "import stat\nregular = stat.S_ISREG\n"
+        "stat.S_ISREG = lambda mode: regular(mode) or stat.S_ISFIFO(mode)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(start.parent), os.environ.get("PYTHONPATH", "")]))
     rng = np.random.default_rng(0)
     for n in range(16):
         save(tmp_path / "in" / str(n // 6) / f"{n:02}.png", rng.integers(0, 256, (48, 48), np.uint8))
