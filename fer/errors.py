@@ -76,7 +76,7 @@ def reading(path: str | PathLike | zipfile.Path, advice: str) -> Iterator[None]:
         # Other numbers are of the disk. Pillow's have none; EINVAL is a place before the file's beginning.
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
             raise
-        reason = " ".join(f"{error}".split())[:300] or type(error).__name__
+        reason = " ".join(f"{error}".split())[:300].rstrip(".") or type(error).__name__
         raise DataInvalid(f"{path} is damaged: {reason}. {advice}") from error
 
 

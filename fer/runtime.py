@@ -176,7 +176,9 @@ def exported(folder: Path, card: Mapping) -> OpenVinoNetwork | OnnxNetwork | Non
         warnings.warn(f"{file} is not used: {CARD} has no hash of it (onnx_sha256). {again}", stacklevel=3)
         return None
     if sha256(file) != card["onnx_sha256"]:
-        raise DataInvalid(f"{file} is not that of {CARD}: its sha256 differs. {AGAIN} Or: {again}")
+        raise DataInvalid(
+            f"{file} is not that of {CARD}: its sha256 differs. {AGAIN} Of your own model: {again}"
+        )
     for runtime in RUNTIMES:
         with suppress(DataMissing):  # without its package, the next best
             network = runtime(file)
