@@ -141,18 +141,17 @@ def test_curves_mark_the_chosen_epoch(ax):
     assert labels == ["train loss", "valid loss", "chosen: epoch 2"]
 
 
-def test_live_curves_are_shown_once_and_then_replaced(monkeypatch):
+def test_live_curves_replace_what_stood_there(monkeypatch, capsys):
     calls = []
-    for method in ("display", "update"):
-        monkeypatch.setattr(
-            f"IPython.display.DisplayHandle.{method}",
-            lambda _, image, method=method: calls.append((method, image.data[:4])),
-        )
-    history = History([dict.fromkeys(("epoch", *plots.LOSSES, *plots.SCORES), 1)], 1)
+    monkeypatch.setattr("IPython.display.clear_output", lambda wait: calls.append("cleared"))
+    monkeypatch.setattr("IPython.display.display", lambda image: calls.append(image.data[:4]))
+    columns = ("epoch", *plots.LOSSES, *plots.SCORES, "valid_balanced_accuracy", "seconds", "chosen")
+    history = History([dict.fromkeys(columns, 1)], 1)
     draw = plots.live_curves()
     draw(history)
     draw(history)
-    assert calls == [("display", b"\x89PNG"), ("update", b"\x89PNG")]
+    assert calls == 2 * ["cleared", b"\x89PNG"]
+    assert capsys.readouterr().out.count("epoch   1  train loss 1.000") == 2
 
 
 def test_reliability_leaves_empty_bins_out(ax):

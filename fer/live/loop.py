@@ -271,7 +271,9 @@ class Player:
 
     def _keys(self) -> list[list[tuple[str, str]]]:
         """Return the keys to show in their forms: all, or for a beginner, where they would hide a face, two."""
-        forms = [[(key, text) for key, text, _ in KEYS], [("h", "all keys"), ("q", "quit")]]
+        useful = {"c": self.source.live, "n  p": self.source.stills}
+        table = [(key, text) for key, text, _ in KEYS if useful.get(key, True)]
+        forms = [table, [("h", "all keys"), ("q", "quit")]]
         if self.view.help:
             return forms[:1]
         return forms if self._clock() < self._keys_until else []

@@ -5,8 +5,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from io import FileIO, StringIO
 from pathlib import Path
-from typing import TextIO
 
 import numpy as np
 
@@ -33,25 +33,32 @@ class CsvWriter:
 
     def __init__(self, path: Path) -> None:
         self.path, self.written = path, False
-        self._file: TextIO | None = None
+        self._file: FileIO | None = None
 
     def write(self, analysis: Analysis) -> None:
         """Append the faces of one frame; faces only remembered from the frames before have no row."""
+        frame, text = analysis.frame, StringIO()
+        rows = csv.writer(text)
+        if self._file is None:
+            rows.writerow(COLUMNS)
+        for shown in analysis.faces:
+            if shown.detected:
+                face = shown.face
+                row = (f"{frame.time_s:.3f}", frame.index, shown.track, *face.box, face.emotion)
+                numbers = (face.confidence, *face.probabilities)
+                rows.writerow((*row, *(f"{n:.4f}" if shown.classified else "" for n in numbers)))
         with self._explained():
             if self._file is None:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
-                self._file = self.path.open("w", newline="", encoding="utf-8")
-                self._csv = csv.writer(self._file)
-                self._csv.writerow(COLUMNS)
+                self._file = self.path.open("wb", buffering=0)
                 self.written = True
-            frame = analysis.frame
-            for shown in analysis.faces:
-                if shown.detected:
-                    face = shown.face
-                    row = (f"{frame.time_s:.3f}", frame.index, shown.track, *face.box, face.emotion)
-                    numbers = (face.confidence, *face.probabilities)
-                    self._csv.writerow((*row, *(f"{n:.4f}" if shown.classified else "" for n in numbers)))
-            self._file.flush()
+            whole, data = self._file.tell(), text.getvalue().encode()
+            try:
+                while data:  # of what a full disk takes only a part, the rest is an error
+                    data = data[self._file.write(data) :]
+            except OSError:
+                self._file.truncate(whole)  # no torn row
+                raise
 
     def close(self) -> None:
         """Close the file."""

@@ -2,7 +2,6 @@
 
 import csv
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -60,13 +59,19 @@ def test_a_table_is_replaced_when_the_first_frame_comes(tmp_path):
     assert old.read_text().startswith("time_s,frame,") and "before" not in old.read_text()
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a full disk as Linux has it")
-def test_a_disk_that_is_full_is_named():
-    table = CsvWriter(Path("/dev/full"))
-    # Some file systems report it only when the file is closed.
-    for step in (lambda: table.write(analysis(0.0, (1, "anger", True))), table.close):
-        with pytest.raises(DataInvalid, match="/dev/full cannot be written"):
-            step()
+def test_a_table_on_a_full_disk_ends_with_a_whole_row(tmp_path):
+    resource = pytest.importorskip("resource", reason="limits of the size of files, as POSIX has them")
+    table, before = CsvWriter(tmp_path / "out.csv"), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (300, before[1]))
+    try:
+        with pytest.raises(DataInvalid, match=r"out\.csv cannot be written"):
+            for step in range(9):
+                table.write(analysis(step, (1, "anger", True)))
+        table.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    *_, last, rest = (tmp_path / "out.csv").read_text().split("\n")
+    assert last.startswith("1.000,") and last.count(",") == 16 and not rest
 
 
 def test_seconds_and_proportions_per_face():

@@ -108,7 +108,7 @@ def refused(kernel, cell, words):
                 ({"SET": "ferplus"}, "recorded_model(MODEL", "ferplus.*sample-val"),
                 ({"THRESHOLD": 40}, "recorded_model(MODEL", "THRESHOLD = 40.*from 0 to 1"),
                 ({"TRUTH": "joyful"}, "read_image(PICTURE)", "'joyful'.*neutral, happiness"),
-                ({"PICTURE": "nobody.jpg"}, "read_image(PICTURE)", "no photo nobody.jpg"),
+                ({"PICTURE": "nobody.jpg"}, "read_image(PICTURE)", "no photo or video nobody.jpg"),
                 ({"OTHER": "baseline"}, "if OTHER:", "'baseline'.*one, two"),
             ],
         ),
