@@ -31,5 +31,6 @@ def world(tmp_path_factory):
         checkpoint.save(folder, build("emotion_net", widths=(8, 16)), card)
         logits = rng.normal(size=(40, 8)).astype(np.float32)
         record(folder, "sample-val", Predictions([f"val/{i}" for i in range(40)], logits, labels), card)
-        History([row | {"valid_macro_f1": 0.1, "chosen": 1}], 1).save(folder / "history.csv")
+        more = {"valid_balanced_accuracy": 0.1, "valid_macro_f1": 0.1, "seconds": 1, "chosen": 1}
+        History([row | more], 1).save(folder / "history.csv")
     return root
