@@ -82,17 +82,16 @@ webcam.command()
 
 
 FULL = """
-import csv, errno
-writer = csv.writer
-class OnFullDisk:
-    def __init__(self, file):
-        self.rows, self.writer = 0, writer(file)
-    def writerow(self, row):
-        self.rows += 1
-        if self.rows > 11:
+import errno, io
+from fer.live import records
+class OnFullDisk(io.FileIO):
+    writes = 0
+    def write(self, data):
+        self.writes += 1
+        if self.writes > 10:
             raise OSError(errno.ENOSPC, "No space left on device")
-        self.writer.writerow(row)
-csv.writer = OnFullDisk
+        return super().write(data)
+records.FileIO = OnFullDisk
 """
 
 

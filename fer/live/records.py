@@ -50,7 +50,7 @@ class CsvWriter:
         with self._explained():
             if self._file is None:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
-                self._file = self.path.open("wb", buffering=0)
+                self._file = FileIO(self.path, "w")
                 self.written = True
             whole, data = self._file.tell(), text.getvalue().encode()
             try:
