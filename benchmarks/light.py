@@ -72,13 +72,18 @@ cv2.imshow = imshow
 webcam.main(webcam.WebcamOptions(source=sys.argv[1]))
 """
 MEMORY = """
-import atexit, runpy, sys
-def peak():
+import os, runpy, sys
+leave = os._exit
+def peak(code=0):
     with open("/proc/self/status") as status:
-        print([line for line in status if line.startswith("VmHWM")][0].split()[1])
-atexit.register(peak)
+        print([line for line in status if line.startswith("VmHWM")][0].split()[1], flush=True)
+    leave(code)
+os._exit = peak
 sys.argv[0] = "fer.webcam"
-runpy.run_module("fer.webcam", run_name="__main__", alter_sys=True)
+try:
+    runpy.run_module("fer.webcam", run_name="__main__", alter_sys=True)
+finally:
+    peak()
 """
 HAAR = """
 import sys, time
