@@ -120,7 +120,7 @@ def play(film: Path, saved: Path, seconds: float) -> tuple[list[Sample], str]:
 
 
 def frames(film: Path, saved: Path, printed: str) -> dict[str, int]:
-    """Return how many frames the film and the recording hold, and what was said about them."""
+    """Return the number of frames of the film, of the recording, and those that the summary counts."""
     summary = re.search(r"of ([\d,]+) frames ([\d,]+) were shown, ([\d,]+) analysed", printed)
     assert summary, printed
     left_out = re.search(r"lacks ([\d,]+) frames", printed)

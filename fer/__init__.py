@@ -6,6 +6,7 @@ library. The names below are imported when they are first used.
 
 import sys
 from importlib.util import find_spec
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from fer.errors import REQUIREMENTS
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 __version__ = "0.2.0"
 __all__ = ["EMOTIONS", "AffectNet8", "EmotionPredictor", "FERPlus"]
 
-if sys.argv[:1] == ["-m"]:  # `python -m fer.…` begins, and has imports before it that Ctrl-C may meet
+# `python -m fer.…` begins, and has imports before it that Ctrl-C may meet; other programs keep their handlers.
+if sys.argv[:1] == ["-m"] and any(a == "-m" and b.startswith("fer.") for a, b in pairwise(sys.orig_argv)):
     leave_at_once()
     if not find_spec("tyro"):  # with which every script reads its options
         sys.exit(f"error: the packages that this needs are not installed. {REQUIREMENTS}")

@@ -193,7 +193,7 @@ def exported(folder: Path, card: Mapping) -> OpenVinoNetwork | OnnxNetwork | Non
             shapes |= {VALENCE_AROUSAL: (2,)} if network.valence_arousal else {}
             if network.shapes != shapes:
                 raise DataInvalid(
-                    f"{file} takes and gives {network.shapes}; expected {shapes}, as {CARD} tells. {again}"
+                    f"{file} takes and gives {network.shapes}; expected {shapes}, by its {CARD}. {again}"
                 )
             return network
     return None

@@ -186,7 +186,7 @@ def test_a_network_of_other_inputs_or_outputs_is_refused(folder, monkeypatch, mi
         monkeypatch.setitem(sys.modules, package, None)
     for entries in ({"preprocess": {"size": 24}}, {"emotions": EMOTIONS[:7], "class_shares": []}):
         write_card(folder, read_card(folder) | entries)
-        with pytest.raises(DataInvalid, match=r"takes and gives .*16, 16.*; expected .*as card\.json tells"):
+        with pytest.raises(DataInvalid, match=r"takes and gives .*16, 16.*; expected .*by its card\.json"):
             EmotionPredictor(folder)
 
 

@@ -1,6 +1,8 @@
 """Signals are noted, and no more of them than the user wants."""
 
 import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -41,3 +43,14 @@ def test_under_nohup_a_closed_terminal_stops_nothing(at_once):
         assert not stop
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+def test_another_program_that_imports_fer_keeps_its_handlers(tmp_path):
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/__init__.py").write_text("import fer")
+    code = "import signal; print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)"
+    (tmp_path / "other/__main__.py").write_text(code)
+    run = subprocess.run(
+        [sys.executable, "-m", "other"], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert run.stdout == "True\n"
