@@ -37,7 +37,7 @@ class TrackedFace:
 
     def at(self, box: np.ndarray) -> "TrackedFace":
         """Return the same face at another box (4,)."""
-        return replace(self, face=replace(self.face, box=_rounded(box)))
+        return replace(self, face=replace(self.face, box=rounded(box)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +46,7 @@ class Analysis:
 
     Attributes:
         hide: (K, 4), every box that may hold a face, confirmed or not, or held one just before.
+        lost: numbers of those of ``hide`` that held a face with a name just before.
         small: of ``small_grey``, to follow the faces into later frames.
     """
 
@@ -53,6 +54,7 @@ class Analysis:
     faces: tuple[TrackedFace, ...]
     hide: np.ndarray
     small: np.ndarray = field(repr=False)
+    lost: Sequence[int] = ()
     detect_ms: float = 0.0
     classify_ms: float = 0.0
 
@@ -64,7 +66,7 @@ class Analysis:
         count = len(self.faces)
         boxes = np.concatenate([np.array([f.face.box for f in self.faces]).reshape(-1, 4), self.hide])
         if is_cut(self.small, small, self.hide, scale, step_s=math.inf):
-            return replace(self, faces=(), hide=np.zeros((0, 4)))
+            return replace(self, faces=(), hide=np.zeros((0, 4)), lost=())
         boxes = follow(self.small, small, boxes, scale)
         faces = tuple(face.at(box) for face, box in zip(self.faces, boxes[:count], strict=True))
         return replace(self, faces=faces, hide=boxes[count:])
@@ -155,6 +157,7 @@ class Analyser:
             tuple(person.shown(frame.time_s) for person in shown if person.face),
             np.array([person.track.box for person in self._people]).reshape(-1, 4),
             small,
+            [i for i, person in enumerate(self._people) if person.face and person.track not in tracks],
             1000 * (detected - start),
             1000 * (classified - detected),
         )
@@ -190,7 +193,7 @@ class Analyser:
             people = sorted(people, key=lambda person: person.classified_s)
             people = people[: max(1, int(TURN_S * count / seconds))]
         start = time.perf_counter()
-        boxes = np.array([_rounded(person.track.box) for person in people])
+        boxes = np.array([rounded(person.track.box) for person in people])
         faces = self.predictor.classify(frame.image, boxes) if people else []
         if people:
             self._classified = len(people), time.perf_counter() - start
@@ -262,6 +265,7 @@ class Worker:
             self._error = error
 
 
-def _rounded(box: np.ndarray) -> tuple[int, int, int, int]:
+def rounded(box: np.ndarray) -> tuple[int, int, int, int]:
+    """Return a box (4,) in whole pixels."""
     x, y, width, height = np.rint(box).astype(int).tolist()
     return x, y, width, height

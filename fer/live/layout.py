@@ -70,6 +70,7 @@ def arrange(
     status: Mapping[str, Sequence[Size]] | None = None,
     gap: int = 6,
     previous: Layout | None = None,
+    lost: Sequence[Rectangle] = (),
 ) -> Layout:
     """Find a place for everything.
 
@@ -78,6 +79,7 @@ def arrange(
         status: of those of ``ANCHORS`` that are shown, most important first, the sizes of their forms, best first.
         gap: pixels between a box and what belongs to it.
         previous: of the picture before, for labels to stay where they are.
+        lost: what bars must not cover, besides.
     """
     layout, kept = Layout(), previous.kept if previous else {}
     boxes = [face.box for face in faces]
@@ -127,12 +129,16 @@ def arrange(
         under = [Place((x, y + h + gap, w, face.strip), 0, "below")] if face.strip else []
         place = _choose(under, frame, taken, gap, kept.get(("strip", face.track)), tight=False)
         layout.strips.append(note("strip", face, place, taken))
+    taken += lost
     reserved = reserve("bars", taken)
     for number, face in enumerate(faces):
         near = layout.labels[number], layout.strips[number]
         own = [place.area for place in near if place and place.side != "far"]
-        beside = _bars(face, own, frame, gap) if overlap(face.box, (0, 0, *frame)) else ()
         others = taken + [area for area in reserved[number + 1 :] if area]
+        # On a side where the last, the smallest form has no room, none has.
+        smallest = face._replace(bars=face.bars[-1:] if overlap(face.box, (0, 0, *frame)) else ())
+        sides = {at.side for at in _bars(smallest, own, frame, gap) if _free(at.area, frame, others)}
+        beside = [at for at in _bars(face, own, frame, gap) if at.side in sides] if sides else []
         place = _choose(beside, frame, others, gap, kept.get(("bars", face.track)), tight=False)
         layout.bars.append(note("bars", face, place, taken))
     return layout

@@ -306,15 +306,18 @@ class Player:
         size: tuple[int, int] | None = None,
     ) -> np.ndarray:
         """Return a new picture of ``size`` (width, height), by default the frame's."""
-        hidden = (analysis.hide if analysis else np.zeros((0, 4))) if self.view.blur else None
-        faces = analysis.faces if analysis else ()
-        picture, moved = overlay.compose(
-            frame.image, faces, size or (frame.image.shape[1], frame.image.shape[0]), mirror, hidden
+        hide = analysis.hide if analysis else np.zeros((0, 4))
+        picture, faces, lost = overlay.compose(
+            frame.image,
+            analysis.faces if analysis else (),
+            size or (frame.image.shape[1], frame.image.shape[0]),
+            mirror,
+            hide if self.view.blur else None,
+            [hide[number] for number in analysis.lost] if analysis else (),
         )
         # The display shows each pixel as one; nobody knows at which size a recording will be looked at.
-        layout = overlay.draw(
-            picture, moved, status, self.view.bars, 1.0 if size else None, self._layouts.get(bool(size))
-        )
+        scale, previous = 1.0 if size else None, self._layouts.get(bool(size))
+        layout = overlay.draw(picture, faces, status, self.view.bars, scale, previous, lost)
         self._layouts[bool(size)] = layout
         return picture
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from fer.labels import COLOURS, EMOTIONS, percent
 from fer.live import layout, paint
-from fer.live.analysis import TrackedFace
+from fer.live.analysis import TrackedFace, rounded
 from fer.live.layout import Layout, Size
 from fer.live.sources import Rectangle
 from fer.predictor import FaceEmotion
@@ -68,6 +68,7 @@ def draw(
     bars: bool = True,
     scale: float | None = None,
     previous: Layout | None = None,
+    lost: Sequence[Rectangle] = (),
 ) -> Layout:
     """Draw everything into ``image`` (H, W, 3); names, bars and state where they cover no face and no name.
 
@@ -77,6 +78,7 @@ def draw(
         scale: screen pixels per pixel of the image, for letters that can be read; by default those of an image
             that is reduced to a small screen.
         previous: what this returned for the frame before, for labels to stay where they were.
+        lost: where faces were a moment ago, and may still be: bars leave it free.
     """
     sizes = Sizes((image.shape[1], image.shape[0]), scale)
     tracked = [face if isinstance(face, TrackedFace) else TrackedFace(face) for face in faces]
@@ -88,6 +90,7 @@ def draw(
         {part: [panel.size for panel in forms] for part, forms in panels.items()},
         sizes.gap,
         previous,
+        lost,
     )
     placed = list(zip(tracked, places.labels, places.strips, places.bars, strict=True))
     for shown in tracked:
@@ -121,8 +124,9 @@ def compose(
     size: tuple[int, int],
     mirror: bool = False,
     hidden: np.ndarray | None = None,
-) -> tuple[np.ndarray, list[TrackedFace]]:
-    """Copy ``image`` (H, W, 3) to ``size`` (width, height), and the faces' boxes with it.
+    lost: Sequence[np.ndarray] = (),
+) -> tuple[np.ndarray, list[TrackedFace], list[Rectangle]]:
+    """Copy ``image`` (H, W, 3) to ``size`` (width, height), and with it the boxes of ``faces`` and ``lost``, each (4,).
 
     ``hidden`` are boxes (K, 4) to ``hide``; None hides nothing.
     """
@@ -133,13 +137,12 @@ def compose(
         hide(picture, hidden * (scale * 2))
     if mirror:
         picture = cv2.flip(picture, 1)
-    moved = []
-    for face in faces:
-        box = np.rint(np.multiply(face.face.box, scale * 2))
-        if mirror:
-            box[0] = size[0] - box[0] - box[2]
-        moved.append(face.at(box))
-    return picture, moved
+    boxes = np.array([*(face.face.box for face in faces), *lost]).reshape(-1, 4)
+    boxes = boxes * (scale * 2)
+    if mirror:
+        boxes[:, 0] = size[0] - boxes[:, 0] - boxes[:, 2]
+    moved = [face.at(box) for face, box in zip(faces, boxes, strict=False)]
+    return picture, moved, [rounded(box) for box in boxes[len(faces) :]]
 
 
 def hide(image: np.ndarray, boxes: np.ndarray) -> None:
@@ -243,17 +246,20 @@ def _recent(image: np.ndarray, shown: TrackedFace, area: Rectangle, sizes: Sizes
     """Draw the last half minute: colour is the emotion, height its probability, right is now."""
     left, top, w, tall = area
     paint.panel(image, *area, round(3 * sizes.unit), opacity=0.6)
-    # A picture of one pixel for each step and line, stretched to the width of the box.
-    heights = np.array([entry[1] if entry else 0.0 for entry in shown.recent])
-    colours = np.array(
-        [paint.bgr(COLOURS[entry[0]]) if entry else (0, 0, 0) for entry in shown.recent], np.uint8
+    colours, filled = (
+        cv2.resize(each, (w, tall), interpolation=cv2.INTER_NEAREST)
+        for each in _steps(tuple(shown.recent), tall)
     )
-    lines = np.arange(tall, 0, -1)[:, None] <= np.maximum(np.rint(tall * heights), heights > 0)
-    column = np.broadcast_to(colours, (tall, *colours.shape))
-    strip = cv2.resize(column, (w, tall), interpolation=cv2.INTER_NEAREST)
-    filled = cv2.resize(lines.astype(np.uint8), (w, tall), interpolation=cv2.INTER_NEAREST).astype(bool)
-    part = image[top : top + tall, left : left + w]
-    np.copyto(part, strip, where=filled[..., None])
+    cv2.copyTo(colours, filled, image[top : top + tall, left : left + w])
+
+
+@lru_cache(maxsize=64)
+def _steps(recent: tuple[tuple[str, float] | None, ...], tall: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return colours (tall, steps, 3), a column for each step, and where they are seen: uint8 (tall, steps)."""
+    heights = np.array([entry[1] if entry else 0.0 for entry in recent])
+    colours = np.array([paint.bgr(COLOURS[entry[0]]) if entry else (0, 0, 0) for entry in recent], np.uint8)
+    seen = np.arange(tall, 0, -1)[:, None] <= np.maximum(np.rint(tall * heights), heights > 0)
+    return np.repeat(colours[None], tall, axis=0), seen.astype(np.uint8)
 
 
 @dataclass(frozen=True)

@@ -116,6 +116,6 @@ def outline(
     left, top, right, bottom = x + radius, y + radius, x + w - radius, y + h - radius
     arcs = ((right, bottom, 0), (left, bottom, 90), (left, top, 180), (right, top, 270))
     size = (radius, radius)
-    points = np.concatenate([cv2.ellipse2Poly((cx, cy), size, 0, at, at + 90, 6) for cx, cy, at in arcs])
-    cv2.polylines(image, [points], True, bgr(INK), thickness + 2 * max(1, thickness // 2), cv2.LINE_AA)
+    points = np.concatenate([cv2.ellipse2Poly((cx, cy), size, 0, at, at + 90, 15) for cx, cy, at in arcs])
+    cv2.polylines(image, [points], True, bgr(INK), thickness + 2 * max(1, thickness // 2))
     cv2.polylines(image, [points], True, bgr(colour), thickness, cv2.LINE_AA)

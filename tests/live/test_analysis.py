@@ -199,6 +199,7 @@ def test_faces_are_moved_to_where_they_are_in_a_later_picture():
 def test_the_place_of_a_face_that_is_gone_is_hidden_for_some_seconds():
     results = analyses([picture(("anger", 100, 100))] * 43, fps=10, missed=range(3, 43))
     assert not results[12].faces and len(results[12].hide)  # 1 s later
+    assert list(results[12].lost) == [0] and not results[2].lost
     assert not len(results[-1].hide)  # 4 s later
 
 

@@ -79,6 +79,16 @@ def test_bars_and_strips_cover_nothing(frame, seed):
     assert all(inside(area, frame) for area in extra)
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_bars_alone_leave_the_places_of_lost_faces_free(seed):
+    faces = scene(seed, (1280, 720), 8, apart=True)
+    shown, lost = faces[:4], [face.box for face in faces[4:]]
+    before = arrange((1280, 720), shown, STATUS)
+    after = arrange((1280, 720), shown, STATUS, previous=before, lost=lost)
+    assert not any(covers(bars.area, box) for bars in after.bars if bars for box in lost)
+    assert after.labels == before.labels and after.strips == before.strips
+
+
 def test_a_label_is_above_its_face_and_bars_beside_it_where_nothing_is_in_the_way():
     layout = arrange((1280, 720), [Wanted((500, 250, 200, 200), LABEL, BARS, 10)], STATUS)
     (label,), (bars,) = layout.labels, layout.bars

@@ -127,6 +127,14 @@ def test_a_window_over_what_it_looks_at_says_so(monkeypatch, hidden, says):
     assert any("hides 34% of what it looks at" in message for message in messages) == says
 
 
+def test_bars_leave_the_place_of_a_lost_face_free(monkeypatch, tmp_path):
+    lost, arrange = [], overlay.layout.arrange
+    monkeypatch.setattr(overlay.layout, "arrange", lambda *given: lost.append(given[-1]) or arrange(*given))
+    both, one = picture(("fear", 40, 50), ("anger", 300, 50)), picture(("fear", 40, 50))
+    play(Images([both] * 5 + [one] * 30), save=tmp_path / "out.mp4")
+    assert lost[0] == [] and lost[-1] == [(300, 50, 120, 120)]
+
+
 def test_a_film_may_change_its_size_on_the_way(tmp_path):
     images = [*film(10), *film(10, size=(800, 600))]
     play(Images(images), save=tmp_path / "out.mp4", csv=tmp_path / "out.csv")

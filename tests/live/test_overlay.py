@@ -130,10 +130,13 @@ def test_hidden_faces_keep_nothing_of_their_detail():
 def test_composing_copies_scales_mirrors_and_hides():
     image = np.zeros((100, 200, 3), np.uint8)
     image[20:40, 10:30] = 255
-    picture, faces = overlay.compose(image, [face((10, 20, 20, 20))], (400, 200), mirror=True)
-    assert faces[0].face.box == (340, 40, 40, 40)
+    lost = [np.array([100.2, 30, 10, 10])]
+    picture, faces, lost = overlay.compose(
+        image, [face((10, 20, 20, 20))], (400, 200), mirror=True, lost=lost
+    )
+    assert faces[0].face.box == (340, 40, 40, 40) and lost == [(180, 60, 20, 20)]
     assert (picture[50:70, 350:370] == 255).all() and not picture[:, :300].any()
-    picture, _ = overlay.compose(image, [], (200, 100), hidden=np.array([[10, 20, 20, 20]]))
+    picture, *_ = overlay.compose(image, [], (200, 100), hidden=np.array([[10, 20, 20, 20]]))
     assert picture[20:40, 10:30].min() < 200
     assert (image[20:40, 10:30] == 255).all()  # the source's picture stays as it was
 
