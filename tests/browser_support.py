@@ -10,6 +10,7 @@ import time
 from itertools import count
 
 import pytest
+from programs import need
 
 PROGRAMS = ("google-chrome", "chromium", "chromium-browser")
 
@@ -23,11 +24,11 @@ class Browser:
     """
 
     def __init__(self, width=1280, height=800, dark=False):
+        if os.name == "nt":
+            pytest.skip("Chromium is driven otherwise on Windows")
         program = next(filter(None, map(shutil.which, PROGRAMS)), None)
-        if program is None or os.name == "nt":
-            pytest.skip(
-                "looks at a page in Chromium, which is not installed here (or driven otherwise, on Windows)"
-            )
+        if program is None:
+            need("chromium")
         self._folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         to_browser, self._to = os.pipe()
         self._from, from_browser = os.pipe()

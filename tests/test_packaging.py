@@ -14,6 +14,7 @@ import zipfile
 from pathlib import Path
 
 import cv2
+import programs
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -90,6 +91,12 @@ def test_each_tier_holds_those_below_it():
 @pytest.mark.parametrize("file", ["requirements-demo.txt", "requirements.txt"])
 def test_requirements_install_the_package_last(file):
     assert (ROOT / file).read_text("utf-8").splitlines()[-1] == "-e ."
+
+
+def test_what_decides_over_a_change_skips_no_test():
+    script = (ROOT / ".ci/run").read_text("utf-8")
+    packages = re.search('^packages="(.*)"$', script, re.MULTILINE)[1].split()
+    assert {*programs.PACKAGES.values()} <= {*packages} and "FER_NO_SKIPS=1 make test" in script
 
 
 ROOMS = {

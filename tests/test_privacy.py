@@ -2,11 +2,11 @@
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 
 import pytest
+from programs import need
 from test_cli import ROOT, SCRIPTS
 
 from fer import checkpoint
@@ -35,8 +35,7 @@ FONT_CACHES = r"/(\.cache|\.config)/(matplotlib|fontconfig)"
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
     """A folder with a sample and two models, and a place that hides OpenVINO."""
-    if not shutil.which("strace"):
-        pytest.skip("what scripts open is seen with strace: apt-get install strace")
+    need("strace")
     folder = tmp_path_factory.mktemp("world")
     if subprocess.run(["strace", "true"], capture_output=True, check=False).returncode:
         pytest.skip("strace may not be used here")
