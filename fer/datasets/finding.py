@@ -144,14 +144,11 @@ def _pack(root: Path) -> _Found | None:
         return None
     manifest = read_manifest(folders[0])
     data = "sample" if manifest["name"] == "sample" else "affectnet8"
-    packed = [folder.name for folder in folders]
 
     def open_(split: str, on_error: str = "", per_class: int = 0, seed: int = 0, **options: Any) -> Packed:
-        # The named options were settled when it was packed. Class folders answer for val with test, too.
-        as_test = split == "val" and "val" not in packed and "test" in packed
-        return Packed(root, "test" if as_test else split, **options)
+        return Packed(root, split, **options)  # the named options were settled when it was packed
 
-    splits = tuple(dict.fromkeys((*SPLITS[data], *packed)))
+    splits = tuple(dict.fromkeys((*SPLITS[data], *(folder.name for folder in folders))))
     return _Found(data, root, open_, splits, _TITLES[data] if data == "sample" else manifest["title"])
 
 

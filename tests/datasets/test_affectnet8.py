@@ -30,7 +30,6 @@ from fer.errors import DataInvalid, DataMissing, UsageError
 from fer.evaluation.recorded import drop_derived
 from fer.labels import EMOTIONS
 from fer.training import TrainConfig, training_splits
-from fer.training.averaging import Halve
 
 IDS = (0, 1, 2, 10, 7, 13, 100, 366705)  # gaps, and an order that differs between numbers and names
 LABELS = dict(zip(IDS, range(8), strict=True))
@@ -323,18 +322,12 @@ def test_the_scripts_can_leave_faults_out(root, tmp_path, capsys):
     assert "left out 1 faces" in capsys.readouterr().out
 
 
-@pytest.fixture
-def trained(root, no_export):
-    """A model trained on four faces of each emotion, in ``model``."""
+def test_calibrated_anew_on_the_faces_that_chose_the_epoch(root, no_export, capsys):
+    """Averaging and halving take temperature and scores away; the same come back."""
     for number in range(1000, 1032):
         write_face(root / "train_set", number, number % 8)
-    options = {"model": "emotion_net", "size": 16, "epochs": 1, "batch_size": 8, "out": root / "model"}
-    train.main(TrainConfig(data="affectnet8", root=root, **options))
-    return root / "model"
-
-
-def test_calibrated_anew_on_the_faces_that_chose_the_epoch(root, trained):
-    """Averaging and halving take temperature and scores away; the same come back."""
+    trained, options = root / "model", {"model": "emotion_net", "size": 16, "epochs": 1, "batch_size": 8}
+    train.main(TrainConfig(data="affectnet8", root=root, out=trained, **options))
     card, metrics = ((trained / name).read_text() for name in ("card.json", "metrics.json"))
     assert set(json.loads(metrics)) == {"affectnet8-train-held-out"}
     assert json.loads(metrics)["affectnet8-train-held-out"]["n"] == 8
@@ -349,16 +342,9 @@ def test_calibrated_anew_on_the_faces_that_chose_the_epoch(root, trained):
     evaluate.main(evaluate.EvaluateConfig(**scoring, split="held-out"))
     assert json.loads((trained / "card.json").read_text()) == json.loads(card)
     assert (trained / "metrics.json").read_text() == metrics
-
-
-def test_halving_names_the_faces_to_calibrate_on(trained, capsys):
-    Halve(trained).run()
-    assert "--split held-out --calibrate" in capsys.readouterr().out
-
-
-def test_some_of_the_faces_that_chose_the_epoch(root, trained, capsys):
-    scoring = {"model": trained, "data": "affectnet8", "root": root, "limit": 3}
-    evaluate.main(evaluate.EvaluateConfig(**scoring, split="held-out"))
+    capsys.readouterr()
+    some = {"split": "held-out", "limit": 3, "calibrate": False, "record": False}
+    evaluate.main(evaluate.EvaluateConfig(**scoring | some))
     assert re.search(r"on affectnet8-train-held-out.*\nn +3\b", capsys.readouterr().out)
 
 
@@ -407,7 +393,7 @@ def test_objects_are_never_unpickled(root):
         np.save(root / f"train_set/annotations/0_{kind}.npy", bomb, allow_pickle=True)
     with pytest.raises(DataInvalid, match="1 unreadable label file"):
         AffectNet8(root)
-    with pytest.raises(ValueError, match="never loaded"):
+    with pytest.raises(ValueError, match="OBJECT"):
         npy.numbers((root / "train_set/annotations/0_lnd.npy").read_bytes())
     assert not trap.exists()
 
@@ -426,9 +412,9 @@ def as_npy(values: object) -> bytes:
         (b"\x93NUMPY\x01\x00", "not an npy"),
         (b"\x93NUMPY\x01\x00\x10\x00" + b"{'descr': ((((((", "not an npy"),
         (b"\x93NUMPY\x09\x00" + bytes(120), "not an npy"),
-        (as_npy("3")[:-2], "truncated"),
-        (as_npy(1 + 2j), "not numbers"),
-        (as_npy(""), "0 bytes|one whole"),
+        (as_npy("3")[:-2], "buffer is smaller"),
+        (as_npy(1 + 2j), "of type complex128"),
+        (as_npy(""), "one whole"),
         (as_npy("neutral"), "neutral"),
         (as_npy([1, 2]), "one whole number"),
         (as_npy(1.5), "whole number"),
@@ -895,25 +881,10 @@ def test_extract_writes_every_file_and_goes_on_where_it_stopped(root, capsys):
     assert digests(out) == expected
 
     (out / "train_set/images/10.jpg").write_bytes(b"half")
-    (out / "train_set/annotations/7_exp.npy").unlink()
-    again = [member.name for member, new in tarball.extract(tar, out) if new]
-    assert sorted(again) == ["train_set/annotations/7_exp.npy", "train_set/images/10.jpg"]
-    assert digests(out) == expected
-
-
-def test_extract_can_compare_contents_and_repair_them(root, capsys):
-    """A damaged file, and a label that was changed, may have the right size."""
-    tar, out = pack(root), root / "out"
-    list(tarball.extract(tar, out))
-    expected = digests(out)
-    write_npy(out / "train_set", 7, "exp", np.array("0"))
-    image = out / "train_set/images/10.jpg"
-    image.write_bytes(image.read_bytes()[:-9] + bytes(9))
-    for check, written in ((False, 0), (True, 2)):
-        capsys.readouterr()
-        assert main(Extract(tar, out, check=check)) == 0
-        printed = capsys.readouterr().out
-        assert f"{written} files written" in printed and ("--check compares" in printed) is not check
+    (out / "train_set/annotations/13_exp.npy").unlink()
+    write_npy(out / "train_set", 7, "exp", np.array("0"))  # of the right size
+    again = [Path(member.name).name for member, new in tarball.extract(tar, out) if new]
+    assert sorted(again) == ["10.jpg", "13_exp.npy", "7_exp.npy"]
     assert digests(out) == expected
 
 
@@ -923,8 +894,8 @@ def test_of_two_members_of_one_name_the_later_one_counts(root):
     write_npy(root / "train_set", 7, "exp", np.array("0"))
     with tarfile.open(tar, "a") as archive:
         archive.add(root / "train_set/annotations/7_exp.npy", "train_set/annotations/7_exp.npy")
-    for run, new in (("first", 41), ("again", 0)):
-        assert sum(new for _, new in tarball.extract(tar, out)) == new, run
+    for _ in range(2):
+        list(tarball.extract(tar, out))
         for place in (tar, out):
             faces = AffectNet8(place)
             assert faces.labels[numbers(faces).index(7)] == 0

@@ -1,7 +1,6 @@
-"""Other releases of AffectNet: class folders, the tables of 2017, AffectNet+."""
+"""Other releases of AffectNet: class folders, the tables of 2017."""
 
 import csv
-import json
 import os
 import pickle
 import sys
@@ -82,7 +81,7 @@ def test_a_class_is_told_by_its_folders_name_not_by_its_place(tmp_path, names, c
     [
         (("train", "test", "valid"), "val", "val"),
         (("train", "test", "valid"), "test", "test"),
-        (("Train", "Test"), "val", "test"),  # the only faces that are kept apart
+        (("Train", "Test"), "val", "val"),  # the only faces that are kept apart
         (("train", "validation"), "valid", "val"),
     ],
 )
@@ -207,12 +206,9 @@ def test_other_sets_beside_class_folders_are_not_taken_for_classes(tmp_path, cap
 
 def test_a_pack_of_a_test_split_opens_where_the_class_folders_do(tmp_path):
     root = write_folders(tmp_path / "copy", EMOTIONS, splits=("train", "test"))
-    pack(AffectNet8(root, "val"), tmp_path / "packed", 16)
-    assert (
-        open_split("affectnet8", tmp_path / "packed", "val").keys
-        == open_split("affectnet8", root, "val").keys
-    )
-    assert len(find(tmp_path / "packed", "val")) == 16
+    for split in ("val", "test"):
+        pack(AffectNet8(root, split), tmp_path / "packed", 16)
+        assert open_split("affectnet8", tmp_path / "packed", split).keys == AffectNet8(root, split).keys
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="file names are text there")
@@ -227,7 +223,7 @@ def test_names_of_any_encoding_are_kept(tmp_path):
     assert sum(map(len, cut_train("affectnet8", root))) == 16
 
 
-@pytest.mark.parametrize("name", ["affectnet-folders", "affectnet-plus", "affectnet-2017", "affectnet8"])
+@pytest.mark.parametrize("name", ["affectnet-folders", "affectnet-2017", "affectnet8"])
 def test_every_release_is_affectnet8_to_those_who_open_by_name(name):
     assert data_of(SimpleNamespace(name=name)) == "affectnet8"
     assert data_of(SimpleNamespace(name="ferplus")) == "ferplus"
@@ -378,117 +374,15 @@ def test_another_training_csv_is_not_taken_for_affectnet(tmp_path):
         open_split("affectnet8", tmp_path, "train")
 
 
-# AffectNet+.
-
-
-def write_plus(root, faces, split="train_set"):
-    """``faces``: by id, the label, or the whole annotation."""
-    for one, said in faces.items():
-        label = said if isinstance(said, int) else 0
-        write_image(root / split / f"images/{one}.jpg", label)
-        plain = {
-            "human-label": label,
-            "soft-label": [0.125] * 8,
-            "subset": 0,
-            "meta-data": {"age": 30, "valence": 0.25, "arousal": -0.5, "landmark-68": list(range(136))},
-        }
-        (root / split / "annotations").mkdir(exist_ok=True)
-        note = plain if isinstance(said, int) else said
-        text = note if isinstance(note, str) else json.dumps(note)
-        (root / split / f"annotations/{one}.json").write_text(text)
-
-
-@pytest.fixture
-def plus(tmp_path):
-    root = tmp_path / "AffectNet+/human_annotated"
-    write_plus(root, {10 * label: label for label in range(8)} | {5: 8, 6: 8, 7: 10})
-    write_plus(root, {1: 3, 2: 4}, "validation_set")
-    return tmp_path
-
-
-def test_plus_is_opened_by_its_human_labels(plus, capsys):
-    faces = open_split("affectnet8", plus, "train")
-    assert faces.name == "affectnet-plus" and labels_fit(faces)
-    assert faces.keys == [f"train/{10 * label}" for label in range(8)]
-    assert faces.labels.tolist() == list(range(8))
-    assert "AffectNet+ train: left out 3 faces that show no emotion" in capsys.readouterr().out
-    note = faces.annotations(2)
-    assert (note.expression, note.valence, note.arousal) == (2, 0.25, -0.5)
-    assert note.landmarks.shape == (68, 2) and note.landmarks[1].tolist() == [2, 3]
-    assert faces[0][0].shape == (3, 24, 24)
-    find(plus, "val")
-    assert f"Using AffectNet+, val: 2 faces from {plus}" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("inner", ["", "AffectNet+", "train_set", "validation_set"])
-def test_plus_roots(plus, inner):
-    """Either split is found from the other."""
-    root = plus / ("AffectNet+/human_annotated/" if inner.endswith("_set") else "") / inner
-    assert len(open_split("affectnet8", root, "train")) == 8
-    assert len(open_split("affectnet8", root, "val")) == 2
-
-
-@pytest.mark.parametrize(("folder", "split"), [("Plus_train", "train"), ("Plus_val", "val"), ("x", "train")])
-def test_plus_under_another_name_is_one_split_only(plus, tmp_path, folder, split):
-    root = next(path for path in plus.rglob("train_set"))
-    root = root.rename(tmp_path / folder)
-    assert len(AffectNet8(root, split))
-    with pytest.raises(DataMissing):
-        AffectNet8(root, {"train": "val", "val": "train"}[split])
-
-
-def test_plus_from_within_a_split_knows_which_it_is(plus, monkeypatch):
-    expected = {split: AffectNet8(plus, split).keys for split in ("train", "val")}
-    monkeypatch.chdir(next(path for path in plus.rglob("train_set")))
-    assert {split: AffectNet8(".", split).keys for split in expected} == expected
-
-
-def test_plus_faults_are_counted_by_kind(plus):
-    root = plus / "AffectNet+/human_annotated"
-    write_plus(root, {"3": "{", "4": "[1]", "8": {"label": 3}, "9": {"human-label": "sad"}})
-    (root / "train_set/annotations/10.json").unlink()
-    (root / "train_set/images/20.jpg").unlink()
-    with pytest.raises(DataInvalid) as caught:
-        open_split("affectnet8", plus, "train")
-    for words in (
-        "3 unreadable label file",
-        "1 label outside 0-7",
-        "1 image without its label file",
-        "1 annotation without its image",
-    ):
-        assert words in str(caught.value)
-    assert len(AffectNet8(plus, on_error="skip")) == 6
-
-
-@pytest.mark.parametrize(
-    ("meta", "valence"),
-    [(None, None), ({}, None), ({"valence": None}, None), ({"valence": -2}, None), ({"valence": "0.5"}, 0.5)],
-)
-def test_plus_values_may_be_absent_or_text(plus, meta, valence):
-    write_plus(
-        plus / "AffectNet+/human_annotated", {1: {"human-label": 3, "meta-data": meta}}, "validation_set"
-    )
-    note = open_split("affectnet8", plus, "val").annotations(0)
-    assert note.valence == valence and note.arousal is None and note.landmarks is None
-
-
-@pytest.mark.parametrize("meta", [{"valence": {"mean": 1}}, [0.5]])
-def test_plus_names_the_file_whose_values_are_wrong(plus, meta):
-    bad = {"human-label": 3, "meta-data": meta}
-    write_plus(plus / "AffectNet+/human_annotated", {1: bad}, "validation_set")
-    with pytest.raises(DataInvalid, match=r"annotations.1\.json"):
-        open_split("affectnet8", plus, "val").annotations(0)
-
-
 # All of them.
 
 
-@pytest.mark.parametrize("make", ["folders", "2017", "plus"])
+@pytest.mark.parametrize("make", ["folders", "2017"])
 def test_every_release_keeps_its_index_limits_and_travels_to_workers(make, request, tmp_path):
     if make == "folders":
         write_folders(tmp_path, EMOTIONS)
     else:
-        request.getfixturevalue({"2017": "of_2017", "plus": "plus"}[make])
+        request.getfixturevalue("of_2017")
     first = AffectNet8(tmp_path)
     again = AffectNet8(tmp_path)
     assert again.keys == first.keys and again.labels.tolist() == first.labels.tolist()

@@ -23,8 +23,6 @@ class Extract:
     """The archive."""
     folder: Positional[Path]
     """Where train_set/ or val_set/ goes, e.g. dataset."""
-    check: bool = False
-    """Compare the files that exist with the archive's, byte by byte, and write those anew that differ."""
     allow_unlocked: bool = False
     """Go on where the file system has no locks: nothing then keeps two runs from writing to one folder."""
 
@@ -35,11 +33,10 @@ class Extract:
 
         found: Counter[tuple[str, ...]] = Counter()
         written = kept = 0
-        for member, new in extract(self.tar, self.folder, self.check, self.allow_unlocked):
+        for member, new in extract(self.tar, self.folder, self.allow_unlocked):
             written, kept = written + new, kept + (not new)
             found[tuple(member.name.split("/")[-3:-1])] += 1
-        known = " by name and size (--check compares contents)" if kept and not self.check else ""
-        print(f"{self.tar}: {written:,} files written to {self.folder}, {kept:,} were there already{known}")
+        print(f"{self.tar}: {written:,} files written to {self.folder}, {kept:,} were there already")
         splits = [split for split in PUBLISHED if any(f"{split}_set" in folder for folder in found)]
         for split in splits:
             for kind, files in (("images", 1), ("annotations", 4)):

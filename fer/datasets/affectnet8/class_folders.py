@@ -78,8 +78,9 @@ def find(root: Path) -> dict[str, Source]:
     for base in (root / above for above in _ABOVE):
         folders = _split_folders(base)
         if any(len(_classes(folder)) == len(EMOTIONS) for folder in folders.values()):
-            found: dict[str, Source] = {split: ClassFolders(path, split) for split, path in folders.items()}
-            return {"val": found["test"], **found} if "test" in found else found
+            if "test" in folders:
+                folders.setdefault("val", folders["test"])
+            return {split: ClassFolders(path, split) for split, path in folders.items()}
         if len(_classes(base)) == len(EMOTIONS):
             split = of_folder(base.absolute().name)
             return {split: ClassFolders(base, split)}

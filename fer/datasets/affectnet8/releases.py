@@ -5,14 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fer.datasets.affectnet8 import class_folders, release_2017
-from fer.datasets.affectnet8.extracted import Folder, JsonFolder, has_json
+from fer.datasets.affectnet8.extracted import Folder
 from fer.datasets.affectnet8.source import SPLITS, Source, describe
 from fer.datasets.affectnet8.tarball import Tar
 from fer.datasets.splits import of_folder
 from fer.errors import DataMissing, UsageError
-
-_PLUS_FOLDERS = {"train": ("train_set",), "val": ("validation_set", "val_set")}
-_ABOVE_PLUS = ("", "human_annotated", "AffectNet+", "AffectNet+/human_annotated")
 
 
 @dataclass(frozen=True)
@@ -43,10 +40,10 @@ def find(root: str | Path) -> Release:
     """Return the release in ``root`` with all its splits.
 
     Training and validation data never come from two releases: AffectNet8 comes
-    first, then AffectNet+, the tables of 2017, class folders.
+    first, then the tables of 2017, class folders.
     """
     root = Path(root)
-    for look in (_affectnet8, _affectnet_plus, release_2017.find, class_folders.find):
+    for look in (_affectnet8, release_2017.find, class_folders.find):
         if sources := look(root):
             source = next(iter(sources.values()))
             return Release(root, sources, source.title, source.splits)
@@ -59,7 +56,7 @@ def _affectnet8(root: Path) -> dict[str, Source]:
         folders, tars = _places(root, split)
         if root in tars and root.is_file():  # what was named comes before what lies beside it
             found[split] = Tar(root, split)
-        elif folder := next((f for f in folders if (f / "images").is_dir() and not has_json(f)), None):
+        elif folder := next((folder for folder in folders if (folder / "images").is_dir()), None):
             found[split] = Folder(folder, split)
         elif tar := next((tar for tar in tars if tar.is_file()), None):
             found[split] = Tar(tar, split)
@@ -67,35 +64,19 @@ def _affectnet8(root: Path) -> dict[str, Source]:
 
 
 def _places(root: Path, split: str) -> tuple[list[Path], list[Path]]:
-    """Return the folders, and the tars, that may hold a split of AffectNet8."""
-    sisters = {form for s in SPLITS for form in (f"{s}_set", f"extracted_{s}_tar", f"{s}_set.tar")}
+    """Return the folders, and the tars, that may hold a split of AffectNet8: ``root`` if its name is that of the split.
+
+    Given the folder or tar of one split, the other one is looked for beside it.
+    """
+    name, parent = root.absolute().name, root.absolute().parent  # of "." too
+    of_a_split = name in {form for s in SPLITS for form in (f"{s}_set", f"extracted_{s}_tar", f"{s}_set.tar")}
+    bases = [root, parent] if of_a_split else [root]
+    named = of_folder(name)
+    itself = [root] if split == (named if named in SPLITS else "train") else []  # there is no test split
     own = f"{split}_set"
-    itself, bases = _around(root, split, sisters)
     folders = [base / form for base in bases for form in (own, f"extracted_{split}_tar/{own}")]
     tars = [path for path in itself if ".tar" in path.name]  # a .tar.gz too: reading it says what to do
     return itself + folders, tars + [base / f"{own}.tar" for base in bases]
-
-
-def _affectnet_plus(root: Path) -> dict[str, Source]:
-    found: dict[str, Source] = {}
-    for split, names in _PLUS_FOLDERS.items():
-        itself, (_, *beside) = _around(root, split, {*sum(_PLUS_FOLDERS.values(), ())})
-        bases = [root / above for above in _ABOVE_PLUS] + beside
-        folders = itself + [base / name for base in bases for name in names]
-        if folder := next(filter(has_json, folders), None):
-            found[split] = JsonFolder(folder, split)
-    return found
-
-
-def _around(root: Path, split: str, sisters: set[str]) -> tuple[list[Path], list[Path]]:
-    """Return ``root`` if its name is that of the split, and where to look for the split's folder.
-
-    Given one split's folder or tar, a name in ``sisters``, the other one is looked for beside it.
-    """
-    name, parent = root.absolute().name, root.absolute().parent  # of "." too
-    own = of_folder(name)
-    itself = split == (own if own in SPLITS else "train")  # these releases have no test split
-    return [root] if itself else [], [root, parent] if name in sisters else [root]
 
 
 def _not_found(root: Path, split: str) -> DataMissing:

@@ -174,13 +174,12 @@ class Tar(Source):
 
 
 def extract(
-    tar: str | Path, folder: str | Path, check: bool = False, allow_unlocked: bool = False
+    tar: str | Path, folder: str | Path, allow_unlocked: bool = False
 ) -> Iterator[tuple[Member, bool]]:
     """Write the plain files of a tar under ``folder``; yield each, and whether it was written now; show a bar.
 
-    A file that exists with the right size is left as it is, so a stopped run continues where it
-    was; with ``check`` its bytes are compared, too. Of two members of one name the later one stays.
-    A member outside ``train_set/`` and ``val_set/`` is refused.
+    A file that exists with the same bytes is left as it is, so a stopped run continues where it
+    was. Of two members of one name the later one stays. A member outside ``train_set/`` and ``val_set/`` is refused.
     Each file is written under another name and renamed: half a file never stays. One run at a time may extract a
     tar to a folder; ``allow_unlocked`` as for ``fer.files.locked``.
     """
@@ -188,7 +187,6 @@ def extract(
     if not tar.is_file():
         raise DataMissing(f"{tar} is no file; expected train_set.tar or val_set.tar. See dataset/README.md.")
     part = folder / f".extracting.{tar.name}"  # the same name in the next run, which thus clears it away
-    seen: set[str] = set()  # tar -r appends members that were there before
     total = tar.stat().st_size
     bar = tqdm(total=total, desc=f"extracting {tar.name}", unit="B", unit_scale=True, disable=None)
     with locked(part, allow_unlocked), tar.open("rb") as file, bar:
@@ -200,26 +198,21 @@ def extract(
                         f"{tar} holds {member.name!r}; expected files in train_set/ and val_set/ alone. It was not "
                         "written: get the archive from its source again."
                     )
-                yield member, _place(file, member, folder, part, check or member.name in seen)
-                seen.add(member.name)
+                yield member, _place(file, member, folder, part)
             bar.update(total - bar.n)
         finally:
             part.unlink(missing_ok=True)
 
 
-def _place(file: BinaryIO, member: Member, folder: Path, part: Path, check: bool) -> bool:
+def _place(file: BinaryIO, member: Member, folder: Path, part: Path) -> bool:
     """Write one member unless it exists; return whether it was written."""
     path = os.path.join(folder, member.name)
     try:
-        existing = stamp(path)
-        same = existing is not None and existing[0] == member.size
-        if same and not check:
-            return False
         file.seek(member.offset)
         data = file.read(member.size)
         if len(data) < member.size:  # the tar became shorter while it was read
             raise _truncated(file, member.name, member.offset)
-        if same and contents(path) == data:
+        if os.path.isfile(path) and contents(path) == data:
             return False
         os.makedirs(os.path.dirname(path), exist_ok=True)
         part.write_bytes(data)
