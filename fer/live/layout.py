@@ -1,14 +1,16 @@
 """Where labels, bars and the program's state go: rectangles in, rectangles out; nothing is painted here.
 
-Names come first: a label covers no face, no other label and nothing of the state while the picture has a place for it.
-Bars and strips are left out where they would cover any of these. What has a place keeps its side of the face as long as
-that is free, and takes a better one only with some slack, so that a face that trembles does not make its name jump.
+Names come first: a label covers no other face, no other label and nothing of the state; without a place for it the box
+alone tells the emotion. Bars, strips, rates and hints are left out where they would cover any of these. What has a
+place keeps its side of the face as long as that is free, and takes a better one only with some slack, so that a face
+that trembles does not make its name jump.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 
 from fer.live.sources import Rectangle
@@ -23,6 +25,7 @@ ANCHORS = {
     "keys": ((0, 0.5), (1, 0.5), (0, 0), (1, 0), (0, 1), (1, 1), (0.5, 0.5)),
 }
 """Where each part of the state may lie, best first: shares of the free width and height to its left and above it."""
+ANCHORS["hint"] = ANCHORS["keys"]
 
 
 class Wanted(NamedTuple):
@@ -53,7 +56,8 @@ class Place(NamedTuple):
 class Layout:
     """The places in one picture; those of faces in their order, None where there is no room.
 
-    Of the status, keys and messages are always there; what finds no room beside them is missing.
+    Of the status, keys and messages are always there; what finds no room beside them is missing, rates and hints also
+    where they would cover a face.
     """
 
     status: dict[str, Place] = field(default_factory=dict)
@@ -82,21 +86,10 @@ def arrange(
         lost: what bars must not cover, besides.
     """
     layout, kept = Layout(), previous.kept if previous else {}
-    boxes = [face.box for face in faces]
-    layout.status.update(_state(frame, status or {}, boxes, gap, kept))
-    layout.kept.update({(part, 0): place for part, place in layout.status.items()})
+    boxes, status = [face.box for face in faces], dict(status or {})
+    hint = status.pop("hint", ())
+    layout.status.update(_state(frame, status, boxes, gap, kept))
     names = [place.area for place in layout.status.values()]  # what no name may cover, besides faces
-
-    def reserve(kind: str, taken: list[Rectangle]) -> list[Rectangle | None]:
-        """Return what each face had, where that is still free: one that moves shall not drive others away."""
-        areas: list[Rectangle | None] = []
-        for face in faces:
-            before = kept.get((kind, face.track))
-            (x, y, _, _), (left, top, width, height) = face.box, before.area if before else (0, 0, 0, 0)
-            area = x + left, y + top, width, height
-            free = before and _free(area, frame, taken + [other for other in areas if other])
-            areas.append(area if free else None)
-        return areas
 
     def note(kind: str, face: Wanted, place: Place | None, taken: list[Rectangle]) -> Place | None:
         if place:
@@ -105,13 +98,14 @@ def arrange(
             taken.append(place.area)
         return place
 
-    reserved = reserve("label", boxes + names)
+    reserved = _reserved("label", faces, frame, boxes + names, kept)
     no_room = frame[0]  # labels of this width or wider have no place left
     for number, face in enumerate(faces):
-        place, before = None, kept.get(("label", face.track))
+        place, inside, before = None, None, kept.get(("label", face.track))
         if face.label and overlap(face.box, (0, 0, *frame)):
-            named = names + [area for area in reserved[number + 1 :] if area]
-            taken, others = boxes + named, [box for box in boxes if box is not face.box] + named
+            others = [box for box in boxes if box is not face.box] + names
+            others += [area for area in reserved[number + 1 :] if area]
+            taken = [face.box, *others]
             place = _choose(_labels(face, frame, gap, before), frame, taken, gap, before)
             if place is None:
                 inside = _choose(_within_box(face, frame, gap), frame, others, gap, before)
@@ -120,17 +114,20 @@ def arrange(
                     no_room = no_room if area else face.label[-1][0]
                     if area and (inside is None or _distance(area, face.box) < max(face.box[2:])):
                         place = Place(area, len(face.label) - 1, "far")
-                # Without any room, a name rather covers a face than another name.
-                place = place or inside or _choose(_within_box(face, frame, gap), frame, named, gap, before)
-        layout.labels.append(note("label", face, place, names))
-    taken = boxes + names
+            if place and place.side == "far" and _crosses(leader(place.area, face.box), face.box, boxes):
+                place = None  # nobody could tell whose name that is
+        layout.labels.append(note("label", face, place or inside, names))
+    places = _state(frame, {"hint": hint} if hint else {}, boxes + names, gap, kept)
+    layout.status.update(places)
+    layout.kept.update({(part, 0): place for part, place in layout.status.items()})
+    taken = boxes + names + [place.area for place in places.values()]
     for face in faces:
         x, y, w, h = face.box
         under = [Place((x, y + h + gap, w, face.strip), 0, "below")] if face.strip else []
         place = _choose(under, frame, taken, gap, kept.get(("strip", face.track)), tight=False)
         layout.strips.append(note("strip", face, place, taken))
     taken += lost
-    reserved = reserve("bars", taken)
+    reserved = _reserved("bars", faces, frame, taken, kept)
     for number, face in enumerate(faces):
         near = layout.labels[number], layout.strips[number]
         own = [place.area for place in near if place and place.side != "far"]
@@ -159,9 +156,28 @@ def _state(
         place = _choose(corners, frame, boxes + earlier, gap, kept.get((part, 0)))
         if place is None:
             place = min(corners, key=lambda at: _covered(at.area, boxes) + 9 * _covered(at.area, earlier))
-        if part in ("keys", "message") or not _covered(place.area, earlier):
+        others = boxes + earlier if part in ("rates", "hint") else earlier
+        if part in ("keys", "message") or not _covered(place.area, others):
             places[part] = place
     return places
+
+
+def _reserved(
+    kind: str,
+    faces: Sequence[Wanted],
+    frame: Size,
+    taken: list[Rectangle],
+    kept: Mapping[tuple[str, int], Place],
+) -> list[Rectangle | None]:
+    """Return what each face had, where that is still free: one that moves shall not drive others away."""
+    areas: list[Rectangle | None] = []
+    for face in faces:
+        before = kept.get((kind, face.track))
+        (x, y, _, _), (left, top, width, height) = face.box, before.area if before else (0, 0, 0, 0)
+        area = x + left, y + top, width, height
+        free = before and _free(area, frame, taken + [other for other in areas if other])
+        areas.append(area if free else None)
+    return areas
 
 
 def _choose(
@@ -221,6 +237,23 @@ def _distance(a: Rectangle, b: Rectangle) -> int:
     return max(a[0] - b[0] - b[2], b[0] - a[0] - a[2], a[1] - b[1] - b[3], b[1] - a[1] - a[3], 0)
 
 
+def leader(area: Rectangle, box: Rectangle) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return the ends of the shortest line from a label or bars to their box."""
+    ends = []
+    for start, length, other, side in zip(area[:2], area[2:], box[:2], box[2:], strict=True):
+        low, high = max(start, other), min(start + length, other + side)
+        ends.append(((low + high) // 2,) * 2 if low < high else (high, low) if start < other else (low, high))
+    (x0, x1), (y0, y1) = ends
+    return (x0, y0), (x1, y1)
+
+
+def _crosses(
+    line: tuple[tuple[int, int], tuple[int, int]], own: Rectangle, boxes: Iterable[Rectangle]
+) -> bool:
+    """Whether a line to the box ``own`` crosses others that are apart from that."""
+    return any(cv2.clipLine(box, *line)[0] for box in boxes if not overlap(box, own))
+
+
 def _corners(
     frame: Size, forms: Sequence[Size], anchors: Sequence[tuple[float, float]], margin: int
 ) -> list[Place]:
@@ -257,11 +290,12 @@ def _labels(face: Wanted, frame: Size, gap: int, kept: Place | None) -> Iterator
 
 
 def _within_box(face: Wanted, frame: Size, gap: int) -> Iterator[Place]:
-    """Yield the places on the forehead."""
-    x, y, w, _ = face.box
+    """Yield the places on the forehead, where that leaves the eyes free."""
+    x, y, w, h = face.box
     for form, (width, height) in enumerate(face.label):
         left, top = _slid(x + (w - width) / 2, width, frame[0]), _slid(y + gap, height, frame[1])
-        yield Place((left, top, width, height), form, "inside")
+        if 3 * height <= h:
+            yield Place((left, top, width, height), form, "inside")
 
 
 def _bars(face: Wanted, own: Sequence[Rectangle], frame: Size, gap: int) -> Iterator[Place]:

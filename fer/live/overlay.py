@@ -39,7 +39,9 @@ class Status:
     recording_s: float | None = None
     paused: bool = False
     message: str = ""
-    keys: Sequence[Sequence[tuple[str, str]]] = ()  # their forms, best first
+    keys: Sequence[
+        Sequence[tuple[str, str]]
+    ] = ()  # their forms, best first; with several forms they are a hint
 
 
 class Sizes:
@@ -191,14 +193,9 @@ def _box(image: np.ndarray, shown: TrackedFace, sizes: Sizes) -> None:
 
 
 def _leader(image: np.ndarray, area: Rectangle, face: FaceEmotion, sizes: Sizes) -> None:
-    """Draw the shortest line from a label or bars to their box."""
-    ends = []
-    for start, length, other, side in zip(area[:2], area[2:], face.box[:2], face.box[2:], strict=True):
-        low, high = max(start, other), min(start + length, other + side)
-        ends.append(((low + high) // 2,) * 2 if low < high else (high, low) if start < other else (low, high))
-    (x0, x1), (y0, y1) = ends
     thick = max(2, round(2.4 * sizes.unit))
-    cv2.line(image, (x0, y0), (x1, y1), paint.bgr(COLOURS[face.emotion]), thick, cv2.LINE_AA)
+    ends = layout.leader(area, face.box)
+    cv2.line(image, *ends, paint.bgr(COLOURS[face.emotion]), thick, cv2.LINE_AA)
 
 
 @lru_cache(maxsize=128)
@@ -312,12 +309,16 @@ def _panels(status: Status, sizes: Sizes) -> dict[str, list[_Panel]]:
         ]
         forms = [*(_Panel(rows, size) for rows in status.keys), _message("   ".join(words), size, room)]
         small = [form for form in forms if 3 * math.prod(form.size) <= width * height]
-        panels["keys"] = small or [min(forms, key=lambda form: math.prod(form.size))]
+        keys = small or [min(forms, key=lambda form: math.prod(form.size))]
+        if len(status.keys) == 1:
+            panels["keys"] = keys
     if status.message:
         panels["message"] = [_message(status.message, size, room)]
-        while size > 8 and panels["message"][0].size[1] > height / 2:  # in a tiny picture
+        while size > 8 and panels["message"][0].size[1] > height / 4:  # in a small picture
             size -= 1
             panels["message"] = [_message(status.message, size, room)]
+    if len(status.keys) > 1:
+        panels["hint"] = keys
     if status.recording_s is not None:
         minutes, seconds = divmod(int(status.recording_s), 60)
         panels["recording"] = [_Panel([("", f"REC {minutes}:{seconds:02d}")], sizes.text, dot=True)]

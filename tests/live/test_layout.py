@@ -2,10 +2,11 @@
 
 from itertools import combinations
 
+import cv2
 import numpy as np
 import pytest
 
-from fer.live.layout import ANCHORS, EDGE, Layout, Wanted, arrange
+from fer.live.layout import ANCHORS, EDGE, Layout, Wanted, arrange, leader
 
 FRAMES = [(1280, 720), (720, 1280), (160, 120), (3840, 2160), (512, 320)]
 LABEL = [(110, 26), (80, 26)]
@@ -37,33 +38,36 @@ def inside(area, frame):
     return area[0] >= 0 and area[1] >= 0 and area[0] + area[2] <= frame[0] and area[1] + area[3] <= frame[1]
 
 
-def has_room(size, frame, taken):
-    """Whether ``size`` fits anywhere between what is taken: sums over an image of what is taken."""
+def has_room(size, frame, taken, box):
+    """Whether ``size`` fits right beside ``box`` between what is taken: sums over an image of what is taken."""
     image = np.zeros((frame[1], frame[0]), np.int32)
     for x, y, w, h in taken:
         image[max(y, 0) : max(y + h, 0), max(x, 0) : max(x + w, 0)] = 1
     sums = np.pad(image.cumsum(0, np.int32).cumsum(1, np.int32), ((1, 0), (1, 0)))
-    width, height = size
+    (width, height), (x, y, w, h) = size, box
     within = sums[height:, width:] - sums[:-height, width:] - sums[height:, :-width] + sums[:-height, :-width]
-    return (within[EDGE : -EDGE or None, EDGE : -EDGE or None] == 0).any()
+    within[:EDGE] = within[len(within) - EDGE :] = within[:, :EDGE] = within[:, within.shape[1] - EDGE :] = 1
+    return (within[max(0, y - height) : y + h + 1, max(0, x - width) : x + w + 1] == 0).any()
 
 
 @pytest.mark.parametrize("frame", FRAMES)
 @pytest.mark.parametrize("seed", range(0, 40, 2))
-def test_no_label_covers_a_name_or_another_face_while_there_is_room(frame, seed):
+def test_no_label_covers_a_name_or_another_face_and_each_face_has_one_where_there_is_room(frame, seed):
     faces = scene(seed, frame, 1 + seed, apart=seed % 4 == 0)
-    layout = arrange(frame, faces, STATUS)
-    names = [place.area for place in layout.labels if place] + [layout.status["rates"].area]
+    layout = arrange(frame, faces, {**STATUS, "hint": [(120, 60)]})
+    names = [place.area for place in [*layout.labels, *layout.status.values()] if place]
     assert not any(covers(a, b) for a, b in combinations(names, 2))
-    assert all(inside(area, frame) for area in names[:-1])
-    shown = [covers(face.box, (0, 0, *frame)) for face in faces]
-    assert not any(label for label, visible in zip(layout.labels, shown, strict=True) if not visible)
-    if any(
-        visible
-        and (label is None or any(covers(label.area, other.box) for other in faces if other is not face))
-        for face, label, visible in zip(faces, layout.labels, shown, strict=True)
-    ):
-        assert not has_room(LABEL[-1], frame, names + [face.box for face in faces])
+    assert all(inside(area, frame) for area in names)
+    taken = names + [face.box for face in faces]
+    for face, label in zip(faces, layout.labels, strict=True):
+        if label:
+            others = [other.box for other in faces if other is not face]
+            assert covers(face.box, (0, 0, *frame)) and not any(covers(label.area, box) for box in others)
+            assert label.side != "inside" or 3 * label.area[3] <= face.box[3]
+            line, apart = leader(label.area, face.box), [box for box in others if not covers(box, face.box)]
+            assert label.side != "far" or not any(cv2.clipLine(box, *line)[0] for box in apart)
+        elif covers(face.box, (0, 0, *frame)):
+            assert not has_room(LABEL[-1], frame, taken, face.box)
 
 
 @pytest.mark.parametrize("frame", FRAMES)
@@ -72,8 +76,8 @@ def test_bars_and_strips_cover_nothing(frame, seed):
     faces = scene(seed, frame, 1 + seed, apart=seed % 4 == 0)
     layout = arrange(frame, faces, STATUS)
     labels = [place.area for place in layout.labels if place]
-    extra = [place.area for place in layout.bars + layout.strips if place]
-    taken = [face.box for face in faces] + labels + [layout.status["rates"].area]
+    extra = [place.area for place in [*layout.bars, *layout.strips, *layout.status.values()] if place]
+    taken = [face.box for face in faces] + labels
     assert not any(covers(a, b) for a in extra for b in taken)
     assert not any(covers(a, b) for a, b in combinations(extra, 2))
     assert all(inside(area, frame) for area in extra)
@@ -143,9 +147,13 @@ def test_rates_are_left_out_rather_than_to_cover_a_message():
 
 
 @pytest.mark.parametrize("part", ANCHORS)
-def test_a_part_of_the_state_that_must_cover_a_face_covers_the_least(part):
-    layout = arrange((640, 480), [Wanted((0, 0, 640, 480), LABEL)], {part: [(100, 30)]})
-    assert inside(layout.status[part].area, (640, 480))
+def test_a_part_of_the_state_that_must_cover_a_face_covers_the_least_or_is_left_out(part):
+    layout = arrange((640, 480), [Wanted((0, 0, 640, 400), LABEL)], {part: [(100, 90)]})
+    if part in ("rates", "hint"):
+        assert not layout.status
+    else:
+        _, top, _, height = layout.status[part].area
+        assert top + height == 480 - 12
 
 
 @pytest.mark.parametrize("seed", range(20))
