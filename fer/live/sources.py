@@ -98,8 +98,7 @@ class SampleActor(Source):
 
 
 class VideoFile(Source):
-    """A video file, or one behind an http(s) URL, as ``fer.photos.reading.read_video`` gives it; a damaged one as far
-    as it goes."""
+    """A video file, or one behind an http(s) URL, as ``fer.photos.reading.read_video`` gives it."""
 
     def __init__(self, path: Path | str) -> None:
         self.path = path
@@ -110,15 +109,8 @@ class VideoFile(Source):
         return [self.path] if isinstance(self.path, Path) else []
 
     def __iter__(self) -> Frames:
-        started = False
-        try:
-            for _, time_s, image in read_video(self.path):
-                yield image, time_s
-                started = True
-        except DataInvalid as error:
-            if not started:
-                raise
-            print(f"note: {error}", file=sys.stderr)  # what was played before is worth keeping
+        for _, time_s, image in read_video(self.path):
+            yield image, time_s
 
 
 class Photos(Source):

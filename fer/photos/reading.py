@@ -215,7 +215,7 @@ def read_video(path: str | Path) -> Iterator[VideoFrame]:
                 round((container.duration or 0) / av.time_base * rate) if timed else 0
             )
             first_s = None
-            for frame in container.decode(stream):
+            for frame in _decoded(container, stream):
                 now_s = count / rate
                 if timed and frame.time is not None:
                     first_s = frame.time if first_s is None else first_s
@@ -225,6 +225,8 @@ def read_video(path: str | Path) -> Iterator[VideoFrame]:
                 yield VideoFrame(count, time_s, np.ascontiguousarray(pixels))
                 count += 1
     except (av.FFmpegError, OSError) as error:
+        if 0 < promised <= count:  # a server that tells no length ends with an error
+            return
         where = f"after {count} of {promised or 'its'} frames" if count else "from the start"
         raise DataInvalid(f"{path}: the video cannot be read {where} ({error.strerror}). {advice}") from error
     if count == 0:
@@ -233,6 +235,15 @@ def read_video(path: str | Path) -> Iterator[VideoFrame]:
     if count < promised and time_s + 1 / rate < SHORT * promised / rate:
         missing = f"{promised - count} of {promised} frames are missing"
         raise DataInvalid(f"{path}: the video ended after {count} frames, {missing}: cut off? {advice}")
+
+
+def _decoded(container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[av.VideoFrame]:
+    """Yield every frame; where reading breaks off, first those that wait in the decoder."""
+    try:
+        yield from container.decode(stream)
+    except (av.FFmpegError, OSError):
+        yield from stream.decode(None)
+        raise
 
 
 def without_password(url: str) -> str:

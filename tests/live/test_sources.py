@@ -68,12 +68,12 @@ def test_a_video_gives_its_frames_with_times_also_where_the_file_has_none(tmp_pa
     assert abs(int(images[3][16, 8, 0]) - (240 - 16 * 3)) < 6
 
 
-def test_a_damaged_video_is_played_as_far_as_it_goes(tmp_path, capsys):
-    data = write_film(tmp_path / "good.avi", film(40)).read_bytes()
+def test_a_damaged_video_is_played_as_far_as_it_goes_and_then_an_error(tmp_path):
+    data, images = write_film(tmp_path / "good.avi", film(40)).read_bytes(), []
     (tmp_path / "bad.avi").write_bytes(data[: len(data) // 2])
-    assert 0 < len(list(sources.VideoFile(tmp_path / "bad.avi"))) < 40
-    note = capsys.readouterr().err
-    assert note.startswith("note: ") and "bad.avi" in note and "ffmpeg" in note
+    with pytest.raises(DataInvalid, match=r"bad\.avi.*ffmpeg"):
+        images.extend(sources.VideoFile(tmp_path / "bad.avi"))
+    assert 0 < len(images) < 40
 
 
 def test_a_folder_is_read_in_the_order_of_its_numbers_and_names_what_it_leaves_out(tmp_path, capsys):
@@ -110,7 +110,10 @@ def test_a_folder_without_photos_that_can_be_read_is_refused(tmp_path, capsys):
 
 
 class Film(http.server.SimpleHTTPRequestHandler):
-    """Serves the files of a folder, with ``ranges`` also from a byte on; /live is MJPEG as cameras send it."""
+    """Serves the files of a folder, with ``ranges`` also from a byte on; /live is MJPEG as cameras send it.
+
+    After /no-length/ their length is not told, and after /broken/ the connection ends in the middle.
+    """
 
     ranges = False
 
@@ -126,6 +129,13 @@ class Film(http.server.SimpleHTTPRequestHandler):
                 jpeg = cv2.imencode(".jpg", image)[1].tobytes()
                 head = b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(jpeg)
                 self.wfile.write(head + jpeg + b"\r\n")
+        elif self.path.startswith(("/no-length/", "/broken/")):
+            data = Path(self.directory, Path(self.path).name).read_bytes()
+            self.send_response(200)
+            if broken := self.path.startswith("/broken/"):
+                self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data[: len(data) // 2] if broken else data)
         elif not self.ranges or not (path := Path(self.translate_path(self.path))).exists():
             super().do_GET()
         else:
@@ -158,6 +168,16 @@ def test_a_film_behind_a_url_is_played_like_a_file(tmp_path, served, name):
     source = sources.open_source(f"{served}/{name}")
     assert not source.live and source.files() == []
     assert [time_s for _, time_s in source] == pytest.approx([k / 25 for k in range(12)], abs=1e-3)
+
+
+@pytest.mark.parametrize("served", ["no ranges"], indirect=True)
+def test_a_film_of_unknown_length_is_played_whole_and_a_broken_one_is_an_error(tmp_path, served):
+    write_film(tmp_path / "talk.avi", film(40))
+    assert len(list(sources.open_source(f"{served}/no-length/talk.avi"))) == 40
+    images = []
+    with pytest.raises(DataInvalid, match=r"talk\.avi.* after \d+ of 40 frames"):
+        images.extend(sources.open_source(f"{served}/broken/talk.avi"))
+    assert 0 < len(images) < 40
 
 
 def test_a_stream_behind_a_url_is_live_and_a_wrong_address_is_refused(served):
