@@ -75,7 +75,7 @@ def score(probabilities: np.ndarray, labels: np.ndarray, resamples: int = RESAMP
     if not finite.all():
         raise DataInvalid(
             f"{(~finite).sum()} of {len(labels)} rows of probabilities are not finite; weights have probably "
-            "overflowed. Train again with a lower --lr or --clip."
+            "overflowed. Train again with a lower --lr."
         )
     check_labels(labels, classes)
 

@@ -67,7 +67,7 @@ def score(predicted: np.ndarray, true: np.ndarray) -> ValenceArousalScores | Non
             f"Found valence and arousal {predicted.shape}, {true.shape}; expected (N, 2) twice."
         )
     if not np.isfinite(predicted).all():
-        raise DataInvalid("Found valence and arousal that are not finite: train with a lower --lr or --clip.")
+        raise DataInvalid("Found valence and arousal that are not finite: train with a lower --lr.")
     if np.isnan(true).all(0).any():
         return None
     valence, arousal = (regression_scores(p, t) for p, t in zip(predicted.T, true.T, strict=True))

@@ -17,10 +17,10 @@ FREE_TO_CHANGE = {*NOT_IN_THE_CARD, "workers", "save_steps", "accumulate"}
 
 _RANGES: dict[str, tuple[float, float]] = {
     **{"ema": (0, 0.99999), "seed": (0, 2**63 - 1)},
-    **dict.fromkeys(("warmup", "degrade", "label_smoothing", "teachers_weight"), (0, 1)),
-    **dict.fromkeys(("lr", "workers", "clip", "weight_decay", "synthetic"), (0, math.inf)),
+    **dict.fromkeys(("warmup", "degrade"), (0, 1)),
+    **dict.fromkeys(("lr", "workers", "weight_decay", "synthetic"), (0, math.inf)),
     **dict.fromkeys(("epochs", "batch_size", "accumulate", "save_steps"), (1, math.inf)),
-    **dict.fromkeys(("size", "start_size", "patience", "limit"), (1, math.inf)),
+    **dict.fromkeys(("size", "start_size", "limit"), (1, math.inf)),
 }
 
 
@@ -62,8 +62,6 @@ class TrainConfig:
     """auto: the GPU if there is one."""
     precision: Literal["no", "bf16", "fp16"] = "no"
     """Mixed precision; bf16 is faster on recent CPUs and GPUs."""
-    clip: float = 5.0
-    """Largest norm of the gradient."""
     ema: float = 0.998
     """Decay of the exponential moving average of the weights, which is what is scored and saved; 0 turns it off."""
     labels: Literal["majority", "argmax", "soft"] = "soft"
@@ -75,8 +73,6 @@ class TrainConfig:
         arg(metavar="expression|expression,valence-arousal"),
     ] = "expression"
     """What is learned; valence and arousal need data that has them (AffectNet8, the sample)."""
-    label_smoothing: float = 0.0
-    """Proportion of each label that is spread over all classes."""
     imbalance: Literal[
         "none", "class_weights", "balanced_sampling", "square_root_sampling", "logit_adjustment"
     ] = "none"
@@ -85,8 +81,6 @@ class TrainConfig:
     """Random changes to training faces; see fer/training/augment.py."""
     degrade: float = 0.0
     """Probability that a training face is then darkened, blurred, turned or covered; see fer/training/degrade.py."""
-    mix: Literal["none", "mixup", "cutmix", "both"] = "none"
-    """Mix pairs of faces on half of the batches."""
     size: int | None = None
     """Side of the input in pixels, where the architecture leaves a choice."""
     start_size: int | None = None
@@ -94,17 +88,13 @@ class TrainConfig:
     init: Path | None = None
     """Start from the weights of this trained model (same architecture) instead of random ones."""
     teachers: tuple[Path, ...] = ()
-    """Learn also from the probabilities that these trained models predict (distillation)."""
-    teachers_weight: float = 0.5
-    """Weight of the teachers' probabilities in the target; the rest is the label's."""
+    """Learn half from the probabilities that these trained models predict, half from the labels (distillation)."""
     pretrained: bool = False
     """resnet18 only: start from ImageNet weights."""
     frozen: bool = False
     """resnet18 only: train the last layer alone."""
     metric: Literal["macro_f1", "balanced_accuracy", "accuracy", "loss"] = "macro_f1"
     """Validation score that chooses the epoch; of the faces alone, without their mirror images."""
-    patience: int | None = None
-    """Stop after this many epochs without a better score."""
     flip: bool = True
     """Average each face with its mirror image when predicting, or with --no-flip do not; kept in the card."""
     seed: int = 0

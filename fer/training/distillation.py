@@ -40,8 +40,8 @@ def teacher_probabilities(
     return (total / len(teachers)).float()
 
 
-def soft_targets(labels: Tensor, probabilities: Tensor, weight: float) -> Tensor:
-    """Return ``weight`` probabilities (N, C) and the rest labels, int64 (N,) or soft (N, C): float32 (N, C)."""
+def soft_targets(labels: Tensor, probabilities: Tensor) -> Tensor:
+    """Return the mean of probabilities (N, C) and labels, int64 (N,) or soft (N, C): float32 (N, C)."""
     if labels.ndim == 1:
         labels = F.one_hot(labels, probabilities.shape[1])
-    return (1 - weight) * labels + weight * probabilities
+    return 0.5 * labels + 0.5 * probabilities

@@ -30,7 +30,7 @@ from fer.labels import EMOTIONS
 from fer.model import FaceNetwork
 from fer.preprocess import check
 from fer.training import optim
-from fer.training.augment import STRENGTHS, Mix, to_grey_uint8
+from fer.training.augment import STRENGTHS, to_grey_uint8
 from fer.training.batches import SAMPLING, cut, epoch_order, part_of
 from fer.training.config import FREE_TO_CHANGE, NOT_IN_THE_CARD, TrainConfig
 from fer.training.degrade import degrade
@@ -40,6 +40,9 @@ from fer.training.loss import Loss, learned_prior
 from fer.training.preprocess import preprocess_tensor
 from fer.training.start import training_targets
 from fer.training.state import HISTORY, STATE, History, Progress, TrainingStopped, check_unused, row_summary
+
+LARGEST_GRADIENT = 5.0
+"""Its norm is clipped to this."""
 
 
 def fit(
@@ -99,7 +102,7 @@ class Trainer:
         self.provenance = provenance()
         self.progress, self.began = Progress(), 0.0
         # What a step is made of.
-        self.augment, self.mix = STRENGTHS[config.augment], Mix(config.mix, classes)
+        self.augment = STRENGTHS[config.augment]
         self.criterion = Loss(self.class_counts, config, self.accelerator.device)
         self.optimizer = optim.optimizer(model, config)
         self.spans = list(cut(len(train), config.batch_size))
@@ -128,15 +131,13 @@ class Trainer:
         self, on_epoch: Callable[[History], None] | None, on_end: Callable[[History], None] | None
     ) -> History:
         """Train to the end, leave the model with its best weights, and return the record."""
-        config = self.config
         try:
             self._begin()
-            history, patience = self.progress.history, config.patience or config.epochs
             with noticing_losses(self.advice), stop_signals() as self.stop:
-                while self.progress.epoch < min(config.epochs, history.best_epoch + patience):
+                while self.progress.epoch < self.config.epochs:
                     self.epoch()
                     if self.is_first and on_epoch:
-                        on_epoch(history)
+                        on_epoch(self.progress.history)
         finally:  # the caller gets the plain network back, without mixed precision, whatever happened
             plain = self.accelerator.unwrap_model(self.network, keep_fp32_wrapper=False).eval()
             vars(plain).pop("_is_accelerate_prepared", None)  # another fit must prepare it again
@@ -144,7 +145,7 @@ class Trainer:
                 self.model.load_state_dict(self.progress.best_weights)
         if self.is_first:
             self.finish(on_end)
-        return history
+        return self.progress.history
 
     def epoch(self) -> None:
         """Train on what is left of this epoch's faces, validate, keep the weights if they are the best, save."""
@@ -202,7 +203,7 @@ class Trainer:
         seed = np.random.SeedSequence((config.seed, self.progress.epoch, number, self.rank))
         torch.manual_seed(int(seed.generate_state(1, np.uint64)[0] >> 1))
         if self.teacher_probabilities is not None:
-            labels = soft_targets(labels, self.teacher_probabilities[indices], config.teachers_weight)
+            labels = soft_targets(labels, self.teacher_probabilities[indices])
         batch = [images, labels] + ([] if self.annotations is None else [self.annotations[indices]])
         counts = self.rank < size  # see fer.training.batches.part_of
         parts = min(config.accumulate, len(indices))
@@ -215,13 +216,12 @@ class Trainer:
                     names = ", ".join(self.train.keys[i] for i in indices[:3])
                     where = f"epoch {self.progress.epoch + 1}, batch {number + 1}, which begins with {names}"
                     raise DataInvalid(
-                        f"The loss is {loss.item()} at {where}. Lower --lr or --clip, or use --precision no."
+                        f"The loss is {loss.item()} at {where}. Lower --lr, or use --precision no."
                     )
                 # Processes average their gradients; parts of unequal length must count by their faces.
                 accelerator.backward(loss * counts * self.world / size)
             self.progress.totals += counts * torch.tensor([loss.item(), correct], dtype=torch.float64)
-        if config.clip:
-            accelerator.clip_grad_norm_(self.network.parameters(), config.clip)
+        accelerator.clip_grad_norm_(self.network.parameters(), LARGEST_GRADIENT)
         self.optimizer.step()
         self.scheduler.step()
         self.optimizer.zero_grad()
@@ -243,12 +243,11 @@ class Trainer:
         x, side = preprocess_tensor(self.model.preprocess, images), self._side()
         if side < x.shape[-1]:
             x = F.interpolate(x, (side, side), mode="bilinear", antialias=True)
-        x, targets, annotations = self.mix(x, labels, annotations)
         with self.accelerator.autocast():
             logits, predicted = self.network(x.contiguous(memory_format=torch.channels_last), both=True)
         logits = logits.float()
         top = labels if labels.ndim == 1 else labels.argmax(1)
-        return self.criterion(logits, targets, predicted, annotations), int((logits.argmax(1) == top).sum())
+        return self.criterion(logits, labels, predicted, annotations), int((logits.argmax(1) == top).sum())
 
     def _side(self) -> int:
         """Return the side of this epoch's faces: from ``start_size`` up to the full one, in steps of 8 pixels."""

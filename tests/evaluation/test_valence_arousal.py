@@ -21,14 +21,12 @@ from fer.errors import DataInvalid
 from fer.evaluation.predictions import predict
 from fer.evaluation.recorded import RecordedModel, record
 from fer.evaluation.valence_arousal import regression_scores, score, true_valence_arousal
-from fer.explain import grad_cam
 from fer.model import build, count_parameters
 from fer.predict import PredictOptions
 from fer.predict import main as predict_main
 from fer.predictor import EmotionPredictor
 from fer.preprocess import Preprocess
 from fer.training import TrainConfig, fit, new_model
-from fer.training.augment import Mix
 from fer.training.loss import ccc_loss
 from fer.training.start import training_targets
 
@@ -70,15 +68,8 @@ def test_scores_agree_with_scipy_and_sklearn():
     assert found.ccc == pytest.approx(found.pearson * 2 / (v + 1 / v + u))
 
 
-@pytest.mark.parametrize(
-    ("predicted", "true", "ccc"),
-    [
-        # Means 2, 3, variances 2/3, 8/3, covariance 4/3: 8/3 / (2/3 + 8/3 + 1).
-        ([1, 2, 3], [1, 3, 5], 8 / 13),
-        *[([1, 2], [1, 2], 1), ([2, 1], [1, 2], -1), ([1, 1], [1, 2], 0), ([1, 1], [1, 1], 1)],
-    ],
-)
-def test_ccc_by_hand(predicted, true, ccc):
+@pytest.mark.parametrize(("predicted", "true", "ccc"), [([1, 1], [1, 2], 0), ([1, 1], [1, 1], 1)])
+def test_ccc_of_what_does_not_vary(predicted, true, ccc):
     found = regression_scores(np.array(predicted, float), np.array(true, float))
     assert found.ccc == pytest.approx(ccc)
     assert np.isfinite(found.pearson)
@@ -172,12 +163,6 @@ def test_a_network_without_it_stays_what_it_was(tmp_path):
     assert "valence_arousal" not in json.loads((tmp_path / "metrics.json").read_text())["spots-train"]
 
 
-def test_looking_inside_still_works():
-    model = small_net(valence_arousal=True).eval()
-    heat, target = grad_cam(model, torch.randint(0, 255, (1, 16, 16), dtype=torch.uint8))
-    assert heat.shape == (16, 16) and 0 <= target < 8
-
-
 # Training.
 
 
@@ -199,26 +184,12 @@ def test_both_are_learned_and_recorded(tmp_path):
     assert found == predictions.score_valence_arousal()
 
 
-@pytest.mark.parametrize("options", [{"mix": "both", "augment": "strong", "ema": 0.9}, {"accumulate": 3}])
+@pytest.mark.parametrize("options", [{"augment": "strong", "ema": 0.9}, {"accumulate": 3}])
 def test_training_with_both_is_seeded_and_finite(options):
     first, second = (small_net(valence_arousal=True) for _ in range(2))
     rows = [run(model, **options).rows[-1] for model in (first, second)]
     assert rows[0]["train_loss"] == rows[1]["train_loss"] and np.isfinite(rows[0]["train_loss"])
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
-
-
-@pytest.mark.parametrize("kind", ["mixup", "cutmix"])
-def test_labels_and_annotations_are_mixed_alike(kind):
-    labels = torch.arange(8)
-    annotations = torch.stack([labels / 8, -labels / 8], 1)
-    annotations[3, 0] = NAN
-    x = labels.float().view(8, 1, 1, 1).expand(8, 1, 16, 16)
-    torch.manual_seed(1)
-    mixed, targets, values = Mix(kind, 8, probability=1.0)(x, labels, annotations)
-    assert targets.shape == (8, 8) and torch.allclose(targets.sum(1), torch.ones(8))
-    assert torch.allclose(mixed.mean((1, 2, 3)), targets @ labels.float(), atol=1e-5)
-    assert torch.allclose(values[:, 1], targets @ annotations[:, 1])
-    assert values[:, 0].isnan().tolist() == [k in (3, 4) for k in range(8)]  # it and the face mixed with it
 
 
 def test_parts_of_one_face_are_refused():
