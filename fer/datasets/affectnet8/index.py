@@ -1,7 +1,7 @@
 """The index of one split: which faces can be used, their labels, and what is wrong with the others.
 
 Finding that out takes hundreds of thousands of small reads. The result is kept
-in one file beside the images, to which valence, arousal and broken images are added when they are known.
+in one file beside the images, to which valence and arousal are added when they are known.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ from fer.errors import DataInvalid, reading
 from fer.files import replacing
 from fer.labels import EMOTIONS
 
-FORMAT = 4
+FORMAT = 5
 AGAIN = "Delete it; it is built anew."
 PUBLISHED = {
     "train": (74874, 134415, 25459, 14090, 6378, 3803, 24882, 3750),
@@ -65,7 +65,6 @@ class Index:
             absent), and how many they are; of a table, int64 (N, 1, 2): the same of the row.
         valence_arousal: float32 (N, 2); NaN where absent, infinite where not read yet.
         problems: what was found on the faces that are left out.
-        broken: by id, why an image is broken, and the stamp of its file then.
         stamp: values that differ when the files have changed.
     """
 
@@ -74,7 +73,6 @@ class Index:
     places: np.ndarray = field(default_factory=lambda: np.empty(0))
     valence_arousal: np.ndarray = field(default_factory=lambda: np.empty(0))
     problems: tuple[Problem, ...] = field(default=(), repr=False)
-    broken: Mapping[str, tuple[str, list[int] | None]] = field(default_factory=dict, repr=False)
     stamp: Mapping[str, object] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
@@ -92,8 +90,7 @@ class Index:
 
 def write(path: Path, index: Index) -> None:
     """Store an index: 32 bytes of SHA-256, then an .npz with the arrays and a JSON text, ``about``."""
-    about = {"format": FORMAT, "emotions": EMOTIONS}
-    about |= {name: getattr(index, name) for name in ("stamp", "problems", "broken")}
+    about = {"format": FORMAT, "emotions": EMOTIONS, "stamp": index.stamp, "problems": index.problems}
     text = np.frombuffer(json.dumps(about).encode(), np.uint8)
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, about=text, **index.arrays())
@@ -121,7 +118,6 @@ def read(path: Path) -> Index | None:
         index = Index(
             **stored,
             problems=tuple(Problem(*map(str, row)) for row in about["problems"]),
-            broken={id_: (str(reason), stamp) for id_, (reason, stamp) in about["broken"].items()},
             stamp=about["stamp"],
         )
         _check(index)

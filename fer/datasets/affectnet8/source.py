@@ -62,8 +62,7 @@ class Source(ABC):
         began = time.perf_counter()
         _settle(before.values())
         index = self.scan()  # a change meanwhile makes the index stale, for the times were taken before
-        broken = stored.broken if stored else {}
-        index = replace(index, stamp=self._stamp(before, index), broken=broken)
+        index = replace(index, stamp=self._stamp(before, index))
         self._store(index)
         return index, time.perf_counter() - began
 
@@ -95,10 +94,6 @@ class Source(ABC):
     def where(self, file: str) -> str:
         """Return what to call a file in a message."""
         return os.path.join(self.path, file)
-
-    def image_stamp(self, id_: str) -> list[int] | None:
-        """Return values that change when an image may have; None where it is gone."""
-        return stamp(self.where(self.image_file(id_)))
 
     def image(self, index: Index, i: int) -> bytes:
         """Return the bytes of one image; DataMissing where it is gone, BrokenImage where it cannot be read."""

@@ -21,7 +21,7 @@ from tqdm.auto import tqdm
 
 from fer.datasets.affectnet8 import npy
 from fer.datasets.affectnet8.index import ANNOTATIONS, Index, Problem, label, pair
-from fer.datasets.affectnet8.source import Source, contents, stamp
+from fer.datasets.affectnet8.source import Source, contents
 from fer.errors import DataInvalid, DataMissing
 from fer.files import locked
 
@@ -167,10 +167,6 @@ class Tar(Source):
     def where(self, file: str) -> str:
         """Return what to call a member in a message."""
         return f"{self.path}:{self.split}_set/{file}"
-
-    def image_stamp(self, id_: str) -> list[int] | None:
-        """Return the tar's own stamp."""
-        return stamp(self.path)
 
 
 def extract(

@@ -1,10 +1,8 @@
 """Write a pack, or compare one with its check sums.
 
-    python -m fer.datasets.packed write dataset dataset/packed --size 112
-    python -m fer.train --data affectnet8 --root dataset/packed …
-    python -m fer.datasets.packed check dataset/packed
-
-A stopped ``write`` goes on with the same command.
+python -m fer.datasets.packed write dataset dataset/packed --size 112
+python -m fer.train --data affectnet8 --root dataset/packed …
+python -m fer.datasets.packed check dataset/packed
 """
 
 from dataclasses import dataclass
@@ -60,7 +58,7 @@ def main(options: Write | Check) -> None:
     if is_synthetic(options.source):
         source = SyntheticFaces(options.source, options.split)
     else:
-        source = AffectNet8(options.source, options.split, on_error=options.on_error, check_images=False)
+        source = AffectNet8(options.source, options.split, on_error=options.on_error)
     packed = pack(source, options.out, options.size, options.on_error, options.allow_unlocked)
     broken = len(source) - len(packed)
     print(f"{packed}; {broken:,} broken images left out" if broken else packed)

@@ -21,7 +21,7 @@ from fer.datasets.affectnet8.dataset import AffectNet8, Annotations
 from fer.datasets.collate import Batch, block, position, resized
 from fer.datasets.splits import representative, requested
 from fer.errors import DataInvalid, DataMissing, UsageError, reading
-from fer.files import check_same_options, locked, replacing
+from fer.files import check_same_options, locked, naming, replacing
 from fer.labels import EMOTIONS
 from fer.preprocess import LARGEST
 
@@ -41,7 +41,7 @@ class Packed(Dataset):
         split, transform, limit, classes: as for ``AffectNet8``, and with the same faces.
 
     Raises:
-        DataMissing: the pack has no such split, or it is not finished.
+        DataMissing: the pack has no such split.
         DataInvalid: damaged, or made by another version; a wrong argument.
     """
 
@@ -64,11 +64,6 @@ class Packed(Dataset):
         manifest = read_manifest(self.folder)
         self.name, self.title, self.size = (manifest[key] for key in ("name", "title", "size"))
         self._sums, self._shape = manifest["pixels_sha256"], (manifest["faces"], 3, self.size, self.size)
-        if (written := BLOCK * len(self._sums)) < manifest["faces"]:
-            raise DataMissing(
-                f"The pack {self.folder} is not finished: {written:,} of {manifest['faces']:,} faces are written. "
-                "Run the command that began it again."
-            )
         path = self.folder / FACES
         table = path.read_bytes() if path.is_file() else b""
         if sha256(table).hexdigest() != manifest["faces_sha256"]:
@@ -149,7 +144,9 @@ def pack(
     on_error: str = "raise",
     allow_unlocked: bool = False,
 ) -> Packed:
-    """Decode every face of a data set, or those that are missing of a stopped run.
+    """Decode every face of a data set; return the pack, also where it is made already.
+
+    pack.json comes last: what a stopped run leaves is no pack, and is written anew by the next one.
 
     Args:
         source, out: what to pack, and the folder of the pack, in which each split has one.
@@ -170,58 +167,49 @@ def pack(
     plan |= {"size": size, "faces": len(source), "faces_sha256": sha256(table.getvalue()).hexdigest()}
     with locked(folder, allow_unlocked):
         if (folder / PACK).is_file():
-            manifest = read_manifest(folder)
-            check_same_options(folder, manifest, plan, "folder")
-        elif names := sorted(path.name for path in folder.glob("[!.]*")):
-            raise DataInvalid(f"{folder} holds {names[0]}, but no pack. Choose another folder.")
-        else:
-            manifest = plan | {"pixels_sha256": [], "broken": []}
-            _write_manifest(folder, manifest)
-        if BLOCK * len(manifest["pixels_sha256"]) < len(source):
-            with replacing(folder / FACES) as temporary:
-                temporary.write_bytes(table.getvalue())
-            _write_pixels(source, folder, manifest, on_error)
+            check_same_options(folder, read_manifest(folder), plan, "folder")
+            return Packed(out, source.split)
+        if foreign := sorted({path.name for path in folder.glob("[!.]*")} - {FACES, PIXELS}):
+            raise DataInvalid(f"{folder} holds {foreign[0]}, but no pack. Choose another folder.")
+        with replacing(folder / FACES) as temporary:
+            temporary.write_bytes(table.getvalue())
+        sums, broken = _write_pixels(source, folder / PIXELS, size, on_error)
+        manifest = plan | {"pixels_sha256": sums, "broken": broken}
+        with replacing(folder / PACK) as temporary:
+            text = json.dumps(manifest | {"sha256": _sum(manifest)}, indent=1)
+            temporary.write_text(text + "\n", "utf-8")
     return Packed(out, source.split)
 
 
-def _write_pixels(source: AffectNet8, folder: Path, manifest: dict, on_error: str) -> None:
-    """Write the missing blocks; the manifest has a block's check sum once its pixels are on the disk."""
-    path, shape = folder / PIXELS, (3, manifest["size"], manifest["size"])
+def _write_pixels(source: AffectNet8, path: Path, size: int, on_error: str) -> tuple[list[str], list[int]]:
+    """Write all faces; return the check sum of each block, and which images are broken."""
+    sums: list[str] = []
+    broken: list[int] = []
     skipped = (DataInvalid,) if on_error == "skip" else ()
 
     def decode(i: int, pixels: np.ndarray) -> bool:
         with suppress(*skipped):
-            pixels[:] = resized(source.image(i), shape[1:]).numpy()
+            pixels[:] = resized(source.image(i), (size, size)).numpy()
             return True
         return False
 
-    path.touch()
-    with path.open("r+b") as file, ThreadPoolExecutor(os.cpu_count()) as pool:
-        header = {"descr": "|u1", "fortran_order": False, "shape": (len(source), *shape)}
+    with naming(path), path.open("wb") as file, ThreadPoolExecutor(os.cpu_count()) as pool:
+        header = {"descr": "|u1", "fortran_order": False, "shape": (len(source), 3, size, size)}
         np.lib.format.write_array_header_1_0(file, header)
-        written = BLOCK * len(manifest["pixels_sha256"])
-        begin = file.tell() + written * math.prod(shape)
-        if file.seek(0, os.SEEK_END) < begin:
-            raise _damaged(path, "it is too short")
-        file.seek(begin)
-        for first in tqdm(range(written, len(source), BLOCK), f"packing {source.split}", disable=None):
+        for first in tqdm(range(0, len(source), BLOCK), f"packing {source.split}", disable=None):
             part = range(first, min(first + BLOCK, len(source)))
-            pixels = np.zeros((len(part), *shape), np.uint8)
+            pixels = np.zeros((len(part), 3, size, size), np.uint8)
             decoded = pool.map(decode, part, pixels)
-            manifest["broken"] += [i for i, done in zip(part, decoded, strict=True) if not done]
-            try:
-                file.write(pixels.data)
-                file.flush()
-                os.fsync(file.fileno())
-            except OSError as error:
-                error.filename = str(path)  # which that of a full disk lacks
-                raise
-            manifest["pixels_sha256"].append(sha256(pixels.data).hexdigest())
-            _write_manifest(folder, manifest)
+            broken += [i for i, done in zip(part, decoded, strict=True) if not done]
+            file.write(pixels.data)
+            sums.append(sha256(pixels.data).hexdigest())
+        file.flush()
+        os.fsync(file.fileno())
+    return sums, broken
 
 
 def pack_splits(root: Path) -> list[Path]:
-    """Return the folders of the splits that a pack has, finished or not: ``root`` itself, or those in it."""
+    """Return the folders of the splits that a pack has: ``root`` itself, or those in it."""
     return [path.parent for path in (root / PACK, *sorted(root.glob(f"*/{PACK}"))) if path.is_file()]
 
 
@@ -239,9 +227,9 @@ def read_manifest(folder: Path) -> dict:
             f"The pack {folder} has format and emotions {found}; expected {expected}. "
             "Delete it and pack again."
         )
-    if manifest.pop("sha256", "") != _sum(manifest):
-        raise _damaged(folder / PACK, "its check sum differs")
     with _reading(folder / PACK):
+        if manifest.pop("sha256", "") != _sum(manifest):
+            raise ValueError("its check sum differs")
         n, size, sums, broken = (manifest[key] for key in ("faces", "size", "pixels_sha256", "broken"))
         numbers, texts = (
             (n, size, *broken),
@@ -249,19 +237,10 @@ def read_manifest(folder: Path) -> dict:
         )
         if not all(type(number) is int for number in numbers) or not all(isinstance(t, str) for t in texts):
             raise ValueError("an entry is of another type")
-        if (
-            not 1 <= size <= LARGEST
-            or not all(0 <= i < n for i in broken)
-            or BLOCK * (len(sums) - 1) >= max(n, 1)
-        ):
+        blocks = len(sums) == math.ceil(n / BLOCK)
+        if not (1 <= size <= LARGEST and all(0 <= i < n for i in broken) and blocks):
             raise ValueError("a number is out of its range")
     return manifest
-
-
-def _write_manifest(folder: Path, manifest: dict) -> None:
-    with replacing(folder / PACK) as temporary:
-        text = json.dumps({**manifest, "sha256": _sum(manifest)}, indent=1)
-        temporary.write_text(text + "\n", "utf-8")
 
 
 def _sum(manifest: dict) -> str:
