@@ -188,12 +188,6 @@ def test_a_fault_of_the_code_keeps_its_traceback():
             cli.run(lambda options, name=name: exec(f"from {name} import nothing"), Options, [])
 
 
-def test_errors_are_of_the_kinds_that_callers_know():
-    assert issubclass(DataMissing, FileNotFoundError)
-    assert issubclass(DataInvalid, ValueError)
-    assert issubclass(DeviceError, OSError)
-
-
 def test_warns_of_the_other_package_called_fer(tmp_path, monkeypatch, capsys):
     ended(lambda options: None)
     assert "another package" not in capsys.readouterr().err

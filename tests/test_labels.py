@@ -7,7 +7,7 @@ import pytest
 
 import fer
 from fer import labels
-from fer.labels import COLOURS, EMOTIONS, UNCERTAIN, index
+from fer.labels import EMOTIONS, UNCERTAIN, index
 
 
 def test_order_is_that_of_affectnet():
@@ -36,12 +36,6 @@ def test_every_alias_means_an_emotion_and_hides_none():
         assert alias == alias.lower()
         assert alias not in EMOTIONS
         assert emotion in EMOTIONS
-
-
-def test_colours_are_distinct_rgb():
-    assert set(COLOURS) == {*EMOTIONS, UNCERTAIN}
-    assert len(set(COLOURS.values())) == len(COLOURS)
-    assert all(0 <= value <= 255 for colour in COLOURS.values() for value in colour)
 
 
 def test_labels_import_nothing_heavy():
