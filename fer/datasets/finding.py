@@ -27,13 +27,8 @@ HELD_OUT = "held-out"
 CHOSEN_ON = {"affectnet8": HELD_OUT, "ferplus": "valid", "sample": HELD_OUT}
 """The split that epoch, temperature and prior of a data set's models are chosen on."""
 _TITLES = {"affectnet8": "AffectNet8", "ferplus": "FER+", "sample": "the synthetic sample"}
-_OWN = {
-    "labels": "ferplus",
-    "classes": "affectnet8",
-    "on_error": "affectnet8",
-    "per_class": "sample",
-    "seed": "sample",
-}
+_OWN = {"labels": "ferplus", **dict.fromkeys(("classes", "on_error"), "affectnet8")}
+_OWN |= dict.fromkeys(("per_class", "seed"), "sample")
 """Options of one data set alone."""
 
 

@@ -20,8 +20,8 @@ from fer.evaluation.predictions import Predictions, predict
 
 def teacher_probabilities(
     teachers: Sequence[Path], dataset: FaceDataset, classes: int, batch_size: int, part: tuple[int, int]
-) -> Tensor:
-    """Return the mean of the teachers' probabilities for each face and its mirror image, float32 (N, classes).
+) -> Tensor | None:
+    """Return the mean of the teachers' probabilities for each face and its mirror image, float32 (N, classes), or None.
 
     Temperature and prior are left out: they were fitted to majorities, not to
     votes. Each process predicts its ``part``, (rank, world), and all get the whole.
@@ -29,6 +29,8 @@ def teacher_probabilities(
     Raises:
         DataMissing, DataInvalid: as ``fer.checkpoint.load``, or a teacher of other classes.
     """
+    if not teachers:
+        return None
     total = torch.zeros(len(dataset), classes, dtype=torch.float64)
     for folder in teachers:
         teacher, _ = checkpoint.load(folder)

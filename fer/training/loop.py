@@ -41,9 +41,6 @@ from fer.training.preprocess import preprocess_tensor
 from fer.training.start import training_targets
 from fer.training.state import HISTORY, STATE, History, Progress, TrainingStopped, check_unused, row_summary
 
-LARGEST_GRADIENT = 5.0
-"""Its norm is clipped to this."""
-
 
 def fit(
     model: FaceNetwork,
@@ -110,11 +107,9 @@ class Trainer:
         self.ema = optim.ema(self.model, config.ema) if config.ema else None
         self.scored = cast(FaceNetwork, self.ema.module) if self.ema else self.model
         self.annotations = training_targets(model, train, config.targets)
-        self.teacher_probabilities: Tensor | None = None
-        if config.teachers:
-            self.teacher_probabilities = teacher_probabilities(
-                config.teachers, train, classes, config.batch_size, self.part
-            )
+        self.teacher_probabilities = teacher_probabilities(
+            config.teachers, train, classes, config.batch_size, self.part
+        )
         # Only network and optimizer are prepared: batches are cut below, alike for any number of processes.
         # Last, because ``run`` undoes it, whatever happens there.
         self.network, self.optimizer = self.accelerator.prepare(self.model, self.optimizer)
@@ -221,7 +216,7 @@ class Trainer:
                 # Processes average their gradients; parts of unequal length must count by their faces.
                 accelerator.backward(loss * counts * self.world / size)
             self.progress.totals += counts * torch.tensor([loss.item(), correct], dtype=torch.float64)
-        accelerator.clip_grad_norm_(self.network.parameters(), LARGEST_GRADIENT)
+        accelerator.clip_grad_norm_(self.network.parameters(), max_norm=5.0)
         self.optimizer.step()
         self.scheduler.step()
         self.optimizer.zero_grad()

@@ -8,7 +8,6 @@ faster than iterating a ``tarfile.TarFile``, which would take minutes for 1.4 mi
 import io
 import os
 import re
-import threading
 import zlib
 from collections import defaultdict
 from collections.abc import Iterator
@@ -83,13 +82,6 @@ def walk(file: BinaryIO) -> Iterator[Member]:
                 yield Member(path, start, length)
 
 
-class _Handle(threading.local):
-    """An open tar for each thread; a pickled one is closed."""
-
-    def __reduce__(self) -> tuple:
-        return _Handle, ()
-
-
 class Tar(Source):
     """``images/<id>.jpg`` and ``annotations/<id>_{exp,val,aro,lnd}.npy`` as members of a tar, read in place."""
 
@@ -97,7 +89,6 @@ class Tar(Source):
 
     def __init__(self, path: Path, split: str) -> None:
         super().__init__(path, split, path.with_name(f"{path.name}.index"))
-        self._here = _Handle()
 
     def times(self) -> dict[str, int]:
         """Return the tar's size and time."""
@@ -158,11 +149,10 @@ class Tar(Source):
         return None if offset < 0 else npy.numbers(self._read(offset, size))
 
     def _read(self, offset: int, size: int) -> bytes:
-        # A handle for each thread, and a new one after a fork: they would share its position.
-        if getattr(self._here, "process", None) != os.getpid():
-            self._here.file, self._here.process = self.path.open("rb", buffering=0), os.getpid()
-        self._here.file.seek(offset)
-        return self._here.file.read(size)
+        # Opened each time: threads and processes would share the place in an open file.
+        with open(self.path, "rb", buffering=0) as file:
+            file.seek(offset)
+            return file.read(size)
 
     def where(self, file: str) -> str:
         """Return what to call a member in a message."""
