@@ -373,7 +373,7 @@ def _cells(ax: Axes, values: np.ndarray, text: Sequence[Sequence[str]]) -> None:
     """Values from 0 to 1 as shades with a text in each cell, dark on light and light on dark."""
     ax.imshow(values, vmin=0, vmax=1, cmap="Blues", aspect="auto")
     for (r, c), value in np.ndenumerate(values):
-        ink = "white" if value > 0.55 else INK
+        ink = "white" if value > 0.67 else INK
         ax.text(c, r, text[r][c], ha="center", va="center", fontsize=8, color=ink)
     ax.spines[:].set_visible(False)
     ax.tick_params(length=0)

@@ -87,7 +87,7 @@ def test_a_lesson_says_what_is_learned_and_has_exercises_with_solutions(name_of_
     assert "**You learn**" in texts[0] and "**Know before**" in texts[0]
     assert any("**What you should see" in text for text in texts)
     (exercises,) = [text for text in texts if text.startswith("## Exercises")]
-    asked = re.findall(r"^\*\*\d\. ", exercises, re.MULTILINE)
+    asked = re.findall(r"^### \d\. ", exercises, re.MULTILINE)
     assert 2 <= len(asked) <= 4 and exercises.count("<details><summary>Hint</summary>") == len(asked)
     assert (FOLDER / "solutions" / f"{name_of_lesson}.ipynb").is_file()
 
