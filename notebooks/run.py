@@ -1,4 +1,4 @@
-"""Run the notebooks from top to bottom, in place.
+"""Run the notebooks from top to bottom, in place, and make the pictures that README shows of them.
 
 python notebooks/run.py            all of them
 python notebooks/run.py 01 05      these, with their solutions
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import tyro
 from PIL import Image
 
@@ -21,7 +22,7 @@ from fer import cli
 from fer.errors import DataMissing
 
 FOLDER = Path(__file__).parent
-PARAMETERS = "parameters"
+PARAMETERS, PICTURE = "parameters", "picture"  # tags of cells
 LARGE = 150_000  # characters of base64
 
 
@@ -61,6 +62,9 @@ def execute(path: Path, values: Mapping[str, object] | None = None, timeout: int
     original = nbformat.read(path, as_version=4)
     notebook = with_parameters(original, values or {})
     options = {"timeout": timeout, "kernel_name": "python3", "record_timing": False}
+    options["extra_arguments"] = [
+        "--log-level=ERROR"
+    ]  # else each kernel warns that it listens on this machine
     NotebookClient(notebook, resources=folder_of(path), **options).execute()
     for cell, written in zip(notebook.cells, original.cells, strict=True):
         cell.source = written.source
@@ -130,8 +134,19 @@ def _shrink(data: dict) -> None:
         data["image/jpeg"] = base64.b64encode(buffer.getvalue()).decode()
 
 
+def picture(notebook) -> Image.Image | None:
+    """Return the images of the cells tagged ``picture``, one below the other, as README shows them at half the size."""
+    outputs = [o for cell in notebook.cells if PICTURE in cell.metadata.get("tags", ()) for o in cell.outputs]
+    found = [
+        o.data[kind] for o in outputs for kind in ("image/png", "image/jpeg") if kind in o.get("data", {})
+    ]
+    images = [Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB") for data in found]
+    rows = [np.asarray(image.resize((520, 520 * image.height // image.width))) for image in images]
+    return Image.fromarray(np.vstack(rows)) if rows else None
+
+
 def main(options: RunOptions) -> None:
-    """Run the notebooks and write them with their outputs."""
+    """Run the notebooks, write them with their outputs, and the pictures."""
     import nbformat
 
     os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")  # else kernels warn about frozen modules
@@ -145,6 +160,8 @@ def main(options: RunOptions) -> None:
     for path in paths:
         print(f"running {path.relative_to(FOLDER)} …", flush=True)
         notebook = execute(path, timeout=options.timeout)
+        if image := picture(notebook):
+            image.save(FOLDER / f"images/{path.stem}.jpg", quality=88, optimize=True)
         tidy(notebook)
         temporary = path.with_name(f".{path.name}.tmp")
         nbformat.write(notebook, temporary)

@@ -10,6 +10,7 @@ from nbclient import NotebookClient
 
 FOLDER = Path(run.__file__).parent
 NAMES = sorted(path.relative_to(FOLDER).with_suffix("").as_posix() for path in run.notebooks())
+LESSONS = [name for name in NAMES if "/" not in name]
 
 
 def small(name: str, world: Path) -> dict[str, object]:

@@ -55,10 +55,10 @@ class Session:
             raise self.error
         return self
 
-    def close(self) -> None:
-        """Press the stop button, and wait until source and files are closed; no longer than for a slow camera."""
+    def close(self, seconds: float = 10) -> None:
+        """Press the stop button, and wait until source and files are closed, at most ``seconds``."""
         self.display.press("q")
-        self._thread.join(10)
+        self._thread.join(seconds)
 
     @property
     def jpeg(self) -> bytes:
@@ -130,7 +130,7 @@ def show(source: str | Source = "sample", model: str | Path | None = None, **opt
     from IPython.display import display
 
     if Session.newest:
-        Session.newest.close()
+        Session.newest.close(60)  # also for a model that still loads: only then is its table free
     session = Session.newest = Session(source, LiveOptions(model=Path(model) if model else None, **options))
     display(session.display.widget)
     return session

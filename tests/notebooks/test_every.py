@@ -9,7 +9,7 @@ import nbformat
 import numpy as np
 import pytest
 import run
-from notebook_support import FOLDER, NAMES, code_cells, is_stderr, small
+from notebook_support import FOLDER, LESSONS, NAMES, code_cells, is_stderr, small
 from PIL import Image
 
 from fer.labels import EMOTIONS
@@ -38,7 +38,7 @@ def test_it_runs_on_other_releases_of_affectnet(name, world, tmp_path):
     run.execute(FOLDER / f"{name}.ipynb", small(name, world) | {"DATA": str(tmp_path / "data")}, timeout=300)
 
 
-@pytest.fixture(params=[name for name in NAMES if "/" not in name])
+@pytest.fixture(params=LESSONS)
 def name_of_lesson(request):
     return request.param
 
@@ -90,6 +90,8 @@ def test_a_lesson_says_what_is_learned_and_has_exercises_with_solutions(name_of_
     asked = re.findall(r"^### \d\. ", exercises, re.MULTILINE)
     assert 2 <= len(asked) <= 4 and exercises.count("<details><summary>Hint</summary>") == len(asked)
     assert (FOLDER / "solutions" / f"{name_of_lesson}.ipynb").is_file()
+    assert [cell for cell in notebook.cells if run.PICTURE in cell.metadata.get("tags", ())]
+    assert (FOLDER / "images" / f"{name_of_lesson}.jpg").is_file()
 
 
 def test_no_cell_is_longer_than_a_screen(committed):
@@ -141,11 +143,27 @@ def test_tidying_takes_widgets_and_keeps_warnings():
     assert [output.text for output in kept] == ["UserWarning: mind this"]
 
 
+def png(pixels):
+    """An output that shows an image, uint8 (H, W, 3)."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return nbformat.v4.new_output("display_data", {"image/png": base64.b64encode(buffer.getvalue()).decode()})
+
+
+def test_readme_shows_the_images_of_tagged_cells_one_below_the_other():
+    cells = [
+        nbformat.v4.new_code_cell(
+            "x", outputs=[png(np.full((height, 100, 3), height, np.uint8))], metadata=tags
+        )
+        for height, tags in ((50, {"tags": ["picture"]}), (70, {}), (20, {"tags": ["picture"]}))
+    ]
+    assert run.picture(nbformat.v4.new_notebook(cells=cells[1:2])) is None
+    picture = np.asarray(run.picture(nbformat.v4.new_notebook(cells=cells)))
+    assert picture.shape == (260 + 104, 520, 3) and set(picture[:, 0, 0].tolist()) == {50, 20}
+
+
 def test_a_large_image_becomes_a_jpeg():
     noise = np.random.default_rng(0).integers(0, 256, (300, 300, 3), dtype=np.uint8)
-    buffer = io.BytesIO()
-    Image.fromarray(noise).save(buffer, "PNG")
-    png = {"image/png": base64.b64encode(buffer.getvalue()).decode()}
-    (kept,) = tidied(nbformat.v4.new_output("display_data", png))
+    (kept,) = tidied(png(noise))
     assert list(kept.data) == ["image/jpeg"]
     assert Image.open(io.BytesIO(base64.b64decode(kept.data["image/jpeg"]))).size == (300, 300)
