@@ -15,12 +15,10 @@ import numpy as np
 from PIL import Image
 
 from fer.errors import DataInvalid, DataMissing
-from fer.files import UNREADABLE_PHOTOS
+from fer.files import MOST_PIXELS, UNREADABLE_PHOTOS
 
 FORMATS = ("JPEG", "PNG", "BMP", "DIB", "WEBP", "TIFF", "GIF", "JPEG2000", "AVIF", "PPM")
 """Pillow's names of the photos that ``fer.files`` lists. Of others it would run decoders that start programs."""
-MOST_PIXELS = 128_000_000
-"""Of a photo that is read whole, which takes about 10 bytes for each."""
 UNTIMED = {"avi", "h264", "hevc", "m4v", "mpegvideo"}
 """FFmpeg's names of the formats whose frames have no times of their own, only a rate."""
 TIMEOUT_S = 10  # of a network

@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import re
 import tarfile
+import zlib
 from pathlib import Path
 
 import cv2
@@ -444,14 +445,20 @@ def test_truncation_is_noticed_wherever_it_happens(root, end, progressive):
         AffectNet8(root)[0]
 
 
-def test_an_image_whose_header_claims_too_much_is_broken(root):
-    """OpenCV raises an error of its own for more than 2**30 pixels."""
+@pytest.mark.parametrize(("ending", "before"), [(".jpg", b"\xff\xc0\0\x11\x08"), (".png", b"IHDR")])
+@pytest.mark.parametrize("side", [60_000, 20_000])
+def test_an_image_whose_header_claims_too_much_is_broken(root, place, ending, before, side):
+    """OpenCV raises an error of its own for more than 2**30 pixels, and needs 5 GB for a little less."""
     path = root / "train_set/images/10.jpg"
-    data = bytearray(path.read_bytes())
-    size = data.index(b"\xff\xc0") + 5
-    data[size : size + 4] = (60_000).to_bytes(2) * 2
+    data = bytearray(cv2.imencode(ending, np.zeros((24, 24, 3), np.uint8))[1].tobytes())
+    size, length = data.index(before) + len(before), 4 if ending == ".png" else 2
+    data[size : size + 2 * length] = side.to_bytes(length) * 2
+    if ending == ".png":
+        data[29:33] = zlib.crc32(data[12:29]).to_bytes(4)
     path.write_bytes(data)
-    assert [problem.file for problem in AffectNet8(root).verify()] == ["images/10.jpg"]
+    data = place()
+    assert [problem.file for problem in AffectNet8(data).verify()] == ["images/10.jpg"]
+    assert 10 not in numbers(AffectNet8(data, on_error="skip"))
 
 
 def test_a_set_of_which_hardly_an_image_is_whole_names_one(root, place):
@@ -516,8 +523,9 @@ def test_one_file_keeps_labels_and_valence(root, monkeypatch, place):
     assert others == {*indices_of(root)}
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
 def test_images_that_cannot_be_read_are_broken_ones(root):
-    """A link of a copy that is not whole, a folder, and a file that others may not read."""
+    """A link of a copy that is not whole, a folder, and a pipe that nobody writes to."""
     images = root / "train_set/images"
     (images / "2.jpg").rename(root / "elsewhere.jpg")
     (images / "2.jpg").symlink_to(root / "elsewhere.jpg")
@@ -525,14 +533,38 @@ def test_images_that_cannot_be_read_are_broken_ones(root):
     (root / "elsewhere.jpg").rename(root / "moved.jpg")
     (images / "10.jpg").unlink()
     (images / "10.jpg").mkdir()
+    (images / "13.jpg").unlink()
+    os.mkfifo(images / "13.jpg")
     for one, words in (
         (2, r"2\.jpg is broken: a link to .*elsewhere\.jpg"),
-        (10, r"10\.jpg is broken: it cannot"),
+        (10, r"10\.jpg is broken: it cannot be read: a folder, pipe or device"),
+        (13, r"13\.jpg is broken: it cannot be read: a folder, pipe or device"),
     ):
         with pytest.raises(DataInvalid, match=words):
             faces[numbers(faces).index(one)]
-    assert [problem.file for problem in faces.verify()] == ["images/2.jpg", "images/10.jpg"]
-    assert not {2, 10} & set(numbers(AffectNet8(root, on_error="skip")))
+    assert [problem.file for problem in faces.verify()] == ["images/2.jpg", "images/10.jpg", "images/13.jpg"]
+    assert not {2, 10, 13} & set(numbers(AffectNet8(root, on_error="skip")))
+
+
+@pytest.mark.parametrize("kind", ["exp", "val", "lnd"])
+def test_annotations_without_permission_are_unreadable_ones(root, monkeypatch, kind):
+    os_open = os.open
+
+    def deny(file, *how, **options):  # root may read anything
+        if str(file).endswith(f"{os.sep}0_{kind}.npy"):
+            raise PermissionError(13, "Permission denied", file)
+        return os_open(file, *how, **options)
+
+    monkeypatch.setattr(os, "open", deny)
+    with pytest.raises(DataInvalid, match=rf"0_{kind}\.npy.*Permission denied.*\n?.*Restore"):
+        AffectNet8(root).annotations(0)
+    faces = AffectNet8(root, on_error="skip")
+    if kind == "exp":
+        assert (len(faces), len(faces.problems)) == (7, 1)
+    else:
+        note = faces.annotations(0)
+        assert (note.valence if kind == "val" else note.landmarks) is None
+        assert len(faces.unreadable) == 1
 
 
 def test_an_image_that_vanishes_is_named(root):
@@ -540,6 +572,24 @@ def test_an_image_that_vanishes_is_named(root):
     (root / "train_set/images/0.jpg").unlink()
     with pytest.raises(DataMissing, match=r"images.0\.jpg"):
         faces[0]
+    assert [problem.file for problem in faces.verify()] == ["images/0.jpg"]
+
+
+def test_files_that_vanish_while_a_set_is_opened_are_counted(root, monkeypatch):
+    scan = extracted.Folder.scan
+
+    def scan_and_lose(self):
+        (root / "train_set/annotations/1_exp.npy").unlink()
+        index = scan(self)
+        (root / "train_set/images/0.jpg").unlink()
+        return index
+
+    monkeypatch.setattr(extracted.Folder, "scan", scan_and_lose)
+    faces = AffectNet8(root, on_error="skip")
+    assert len(faces) == 6 and sorted(problem.file for problem in faces.problems) == [
+        "images/0.jpg",
+        "images/1.jpg",
+    ]
 
 
 # --- the index

@@ -7,7 +7,7 @@ import numpy as np
 
 from fer.datasets.affectnet8 import npy
 from fer.datasets.affectnet8.index import ANNOTATIONS, UNREADABLE, Index, Problem, label, pair
-from fer.datasets.affectnet8.source import Source, contents, describe, in_threads, listing
+from fer.datasets.affectnet8.source import UNREADABLE_FILE, Source, contents, describe, in_threads, listing
 from fer.errors import DataMissing
 
 _WATCHED = 1000  # labels whose size and time are looked at when an index is opened
@@ -65,3 +65,7 @@ class Folder(Source):
             return npy.numbers(contents(f"{self.path}/{self.annotation_file(index.ids[i], kind)}"))
         except FileNotFoundError:
             return None
+        except OSError as error:
+            if error.errno not in UNREADABLE_FILE:
+                raise
+            raise ValueError(error.strerror) from error
