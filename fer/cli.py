@@ -22,7 +22,7 @@ from typing import NoReturn, cast, get_args
 import tyro
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
-from fer.errors import EXTRA, UserError
+from fer.errors import EXTRA, READER_KILLED, UserError
 from fer.interrupt import stop_signals
 
 
@@ -71,6 +71,11 @@ def _run(main: Callable, options: type | UnionType, arguments: Sequence[str] | N
         if not (advice := _advice(error)):
             raise
         _say(f"error: {error}. {advice}")
+        code = 1
+    except RuntimeError as error:
+        if not str(error).startswith("DataLoader worker"):  # torch raises it wherever the main process is
+            raise
+        _say(f"error: {READER_KILLED}")
         code = 1
     except KeyboardInterrupt:
         _say("stopped")

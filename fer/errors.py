@@ -23,6 +23,8 @@ REQUIREMENTS = (
 EXTRA = "The extra [train] brings it, or [notebooks]; in a clone: python -m pip install -r requirements.txt."
 """What to do where only what the demos need is installed, and another package is missing."""
 
+READER_KILLED = "A process that reads images was killed: is there enough memory for so many (--workers)?"
+
 
 class UserError(Exception):
     """A file, option, device or network is not as the code needs it."""

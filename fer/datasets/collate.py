@@ -7,7 +7,7 @@ block that the data set filled.
 
 import math
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import SupportsIndex, cast
 
 import numpy as np
@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate, get_worker_info
 
 from fer.datasets.face_dataset import FaceDataset
+from fer.errors import READER_KILLED, UserError
 from fer.interrupt import leave_to_the_main_process
 
 
@@ -63,18 +64,35 @@ def collate(items: Sequence) -> list[Tensor]:
     return default_collate(list(items))
 
 
-def load_batches(dataset: FaceDataset, batches: Sequence[list[int]], workers: int = 0) -> DataLoader:
-    """Return a loader of ``[images, labels]``: uint8 (N, C, H, W), and int64 (N,) or float32 (N, classes).
+def load_batches(
+    dataset: FaceDataset, batches: Sequence[list[int]], workers: int = 0
+) -> Iterator[list[Tensor]]:
+    """Yield ``[images, labels]``: uint8 (N, C, H, W), and int64 (N,) or float32 (N, classes).
 
     Args:
         dataset: gives images of one size.
         batches: the indices of each batch's faces.
         workers: processes that read images.
+
+    Raises:
+        UserError: as the data set does; a process was killed.
     """
-    return DataLoader(
-        cast(Dataset, dataset),
-        batch_sampler=batches,
-        num_workers=workers,
-        collate_fn=collate,
-        worker_init_fn=leave_to_the_main_process,
+    iterator = iter(
+        DataLoader(
+            cast(Dataset, dataset),
+            batch_sampler=batches,
+            num_workers=workers,
+            collate_fn=collate,
+            worker_init_fn=leave_to_the_main_process,
+        )
     )
+    try:
+        yield from iterator
+    except UserError as error:  # of another process, with its traceback as text in front
+        start = f"{type(error).__module__}.{type(error).__qualname__}: "
+        raise type(error)(str(error).rpartition(start)[2].strip()) from None
+    except ConnectionError as error:
+        raise UserError(READER_KILLED) from error
+    finally:
+        # Else an error, whose traceback holds the iterator, leaves processes to be waited for, which know no signal.
+        getattr(iterator, "_shutdown_workers", int)()

@@ -6,6 +6,7 @@ live/test_loop.py.
 
 import random
 import shutil
+import subprocess
 import sys
 import tarfile
 
@@ -67,6 +68,42 @@ def test_a_full_disk_is_named(work, size, source, tmp_path):
             work(source, disk / "out")
         assert str(disk) in str(refused.value) and "No space left" in str(refused.value)
     work(source, tmp_path / "out")
+
+
+TWO_READERS = """
+import sys
+from dataclasses import make_dataclass
+from pathlib import Path
+
+import psutil
+
+from fer import cli
+from fer.datasets.affectnet8.dataset import AffectNet8
+from fer.datasets.collate import load_batches
+
+
+def main(_):
+    faces = AffectNet8("source")
+    if sys.argv[1] == "removed":
+        Path("source/train_set/images/3.jpg").unlink()
+    for _ in load_batches(faces, [[0, 1], [2, 3]] * 100, workers=2):
+        if sys.argv[1] == "killed":
+            psutil.Process().children()[-1].kill()
+
+
+cli.run(main, make_dataclass("Options", []), [])
+"""
+
+
+@pytest.mark.parametrize(("fault", "words"), [("removed", "3.jpg was there"), ("killed", "enough memory")])
+def test_what_goes_wrong_in_a_process_that_reads_images_is_said_in_a_line(fault, words, source):
+    """Also without waiting for ever for the other process, which leaves signals to the main one."""
+    command = [sys.executable, "-c", TWO_READERS, fault]
+    done = subprocess.run(
+        command, cwd=source.parent, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1 and words in done.stderr
 
 
 def test_a_full_disk_keeps_no_index_and_says_so(source, tmp_path, capsys):
