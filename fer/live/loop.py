@@ -9,7 +9,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime
 from operator import methodcaller
@@ -248,20 +248,22 @@ class Player:
         if video:
             try:
                 video.write(self._drawn(frame, analysis, status, self.view.mirror_saved), frame.time_s)
-            except UserError as error:
-                self._lose_recording(video, error)
+            except UserError:
+                self._lose_recording(video)
 
-    def _lose_recording(self, video: VideoWriter, error: UserError) -> None:
+    def _lose_recording(self, video: VideoWriter) -> None:
         """Go on without it, where that is of use."""
-        if not self.display.visible and self._on_analysis is None:
-            raise error
         self._video = None
-        with suppress(UserError):
+        try:
             video.close()
-        print(f"error: {error}", file=sys.stderr)
-        self._say(str(error), 6.0)
-        if video.path == self._record:
-            self._failed = error
+        except UserError as error:
+            if not self.display.visible and self._on_analysis is None:
+                raise
+            if video.path == self._record:
+                self._failed = error  # printed at the end
+            else:
+                print(f"error: {error}", file=sys.stderr)
+            self._say(str(error), 6.0)
 
     def _hidden(self) -> str:
         """Say where the window hides much of what it looks at, or ""."""

@@ -1,9 +1,10 @@
-"""Records frames to an .mp4 that browsers and players show: H.264, complete or not at all."""
+"""Records frames to an .mp4 that browsers and players show: H.264, under its name once it is complete."""
 
 import os
 import queue
 import sys
 import threading
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,17 +14,24 @@ import numpy as np
 
 from fer.errors import DataInvalid
 from fer.files import fitting, unique
+from fer.photos.reading import read_video
 
 RECORDING = ".mp4"
 TICKS = 1000  # a second: frames keep their own times, so a recording is never too fast or too slow
 WAITING = 8  # frames that may wait for the encoder
+FORMAT = {
+    "movflags": "hybrid_fragmented+negative_cts_offsets",
+    "frag_duration": "1000000",  # microseconds
+    "flush_packets": "1",
+}
+"""As it grows, all of it plays but for the newest seconds, whatever happens; closed, it is like any other .mp4."""
 
 
 class VideoWriter:
     """Encodes an .mp4 in a thread of its own, as ``NAME.part-….mp4`` until it is closed.
 
-    What cannot be written is DataInvalid, at once or at a later call. With ``drop``, frames are left out when the
-    encoder falls behind (live); without, they wait (files).
+    What cannot be written is DataInvalid, at once or at a later call; what was written before plays under that name.
+    With ``drop``, frames are left out when the encoder falls behind (live); without, they wait (files).
 
     Attributes:
         frames, dropped: number of frames written, and left out.
@@ -65,9 +73,13 @@ class VideoWriter:
         """Finish the file; return its path, or None when it has no frame and so was not made."""
         self._queue.put(None)
         self._thread.join()
-        if self._error is not None or self.frames == 0:
+        readable = False
+        with suppress(DataInvalid):
+            readable = self._error is None or bool(next(read_video(self._part)))
+        if not (readable and self.frames):
             self._part.unlink(missing_ok=True)
-            self._check()
+        self._check(f" What was recorded before is in {self._part}." if readable else "")
+        if not self.frames:
             return None
         try:
             self._part.replace(self.path)
@@ -79,17 +91,18 @@ class VideoWriter:
             print(f"note: {self.path} lacks {self.dropped} frames: encoding was too slow.", file=sys.stderr)
         return self.path
 
-    def _check(self) -> None:
+    def _check(self, kept: str = "") -> None:
         if self._error is not None:
+            what = getattr(self._error, "strerror", None) or self._error
             raise DataInvalid(
-                f"{self.path} was not recorded: {self._error}. Is the disk full?"
+                f"{self.path} was not recorded: {what}. Is the disk full?{kept}"
             ) from self._error
 
     def _encode(self) -> None:
         ended = False
         try:
             # Absolute, because FFmpeg takes what stands before a colon for a protocol.
-            with av.open(os.path.abspath(self._part), "w", options={"movflags": "faststart"}) as container:
+            with av.open(os.path.abspath(self._part), "w", options=FORMAT) as container:
                 stream, size, first_s, last = None, (0, 0), 0.0, -1
                 while not (ended := (item := self._queue.get()) is None):
                     image, time_s = item

@@ -1,4 +1,4 @@
-"""Recordings: valid whatever happens, or not there."""
+"""Recordings: they play, whatever happens, and have their name when they are complete."""
 
 import contextlib
 import time
@@ -22,7 +22,7 @@ def probe(path):
         return stream.codec_context.name, stream.pix_fmt, (stream.width, stream.height), times
 
 
-def test_a_recording_is_h264_that_starts_playing_before_it_is_loaded(tmp_path):
+def test_a_recording_is_h264_that_tells_its_length(tmp_path):
     video = VideoWriter(tmp_path / "new" / "out.mp4")
     for index, image in enumerate(film(15)):
         video.write(image, 3.0 + index / 25)
@@ -31,8 +31,8 @@ def test_a_recording_is_h264_that_starts_playing_before_it_is_loaded(tmp_path):
     codec, pixels, size, times = probe(path)
     assert (codec, pixels, size) == ("h264", "yuv420p", (640, 480))
     assert np.allclose(times, np.arange(15) / 25, atol=0.002)
-    content = path.read_bytes()
-    assert 0 < content.find(b"moov") < content.find(b"mdat")
+    with av.open(str(path)) as container:
+        assert container.streams.video[0].frames == 15
     assert [entry.name for entry in path.parent.iterdir()] == ["out.mp4"]
     first = cv2.VideoCapture(str(path)).read()[1]
     assert np.abs(first[200, 130].astype(int) - film(1)[0][200, 130]).max() < 12
@@ -89,6 +89,26 @@ def test_a_live_recording_leaves_frames_out_rather_than_make_the_camera_wait(tmp
     assert len(probe(path)[3]) == video.frames
 
 
+def test_what_was_recorded_before_the_disk_became_full_plays(tmp_path):
+    resource = pytest.importorskip("resource", reason="limits of the size of files, as POSIX has them")
+    video, before = VideoWriter(tmp_path / "out.mp4"), resource.getrlimit(resource.RLIMIT_FSIZE)
+    (part,), noise = tmp_path.iterdir(), np.random.default_rng(0)
+    for step in range(100):
+        video.write(noise.integers(0, 255, (96, 96, 3)).astype(np.uint8), step / 25)
+    while video._queue.qsize():
+        time.sleep(0.01)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (part.stat().st_size + 4096, before[1]))
+    try:
+        with pytest.raises(DataInvalid, match=rf"out\.mp4 was not recorded: File too large.*{part}"):
+            video.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    images = []
+    with contextlib.suppress(DataInvalid):  # it ends early
+        images.extend(image for _, _, image in read_video(part))
+    assert 20 < len(images) < 100 and [*tmp_path.iterdir()] == [part]
+
+
 @pytest.mark.parametrize("when", ["while it runs", "at its end"])
 def test_whatever_breaks_the_encoder_is_reported_and_nobody_waits_for_it(tmp_path, monkeypatch, when):
     """Also when the last frame has been taken: the disk may be full only then."""
@@ -113,7 +133,8 @@ def test_whatever_breaks_the_encoder_is_reported_and_nobody_waits_for_it(tmp_pat
             video.write(film(1)[0], step / 25)
     with pytest.raises(DataInvalid, match="out of range"):
         video.close()
-    assert list(tmp_path.iterdir()) == []
+    kept = [path.name.partition("-")[0] for path in tmp_path.iterdir()]
+    assert kept == (["out.part"] if when == "at its end" else [])
 
 
 def test_a_name_may_have_a_colon_and_another_file_the_name_of_a_part(tmp_path, monkeypatch):
