@@ -270,17 +270,15 @@ def per_class(rows: Mapping[str, Mapping[str, float]], ax: Axes | None = None) -
     return ax
 
 
-def bars_by_class(
-    values: Mapping[str, Sequence[float]], names: Sequence[str] = EMOTIONS, ax: Axes | None = None
-) -> Axes:
+def bars_by_class(values: Mapping[str, Sequence[float]], ax: Axes | None = None) -> Axes:
     """Values from 0 to 1, a bar a class and series, e.g. the recall of each class by several models."""
     ax = ax or axes(size=(9, 3))
     width = 0.82 / len(values)
     for k, (series, heights) in enumerate(values.items()):
-        x = np.arange(len(names)) + (k - (len(values) - 1) / 2) * width
+        x = np.arange(len(EMOTIONS)) + (k - (len(values) - 1) / 2) * width
         style: dict[str, Any] = {"color": PALETTE[k % 7], "hatch": HATCHES[k % 7], "edgecolor": "white"}
         ax.bar(x, heights, width, linewidth=0.5, label=series, **style)
-    ax.set_xticks(range(len(names)), names)
+    ax.set_xticks(range(len(EMOTIONS)), EMOTIONS)
     ax.set_ylim(0, 1)
     ax.legend(fontsize=8, ncols=len(values), loc="lower center", bbox_to_anchor=(0.5, 1))
     return _bare(ax)

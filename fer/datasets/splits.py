@@ -103,14 +103,14 @@ def split_indices(
     return tuple(np.sort(np.concatenate(part)) for part in parts)
 
 
-def hold_out(samples: FaceDataset, fraction: float = 0.1, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Cut samples into those to learn from and a ``fraction`` of each class to choose the epoch with.
+def hold_out(samples: FaceDataset) -> tuple[np.ndarray, np.ndarray]:
+    """Cut samples into those to learn from and a tenth of each class to choose the epoch with.
 
     As ``split_indices`` does, but one sample is held out of each class that has two
     or more: a tenth of four faces would be none.
     """
-    kept, held_out = split_indices(samples, (1 - fraction, fraction), seed)
-    classes = _shuffled_classes(samples.labels, samples.keys, seed)
+    kept, held_out = split_indices(samples, (0.9, 0.1))
+    classes = _shuffled_classes(samples.labels, samples.keys, seed=0)
     without = [members for members in classes if len(members) > 1 and not np.isin(members, held_out).any()]
     moved = np.array([members[-1] for members in without], np.int64)
     return np.setdiff1d(kept, moved), np.union1d(held_out, moved)

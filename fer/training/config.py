@@ -54,7 +54,7 @@ class TrainConfig:
     """Highest learning rate."""
     weight_decay: float = 0.01
     """Of weights of more than one dimension; biases and normalisation have none."""
-    schedule: Literal["one_cycle", "cosine", "constant"] = "cosine"
+    schedule: Literal["one_cycle", "cosine"] = "cosine"
     """Course of the learning rate over all steps."""
     warmup: float = 0.05
     """Proportion of the steps in which the learning rate rises (one_cycle: at least 0.1)."""

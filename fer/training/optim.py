@@ -34,8 +34,6 @@ def schedule(optimizer: torch.optim.Optimizer, config: TrainConfig, steps: int) 
         if step < risen:
             up = (step + 1) / (risen + 1)
             return 0.5 * (1 - math.cos(math.pi * up)) if one_cycle else up
-        if config.schedule == "constant":
-            return 1.0
         return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - risen) / max(1.0, steps - risen))))
 
     return LambdaLR(optimizer, rate)

@@ -873,6 +873,7 @@ def test_extract_writes_every_file_and_goes_on_where_it_stopped(root, capsys):
     assert main(Extract(tar, out)) == 0
     printed = capsys.readouterr().out
     assert "40 files written" in printed and "0 were there" in printed
+    assert "train: 40 files; 1,438,255 were published" in printed
     expected = {f"train_set/{name}": digest for name, digest in digests(root / "train_set").items()}
     assert digests(out) == expected
 

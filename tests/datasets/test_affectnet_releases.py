@@ -86,7 +86,7 @@ def test_a_class_is_told_by_its_folders_name_not_by_its_place(tmp_path, names, c
     ],
 )
 def test_split_folders_have_several_names(tmp_path, folders, asked, got):
-    write_folders(tmp_path / "AffectNet", EMOTIONS, folders, per_class=1)
+    write_folders(tmp_path, EMOTIONS, folders, per_class=1)
     faces = open_split("affectnet8", tmp_path, asked)
     assert (faces.split, faces.name, len(faces)) == (got, "affectnet-folders", 8)
 

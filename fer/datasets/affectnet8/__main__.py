@@ -27,13 +27,21 @@ class Extract:
     """Go on where the file system has no locks: nothing then keeps two runs from writing to one folder."""
 
     def run(self) -> int:
-        """Unpack, and print how many files were written."""
+        """Unpack, then compare the number of files with the published one."""
+        from fer.datasets.affectnet8.index import PUBLISHED
         from fer.datasets.affectnet8.tarball import extract
 
-        written = Counter(new for _, new in extract(self.tar, self.folder, self.allow_unlocked))
+        written: Counter[bool] = Counter()
+        found: Counter[str] = Counter()
+        for member, new in extract(self.tar, self.folder, self.allow_unlocked):
+            written[new] += 1
+            found[member.name.split("/")[0]] += 1
         print(
             f"{self.tar}: {written[True]:,} files written to {self.folder}, {written[False]:,} were there already"
         )
+        for split, faces in PUBLISHED.items():  # an image and four annotations each
+            if number := found[f"{split}_set"]:
+                print(f"{split}: {number:,} files; {5 * sum(faces):,} were published")
         return 0
 
 

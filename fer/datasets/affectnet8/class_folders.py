@@ -30,7 +30,6 @@ SIDE = 224
 """Faces of another size or shape are brought to this square, AffectNet8's, so that they fit into one batch."""
 
 STRANGE_FOLDER = "folder of photos that names no class"
-_ABOVE = ("", "affectnet", "affectnet8", "AffectNet", "AffectNet8")
 _CODES = {name: number for number, name in enumerate(OTHERS, len(EMOTIONS))}
 
 
@@ -71,20 +70,17 @@ class ClassFolders(Source):
 
 
 def find(root: Path) -> dict[str, Source]:
-    """Return the splits below ``root`` or a folder called affectnet in it.
+    """Return the splits below ``root``.
 
     A copy without a val split answers for it with test; a copy without splits is all train.
     """
-    for base in (root / above for above in _ABOVE):
-        folders = _split_folders(base)
-        if any(len(_classes(folder)) == len(EMOTIONS) for folder in folders.values()):
-            if "test" in folders:
-                folders.setdefault("val", folders["test"])
-            return {split: ClassFolders(path, split) for split, path in folders.items()}
-        if len(_classes(base)) == len(EMOTIONS):
-            split = of_folder(base.absolute().name)
-            return {split: ClassFolders(base, split)}
-    return {}
+    folders = _split_folders(root)
+    if any(len(_classes(folder)) == len(EMOTIONS) for folder in folders.values()):
+        if "test" in folders:
+            folders.setdefault("val", folders["test"])
+        return {split: ClassFolders(path, split) for split, path in folders.items()}
+    split = of_folder(root.absolute().name)
+    return {split: ClassFolders(root, split)} if len(_classes(root)) == len(EMOTIONS) else {}
 
 
 def class_of(folder: str) -> int | None:
@@ -113,7 +109,6 @@ def _split_folders(base: Path) -> dict[str, Path]:
     return {split: path for split, path in found.items() if path}
 
 
-def _classes(folder: Path) -> dict[int, str]:
-    """Return the folders of emotions in a folder, by label."""
-    labels = {name: class_of(name) for name in subfolders(folder)}
-    return {label: name for name, label in labels.items() if label is not None and label < len(EMOTIONS)}
+def _classes(folder: Path) -> set[int]:
+    """Return the labels of emotions that have a folder in a folder."""
+    return set(range(len(EMOTIONS))).intersection(map(class_of, subfolders(folder)))

@@ -36,7 +36,6 @@ NO_BOX = "row without a face box"
 SHORT_ROW = "row without all columns"
 TWICE = "image listed twice"
 _KINDS = {"val": "valence", "aro": "arousal", "lnd": "facial_landmarks"}
-_ABOVE = ("", "Manually_Annotated", "affectnet", "AffectNet")
 
 
 class Table(Source):
@@ -130,14 +129,12 @@ class Table(Source):
 
 def find(root: Path) -> dict[str, Source]:
     """Return the splits whose table, and ``Manually_Annotated_Images``, is in ``root`` or a folder of the release."""
-    bases = [root / above for above in _ABOVE]
-    bases += [root.absolute().parent] if root.name == IMAGES else []
-    images = [base / name for base in bases for name in (IMAGES, f"Manually_Annotated/{IMAGES}")]
+    images = (root / name for name in (IMAGES, f"Manually_Annotated/{IMAGES}"))
     folder = next((path for path in images if path.is_dir()), None)
     if folder is None:
         return {}
-    places = [base / name for base in bases for name in ("", "Manually_Annotated_file_lists")]
-    tables = ((split, place / name) for split, name in TABLES.items() for place in reversed(places))
+    places = root / "Manually_Annotated_file_lists", root
+    tables = ((split, place / name) for split, name in TABLES.items() for place in places)
     return {
         split: Table(path, columns, folder, split) for split, path in tables if (columns := _columns(path))
     }
