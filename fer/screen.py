@@ -13,7 +13,7 @@ from tyro.conf import arg
 
 from fer import cli, lazy
 from fer.errors import UsageError
-from fer.live.options import LiveOptions
+from fer.live.options import LiveOptions, check_rate
 
 
 def parse_region(text: str) -> tuple[int, int, int, int]:
@@ -42,11 +42,19 @@ class ScreenOptions(LiveOptions):
     list_monitors: bool = False
     """Print the monitors and where they are on the desktop, and stop."""
 
+    def check(self) -> None:
+        """Refuse also a region that is none, and a rate that is not above 0."""
+        super().check()
+        check_rate(self.fps)
+        if self.region is not None:
+            parse_region(self.region)
+
 
 def main(options: ScreenOptions) -> None:
     """Play the screen."""
     from fer.live import environment
 
+    options.check()  # before what takes long
     environment.prepare()  # before cv2 is imported below
     with lazy.announced("OpenCV and all that reads the screen"):
         from fer.live import app, screens

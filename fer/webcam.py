@@ -13,7 +13,7 @@ from tyro.conf import arg
 
 from fer import cli, lazy
 from fer.errors import UsageError
-from fer.live.options import LiveOptions
+from fer.live.options import LiveOptions, check_rate
 
 
 @dataclass
@@ -35,11 +35,26 @@ class WebcamOptions(LiveOptions):
     demo: bool = False
     """Play the built-in sample: in a window, or where there is no display into outputs/."""
 
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """Width and height to ask the camera for."""
+        return (self.width, self.height) if self.width is not None and self.height is not None else None
+
+    def check(self) -> None:
+        """Refuse also a size and a rate that are not above 0."""
+        super().check()
+        check_rate(self.fps)
+        if self.size is None and (self.width is not None or self.height is not None):
+            raise UsageError("--width and --height go together: expected both, or neither.")
+        if self.size and min(self.size) <= 0:
+            raise UsageError(f"--width {self.width} --height {self.height}: more than 0 is expected.")
+
 
 def main(options: WebcamOptions) -> int | None:
     """Play the source."""
     from fer.live import environment
 
+    options.check()  # before what takes long
     environment.prepare()  # before cv2 is imported below
     with lazy.announced("OpenCV and all that reads cameras and films"):
         from fer.live import app, sources
@@ -50,15 +65,10 @@ def main(options: WebcamOptions) -> int | None:
         return None if cameras else 1
     if options.demo:
         options = demo_options(options, environment.display_problem())
-    size = None
-    if options.width is not None and options.height is not None:
-        size = options.width, options.height
-    elif options.width is not None or options.height is not None:
-        raise UsageError("--width and --height go together: give both, or neither.")
     if options.demo and options.no_window:  # short: `make demo` waits for the files
         source: sources.Source = sources.SampleActor(seconds=1.5)
     else:
-        source = sources.open_source(options.source, size, options.fps, watched=not options.no_window)
+        source = sources.open_source(options.source, options.size, options.fps, watched=not options.no_window)
     app.show(source, options, mirror=options.mirror)
     return None
 

@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 from live_support import Program, environment, film, picture, rows_of, screenshot, write_film
 
-from fer import webcam
+from fer import lazy, screen, webcam
+from fer.errors import UsageError
 from fer.files import MODELS
 from fer.interrupt import SIGNALS
 from fer.labels import COLOURS
@@ -107,6 +108,23 @@ def test_a_disk_that_fills_up_takes_neither_summary_nor_timeline(tmp_path):
     assert "wrote out.csv" in printed and "wrote out.png" in printed and "surprise" in printed
     assert len((tmp_path / "out.csv").read_text().splitlines()) == 11
     assert cv2.imread(str(tmp_path / "out.png")) is not None
+
+
+@pytest.mark.parametrize(
+    ("main", "options"),
+    [
+        (webcam.main, webcam.WebcamOptions(threshold=2)),
+        (webcam.main, webcam.WebcamOptions(width=640)),
+        (webcam.main, webcam.WebcamOptions(width=-3, height=5)),
+        (screen.main, screen.ScreenOptions(save=Path("film.avi"))),
+        (screen.main, screen.ScreenOptions(region="left")),
+        (screen.main, screen.ScreenOptions(fps=0)),
+    ],
+)
+def test_options_are_refused_before_anything_is_loaded(monkeypatch, main, options):
+    monkeypatch.setattr(lazy, "announced", None)
+    with pytest.raises(UsageError, match="expected"):
+        main(options)
 
 
 def test_a_video_goes_through_the_same_code_as_a_camera(tmp_path):

@@ -1,6 +1,5 @@
 """From a script's options to a running demo, and the files that it writes."""
 
-import math
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack, closing, nullcontext
@@ -11,7 +10,7 @@ import numpy as np
 from fer import lazy, threads
 from fer.errors import UsageError
 from fer.faces import FaceDetector
-from fer.files import check_output, locked
+from fer.files import locked
 from fer.interrupt import stop_signals
 from fer.labels import EMOTIONS
 from fer.live import overlay, timeline
@@ -21,7 +20,6 @@ from fer.live.loop import Player, View
 from fer.live.options import LiveOptions
 from fer.live.records import CsvWriter, Tally
 from fer.live.sources import Photos, Source
-from fer.live.video import RECORDING
 from fer.predictor import EmotionPredictor, default_model
 
 MOST_NAMES = 30  # are printed
@@ -44,7 +42,10 @@ def show(
         display: by default a window, or none with ``no_window``.
         mirror: swap left and right, also in what is saved; by default only in the window and of cameras.
     """
-    check(options, source)
+    options.check()
+    for name, path in options.outputs().items():
+        if path.resolve() in {played.resolve() for played in source.files()}:
+            raise UsageError(f"--{name} {path} would replace what is played. Choose another name.")
     watched = display.visible if display else not options.no_window
     make = load or (lambda: load_predictor(options, source.stills))
     loading = (options.model or default_model()).resolve().name
@@ -73,7 +74,7 @@ def show(
     # A signal is noted and seen at the next turn of the loop: an exception could come between the taking of a lock and
     # its release. The lock of Python's imports is one that every thread needs while the demo starts.
     with stop_signals() as stop, ExitStack() as files:
-        for path in _outputs(options).values():
+        for path in options.outputs().values():
             files.enter_context(locked(path, options.allow_unlocked))
         if stop:  # while libraries were imported
             raise KeyboardInterrupt
@@ -106,40 +107,6 @@ def _print_results(player: Player, tally: Tally, written: list[Path], options: L
         print(tally.table())
         read, shown, analysed = player.frame.index + 1, player.shown, tally.frames
         print(f"of {read:,} frames {shown:,} were shown, {analysed:,} analysed")
-
-
-def _outputs(options: LiveOptions) -> dict[str, Path]:
-    return {name: getattr(options, name) for name in ("save", "csv", "timeline") if getattr(options, name)}
-
-
-def check(options: LiveOptions, source: Source) -> None:
-    """Refuse values out of range, and outputs that cannot be written, are no files, the source or named twice."""
-    outputs = _outputs(options)
-    inputs = {path.resolve() for path in source.files()}
-    for name, path in outputs.items():
-        check_output(f"--{name}", path)
-        if path.is_symlink():
-            raise UsageError(
-                f"--{name} {path} is a link to {path.resolve()}: expected the name of the file itself."
-            )
-        if path.exists() and not path.is_file():
-            raise UsageError(f"--{name} {path} is a pipe or a device: expected the name of a file.")
-        if path.resolve() in inputs:
-            raise UsageError(f"--{name} {path} would replace what is played. Choose another name.")
-    if len({path.resolve() for path in outputs.values()}) < len(outputs):
-        given = ", ".join(f"--{name} {path}" for name, path in outputs.items())
-        raise UsageError(f"{given}: expected a name for each.")
-    endings = {name: path.suffix.lower() for name, path in outputs.items()}
-    for name, valid, expected in (
-        ("save", endings.get("save", RECORDING) == RECORDING, f"a name that ends in {RECORDING}"),
-        ("timeline", endings.get("timeline", ".png") in timeline.ENDINGS, timeline.EXPECTED),
-        ("threshold", 0 <= options.threshold <= 1, "a probability, from 0 to 1"),
-        ("smoothing", 0 <= options.smoothing < math.inf, "seconds, 0 or more"),  # nan is neither
-        ("detection_size", (options.detection_size or 64) >= 64, "64 pixels or more"),
-        ("max_frames", options.max_frames is None or options.max_frames >= 1, "1 or more"),
-    ):
-        if not valid:
-            raise UsageError(f"--{name.replace('_', '-')} {getattr(options, name)}: expected {expected}.")
 
 
 def load_predictor(options: LiveOptions, photos: bool = False) -> EmotionPredictor:

@@ -27,8 +27,9 @@ from fer.live.analysis import Analyser, Analysis, Worker
 from fer.live.capture import Capture, Frame
 from fer.live.display import Display
 from fer.live.layout import Layout
+from fer.live.options import RECORDING
 from fer.live.sources import Photos, Source
-from fer.live.video import RECORDING, VideoWriter
+from fer.live.video import VideoWriter
 
 DETECTION_SIZES = 160, 1920  # smallest and largest
 FINER = ("+", 1), ("=", 1), ("-", -1)  # = is + without shift

@@ -1,8 +1,16 @@
 """The options that both demos share. Imports nothing heavy: ``--help`` is made from it."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+from fer.errors import UsageError
+from fer.files import check_output
+
+RECORDING = ".mp4"
+PICTURES = (".png", ".jpg", ".jpeg")
+"""Endings of a timeline."""
 
 
 @dataclass
@@ -40,3 +48,43 @@ class LiveOptions:
     """Write files where the file system has no locks, too: nothing then keeps two runs from writing the same ones."""
     no_bars: bool = False
     """Draw only box and label, without the eight bars."""
+
+    def outputs(self) -> dict[str, Path]:
+        """Return the files to write, by option."""
+        return {name: path for name in ("save", "csv", "timeline") if (path := getattr(self, name))}
+
+    def check(self) -> None:
+        """Refuse values out of range, and outputs that cannot be written, are no files or named twice."""
+        outputs = self.outputs()
+        for name, path in outputs.items():
+            check_output(f"--{name}", path)
+            if path.is_symlink():
+                raise UsageError(
+                    f"--{name} {path} is a link to {path.resolve()}: expected the name of the file itself."
+                )
+            if path.exists() and not path.is_file():
+                raise UsageError(f"--{name} {path} is a pipe or a device: expected the name of a file.")
+        if len({path.resolve() for path in outputs.values()}) < len(outputs):
+            given = ", ".join(f"--{name} {path}" for name, path in outputs.items())
+            raise UsageError(f"{given}: expected a name for each.")
+        picture = "a name that ends in .png or .jpg (the picture is made of pixels: there is no .pdf or .svg)"
+        for name, valid, expected in (
+            (
+                "save",
+                not self.save or self.save.suffix.lower() == RECORDING,
+                f"a name that ends in {RECORDING}",
+            ),
+            ("timeline", not self.timeline or self.timeline.suffix.lower() in PICTURES, picture),
+            ("threshold", 0 <= self.threshold <= 1, "a probability, from 0 to 1"),
+            ("smoothing", 0 <= self.smoothing < math.inf, "seconds, 0 or more"),  # nan is neither
+            ("detection_size", (self.detection_size or 64) >= 64, "64 pixels or more"),
+            ("max_frames", self.max_frames is None or self.max_frames >= 1, "1 or more"),
+        ):
+            if not valid:
+                raise UsageError(f"--{name.replace('_', '-')} {getattr(self, name)}: expected {expected}.")
+
+
+def check_rate(fps: float | None) -> None:
+    """Refuse a rate that is not above 0; None, the source's own, is fine."""
+    if fps is not None and not 0 < fps < math.inf:
+        raise UsageError(f"--fps {fps}: a number above 0 is expected.")

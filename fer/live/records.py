@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from fer.errors import DataInvalid
+from fer.faces import clip
 from fer.labels import EMOTIONS
 from fer.live.analysis import Analysis, TrackedFace
 
@@ -25,6 +26,7 @@ GONE_S = 5.0  # without detection, a track has ended
 class CsvWriter:
     """One row for each face detected in each analysed frame, on disk at once; DataInvalid where that fails.
 
+    As in the table of ``fer.predict``, boxes lie inside the picture.
     A face that waited for its turn has the name that is shown, of an earlier frame, and no numbers.
 
     An earlier file is replaced at the first frame (``written`` is true from then on): a source that gives none
@@ -43,8 +45,8 @@ class CsvWriter:
             rows.writerow(COLUMNS)
         for shown in analysis.faces:
             if shown.detected:
-                face = shown.face
-                row = (f"{frame.time_s:.3f}", frame.index, shown.track, *face.box, face.emotion)
+                face, ((x, y, w, h),) = shown.face, clip(np.array([shown.face.box]), frame.image.shape)
+                row = (f"{frame.time_s:.3f}", frame.index, shown.track, x, y, w, h, face.emotion)
                 numbers = (face.confidence, *face.probabilities)
                 rows.writerow((*row, *(f"{n:.4f}" if shown.classified else "" for n in numbers)))
         with self._explained():

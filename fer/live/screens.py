@@ -9,7 +9,8 @@ import numpy as np
 
 from fer.errors import DeviceError
 from fer.live import environment
-from fer.live.sources import Frames, Rectangle, Source, check_rate, ticks
+from fer.live.options import check_rate
+from fer.live.sources import Frames, Rectangle, Source, ticks
 
 if TYPE_CHECKING:
     import mss  # else imported only where a screen is wanted

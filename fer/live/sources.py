@@ -6,7 +6,6 @@ of None is none: a photo that cannot be read, a camera that is unplugged and may
 cannot be opened or read raises a UserError there. The screen is in ``fer.live.screens``.
 """
 
-import math
 import os
 import re
 import sys
@@ -22,6 +21,7 @@ import numpy as np
 from fer.errors import DataInvalid, DataMissing, DeviceError, UsageError
 from fer.files import PHOTOS, UNREADABLE_PHOTOS
 from fer.live.environment import CAMERA_ADVICE
+from fer.live.options import check_rate
 from fer.photos.reading import read_image, read_video, without_password
 
 Frames = Generator[tuple[np.ndarray, float | None], None, None]
@@ -270,12 +270,10 @@ def open_source(
     Raises:
         DataMissing: it is none of these.
         DeviceError: a URL cannot be played.
-        UsageError: it is empty, or a number is not above 0.
+        UsageError: it is empty, or ``fps`` not above 0.
     """
     if not spec:  # which would be this folder
         raise UsageError("--source is empty: expected a camera's number, a file, folder or URL, or `sample`.")
-    if size and min(size) <= 0:
-        raise UsageError(f"--width {size[0]} --height {size[1]}: more than 0 is expected.")
     check_rate(fps)
     if spec == "sample":
         return SampleActor(endless=watched)
@@ -296,12 +294,6 @@ def open_source(
         f"--source {spec}: there is no such file or folder, and no camera of that name (found: {_found_cameras()}). "
         "Give a camera's number, a video, a photo, a folder of photos, an http or rtsp URL, or `sample`."
     )
-
-
-def check_rate(fps: float | None) -> None:
-    """Refuse a rate that is not above 0; None, the source's own, is fine."""
-    if fps is not None and not 0 < fps < math.inf:
-        raise UsageError(f"--fps {fps}: a number above 0 is expected.")
 
 
 def list_cameras() -> list[tuple[int, str]]:

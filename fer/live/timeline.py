@@ -14,8 +14,6 @@ from fer.files import replacing
 from fer.labels import COLOURS, EMOTIONS
 from fer.live.paint import INK, bgr, fill, ink_on, text_mask, text_width, write
 
-ENDINGS = (".png", ".jpg", ".jpeg")
-EXPECTED = "a name that ends in .png or .jpg (the picture is made of pixels: there is no .pdf or .svg)"
 BRIDGED_S = 1.5
 """Absences that a strip bridges, because few cameras give a face at every step."""
 
@@ -97,12 +95,12 @@ def bars(photos: Sequence[tuple[str, np.ndarray]]) -> np.ndarray:
 
 
 def encoded(image: np.ndarray, ending: str = ".png") -> bytes:
-    """Return the picture as the bytes of a file with one of ``ENDINGS``."""
+    """Return the picture as the bytes of a file with one of ``options.PICTURES``."""
     return cv2.imencode(ending, image)[1].tobytes()
 
 
 def save(image: np.ndarray, path: Path) -> None:
-    """Write the picture to a file with one of ``ENDINGS``, complete or not at all; DataInvalid if it cannot be."""
+    """Write the picture to a file with one of ``options.PICTURES``, complete or not; DataInvalid if it cannot be."""
     try:
         with replacing(path) as temporary:
             temporary.write_bytes(encoded(image, path.suffix.lower()))

@@ -16,7 +16,6 @@ from fer.errors import DataInvalid
 from fer.files import fitting, unique
 from fer.photos.reading import read_video
 
-RECORDING = ".mp4"
 TICKS = 1000  # a second: frames keep their own times, so a recording is never too fast or too slow
 WAITING = 8  # frames that may wait for the encoder
 FORMAT = {

@@ -22,7 +22,7 @@ def analysis(time_s, *faces, index=0):
         probabilities[EMOTIONS.index(emotion) if emotion in EMOTIONS else 0] = 0.7
         face = FaceEmotion((1, 2, 30, 40), probabilities, emotion, 0.7)
         tracked.append(TrackedFace(face, track, [], detected))
-    frame = Frame(np.zeros((4, 4, 3), np.uint8), time_s, index)
+    frame = Frame(np.zeros((64, 64, 3), np.uint8), time_s, index)
     return Analysis(frame, tuple(tracked), np.zeros((0, 4)), frame.image[..., 0])
 
 
@@ -30,7 +30,8 @@ def test_the_table_has_the_published_columns_and_is_on_disk_at_once(tmp_path):
     table = CsvWriter(tmp_path / "deep" / "out.csv")
     table.write(analysis(1.5, (3, "fear", True), (4, UNCERTAIN, True), (5, "anger", False), index=37))
     (waits,) = (waiting := analysis(1.6, (3, "fear", True), index=38)).faces
-    table.write(replace(waiting, faces=(replace(waits, classified=False),)))
+    over = waits.at(np.array([-5, 50, 30, 40]))  # the border
+    table.write(replace(waiting, faces=(replace(waits, classified=False), over)))
     with (tmp_path / "deep" / "out.csv").open() as file:  # not closed yet
         header, *rows = csv.reader(file)
     assert ",".join(header) == (
@@ -41,6 +42,7 @@ def test_the_table_has_the_published_columns_and_is_on_disk_at_once(tmp_path):
         ["1.500", "37", "3", "1", "2", "30", "40", "fear", "0.7000"],
         ["1.500", "37", "4", "1", "2", "30", "40", "uncertain", "0.7000"],
         ["1.600", "38", "3", "1", "2", "30", "40", "fear", ""],
+        ["1.600", "38", "3", "0", "50", "25", "14", "fear", "0.7000"],
     ]
     assert rows[2][9:] == [""] * 8
     assert sum(map(float, rows[0][9:])) == pytest.approx(1, abs=0.001)

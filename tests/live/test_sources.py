@@ -241,14 +241,12 @@ def test_an_empty_word_is_not_this_folder():
 
 
 @pytest.mark.parametrize("fps", [0, -1.0, float("nan"), float("inf")])
-def test_a_rate_and_a_size_are_more_than_nothing(tmp_path, fps):
+def test_a_rate_is_more_than_nothing(tmp_path, fps):
     for spec in (str(tmp_path), "sample"):
         with pytest.raises(DataInvalid, match="--fps"):
             sources.open_source(spec, fps=fps)
     with pytest.raises(DataInvalid, match="--fps"):
         screens.Screen(fps=fps)
-    with pytest.raises(DataInvalid, match="--width -3"):
-        sources.open_source("sample", (-3, 5))
 
 
 def test_a_camera_that_does_not_open_names_those_that_are_there(plug):
