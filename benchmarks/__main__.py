@@ -16,6 +16,7 @@ REDUCED = {
     "scaling": "--faces 256 --photos 40",
     "index": "--images 5000",
     "loading": "--images 1500 --seconds 0.5",
+    "notebooks": "--images 400 --only 01 02 03 06",
 }
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ def small(name: str, world: Path) -> dict[str, object]:
         "solutions/06_rare_emotions": {"DATA": data, "LIMIT": 64, "STEPS": 3, "SEEDS": (0, 1)},
         "05_live_demo": {"MODEL": f"{models}/one", "FRAMES": 12, "CSV": str(world / "live.csv")},
         "solutions/01_data_exploration": {"DATA": data, "LIMIT": 64},
-        "solutions/02_baseline_cnn_training": {"DATA": data, "LIMIT": 64, "STEPS": 8},
+        "solutions/02_baseline_cnn_training": {"DATA": data, "LIMIT": 64, "STEPS": 3},
         "solutions/03_confusion_and_f1": {"MODELS": models},
         "solutions/04_resnet18_comparison": {"REPEATS": 1},
         "solutions/05_live_demo": {"MODEL": f"{models}/one", "FPS": 1},
