@@ -12,6 +12,7 @@ from pathlib import Path
 from tyro.conf import Positional
 
 from fer import cli
+from fer.files import check_output, check_output_folder
 
 
 @dataclass
@@ -26,6 +27,10 @@ class ExportOptions:
 
 def main(options: ExportOptions) -> None:
     """Export, and print where the file is."""
+    if options.out:
+        check_output("OUT", options.out)
+    else:
+        check_output_folder("MODEL", options.model)
     from fer.runtime import ONNX
     from fer.training.export import export
 

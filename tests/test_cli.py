@@ -2,6 +2,7 @@
 
 import os
 import pkgutil
+import re
 import signal
 import subprocess
 import sys
@@ -105,6 +106,28 @@ def test_an_error_is_shown_although_the_reader_has_ended(tmp_path):
     )
     os.close(writer)
     assert (run.returncode, run.stderr) == (1, "error: the rest is damaged\n")
+
+
+@pytest.mark.parametrize(
+    ("module", "arguments", "option"),
+    [
+        ("fer.datasets.affectnet8", ["extract", "train_set.tar", "OUT"], "FOLDER"),
+        ("fer.datasets.packed", ["write", "tree", "OUT"], "OUT"),
+        ("fer.datasets.synthetic", ["OUT"], "OUT"),
+        ("fer.export", ["OUT"], "MODEL"),
+        ("fer.export", ["models/one", "OUT/one.onnx"], "OUT"),
+        ("fer.training.averaging", ["halve", "OUT"], "MODEL"),
+        ("fer.training.averaging", ["soup", "one", "two", "--out", "OUT"], "--out"),
+    ],
+)
+def test_a_folder_that_cannot_be_written_is_named_with_its_option(module, arguments, option, tmp_path):
+    """Before anything else is looked at."""
+    (tmp_path / "file").touch()
+    arguments = [text.replace("OUT", "file/out") for text in arguments]
+    command = [sys.executable, "-m", module, *arguments]
+    run = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert run.returncode == 1
+    assert re.match(f"error: {option} file/out.* cannot be written to", run.stderr), run.stderr
 
 
 @pytest.mark.parametrize(

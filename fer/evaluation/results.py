@@ -15,8 +15,8 @@ from fer.labels import EMOTIONS
 BEGIN, END = "<!-- results: made by `python -m fer.evaluation.results --write` -->", "<!-- end of results -->"
 PAGES = Path("README.md"), Path("benchmarks/README.md")
 SPLITS = {
-    "ferplus-test": "FER+ test, 8 classes, majority labels",
-    "ferplus-test-argmax": "FER+ test, 8 classes, top-vote labels",
+    "ferplus-test": "FER+ test, {} classes, majority labels",
+    "ferplus-test-argmax": "FER+ test, {} classes, top-vote labels",
 }
 """Reported splits, in the order of the table. Validation splits chose the model and are not reported."""
 PUBLISHED = """\
@@ -53,13 +53,15 @@ def tables(models: Path) -> tuple[str, str]:
     recall = [f"| data | model | {' | '.join(EMOTIONS)} |", f"| --- | --- |{' ---: |' * len(EMOTIONS)}"]
     for split, title in SPLITS.items():
         for model in (model for model in recorded if split in model.metrics):
-            row, scores = f"| {title} | `{model.name}`", model.metrics[split]
-            cells = [f"{model.card['parameters']:,}", f"{scores['n']:,}"]
+            scores = model.metrics[split]
+            row = f"| {title.format(len(scores['per_class']))} | `{model.name}`"
+            cells = [f"{model.card.get('parameters', 0):,}", f"{scores['n']:,}"]
             for key in ("accuracy", "balanced_accuracy", "macro_f1", "ece"):
                 low, high = scores["intervals"][key]
                 cells.append(f"{100 * scores[key]:.1f} ({100 * low:.1f}–{100 * high:.1f})")
             overall.append(" | ".join([row, *cells]) + " |")
-            cells = [f"{100 * scores['per_class'][emotion]['recall']:.1f}" for emotion in EMOTIONS]
+            found = [scores["per_class"].get(emotion) for emotion in EMOTIONS]
+            cells = [f"{100 * rates['recall']:.1f}" if rates else "" for rates in found]
             recall.append(" | ".join([row, *cells]) + " |")
     between = ["", "In percent, with 95 % bootstrap intervals. Recall by emotion:", ""]
     first = overall[: 2 + sum(next(iter(SPLITS)) in model.metrics for model in recorded)]

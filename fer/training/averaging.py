@@ -16,6 +16,7 @@ from tyro.conf import Positional
 
 from fer import cli
 from fer.errors import DataInvalid
+from fer.files import check_output_folder
 
 COMMON = ("arch", "emotions", "preprocess", "options", "crop_margin", "flip", "train_data")
 """Entries that must be alike in all cards."""
@@ -43,6 +44,7 @@ class Soup:
                 than how they were fine-tuned; or ``out`` is in use.
             DataMissing: as ``fer.checkpoint.load``.
         """
+        check_output_folder("--out", self.out)
         import numpy as np
         import torch
 
@@ -107,6 +109,7 @@ class Halve:
 
     def run(self) -> None:
         """Rewrite the weights, remove the records, and print how to make them again."""
+        check_output_folder("MODEL", self.model)
         from fer import checkpoint
         from fer.evaluation.recorded import drop_derived
         from fer.training.export import complete

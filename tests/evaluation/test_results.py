@@ -49,6 +49,18 @@ def test_tables_have_one_row_for_each_model_and_reported_split(tmp_path):
     assert "\n| POSTER++ | 92.3 |" in all_of_them
 
 
+def test_a_model_of_seven_classes_has_a_row_with_a_gap(tmp_path):
+    write_record(tmp_path, "seven", 0.5)
+    file = tmp_path / "seven/metrics.json"
+    metrics = json.loads(file.read_text("utf-8"))
+    for scores in metrics.values():
+        del scores["per_class"]["contempt"]
+    file.write_text(json.dumps(metrics))
+    rows = [line for line in results.tables(tmp_path)[1].splitlines() if "`seven`" in line]
+    assert all(row.startswith("| FER+ test, 7 classes, majority labels |") for row in rows)
+    assert rows[1].endswith("| 12.5 |  |")
+
+
 def test_only_the_table_of_a_page_is_replaced():
     page = f"before\n{results.BEGIN}\nold\n{results.END}\nafter\n"
     new = results.replaced(page, "| table |")

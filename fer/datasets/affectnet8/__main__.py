@@ -13,6 +13,7 @@ from typing import Annotated
 from tyro.conf import Positional, arg, subcommand
 
 from fer import cli
+from fer.files import check_output_folder
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Extract:
 
     def run(self) -> int:
         """Unpack, then compare the number of files with the published one."""
+        check_output_folder("FOLDER", self.folder)
         from fer.datasets.affectnet8.index import PUBLISHED
         from fer.datasets.affectnet8.tarball import extract
 

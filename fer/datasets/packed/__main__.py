@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 from tyro.conf import Positional, arg
 
 from fer import cli
+from fer.files import check_output_folder
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ def main(options: Write | Check) -> None:
         packed.verify()
         print(f"{packed}, undamaged")
         return
+    check_output_folder("OUT", options.out)
     source: AffectNet8
     if is_synthetic(options.source):
         source = SyntheticFaces(options.source, options.split)
