@@ -75,15 +75,23 @@ def test_without_the_requirements_the_pip_line_is_shown(script):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows reports a closed pipe in another way")
-@pytest.mark.parametrize("arguments", [["fer.webcam", "--help"], ["fer.evaluation.results"]])
-def test_a_reader_that_has_ended_is_no_error(arguments):
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["fer.webcam", "--help"],
+        ["fer.evaluation.results", "--models", ROOT / "models"],
+        ["fer.predict", ROOT / "assets/demo.webp", "--csv", "faces.csv"],
+    ],
+)
+def test_a_reader_that_has_ended_is_no_error(arguments, tmp_path):
     """As ``head`` has, when it has its lines."""
     reader, writer = os.pipe()
     os.close(reader)
     command = [sys.executable, "-m", *arguments]
-    run = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, cwd=ROOT, check=False)
+    run = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, cwd=tmp_path, check=False)
     os.close(writer)
     assert (run.returncode, run.stderr) == (0, "")
+    assert {path.name for path in tmp_path.iterdir()} == {"faces.csv"} & {*arguments}
 
 
 def test_an_error_is_shown_although_the_reader_has_ended(tmp_path):

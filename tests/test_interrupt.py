@@ -45,6 +45,18 @@ def test_under_nohup_a_closed_terminal_stops_nothing(at_once):
         signal.signal(signal.SIGHUP, before)
 
 
+@pytest.mark.parametrize(
+    ("name", "kept"), [("fer-webcam", False), ("fer-predict.exe", False), ("fermat", True)]
+)
+def test_a_command_of_the_wheel_is_guarded_from_its_first_import_on(name, kept, tmp_path):
+    script = tmp_path / name
+    script.write_text(
+        "import signal, fer; print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)"
+    )
+    run = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True)
+    assert run.stdout == f"{kept}\n"
+
+
 def test_another_program_that_imports_fer_keeps_its_handlers(tmp_path):
     (tmp_path / "other").mkdir()
     (tmp_path / "other/__init__.py").write_text("import fer")

@@ -563,7 +563,12 @@ def assert_same_as_unbroken(model, stuck):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs a file that keeps its reader waiting")
 @pytest.mark.parametrize(
-    ("how", "code"), [("SIGTERM", 130), ("a job killed", 1), ("main killed", -signal.SIGKILL)]
+    ("how", "code"),
+    [
+        *((name, 130) for name in ("SIGTERM", "SIGINT", "SIGHUP")),
+        ("a job killed", 1),
+        ("main killed", -signal.SIGKILL),
+    ],
 )
 def test_jobs_that_are_stopped_go_on_to_the_same_table(tmp_path, model, stuck, wait_until, how, code):
     process = subprocess.Popen(
@@ -572,8 +577,10 @@ def test_jobs_that_are_stopped_go_on_to_the_same_table(tmp_path, model, stuck, w
     table = wait_until(lambda: next((tmp_path / "OUT.csv.parts").glob("*.csv"), None))
     wait_until(lambda: table.read_bytes().count(b"\n") == 17)
     jobs = [p for p in psutil.Process(process.pid).children() if "spawn_main" in str(p.cmdline())]
-    if how == "SIGTERM":  # to all of them, as a cluster does; and a terminal with Ctrl-C
-        os.killpg(process.pid, signal.SIGTERM)
+    if how.startswith(
+        "SIG"
+    ):  # to all of them, as a cluster does; and a terminal with Ctrl-C, or when it is closed
+        os.killpg(process.pid, getattr(signal, how))
     else:
         (jobs[1] if how == "a job killed" else process).kill()
     ((found, _, printed),) = ended([process])

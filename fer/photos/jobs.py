@@ -52,7 +52,8 @@ def in_processes(
     """
     context = get_context("spawn")
     alive, end = context.Pipe(duplex=False)
-    pool = ProcessPoolExecutor(jobs, context, _start, (alive, share, work, load))
+    with starting_deaf_processes():  # Python's own, which counts locks, else dies with a closed terminal
+        pool = ProcessPoolExecutor(jobs, context, _start, (alive, share, work, load))
     chunks, waiting = _chunks(files), deque[Future[list[PictureRows]]]()
     try:
         while True:
