@@ -97,7 +97,7 @@ class PredictOptions:
                 option = name.replace("_", "-")
                 raise UsageError(f"--{option} {getattr(self, name)}: expected {expected}.")
         check_output("--csv", self.csv)
-        from fer.photos.listing import KNOWN, THUMBNAILS
+        from fer.photos.listing import KNOWN, thumbnails
 
         table, inputs = self.csv.resolve(), {path.resolve() for path in self.paths}
         if self.csv.suffix.lower() in KNOWN or table in inputs:
@@ -106,15 +106,15 @@ class PredictOptions:
             )
         if self.gallery:
             check_output("--gallery", self.gallery)
-            page, thumbnails = self.gallery.resolve(), self.gallery.with_suffix(THUMBNAILS)
-            check_output_folder("--gallery", thumbnails)
+            page, copies = self.gallery.resolve(), thumbnails(self.gallery)
+            check_output_folder("--gallery", copies)
             if self.gallery.suffix.lower() not in {".html", ".htm"} or page in {table, *inputs}:
                 raise UsageError(
                     f"--gallery {self.gallery}: expected the name of a page of its own, such as faces.html."
                 )
-            if any(thumbnails.resolve() in (path, *path.parents) for path in (table, *inputs)):
+            if any(copies.resolve() in (path, *path.parents) for path in (table, *inputs)):
                 raise UsageError(
-                    f"--gallery {self.gallery} has its thumbnails in {thumbnails}, which holds the table or photos. "
+                    f"--gallery {self.gallery} has its thumbnails in {copies}, which holds the table or photos. "
                     "Choose another name."
                 )
         if self.save_annotated:

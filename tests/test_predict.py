@@ -246,12 +246,15 @@ def test_names_as_long_as_they_can_be(tmp_path, model, scene, capsys):
     for photo in photos:
         Image.fromarray(scene).save(photo)
     options = {"csv": tmp_path / f"{'c' * 251}.csv", "save_annotated": tmp_path / "copies", "jobs": 2}
+    options["gallery"] = tmp_path / f"{'p' * 250}.html"
     _, rows = predict(model, tmp_path, **options)
     assert {row["path"] for row in rows} == set(map(str, photos))
     copies = os.listdir(tmp_path / "copies")
     assert len(copies) == 2 and all(name.startswith("€" * 70) and name.endswith(".png") for name in copies)
     (note,) = (line for line in capsys.readouterr().err.splitlines() if line.startswith("note: "))
     assert "2 annotated copies" in note and any(name in note for name in copies)
+    assert options["gallery"].is_file()
+    assert len(os.listdir(next(tmp_path.glob("ppp*~*.thumbnails")))) == 2
 
 
 def test_annotated_copies_never_replace_photos_or_each_other(tmp_path, model, scene):

@@ -188,8 +188,12 @@ def preferred_set(models: Iterable[RecordedModel]) -> str:
 
 def _check_scores(scores: Scores) -> None:
     """Raise ValueError, or what Python does, for scores that cannot be."""
+    tables = [scores.intervals, scores.per_class]
+    tables += scores.per_class.values() if isinstance(scores.per_class, dict) else []
+    if not all(isinstance(table, dict) for table in tables):
+        raise ValueError("scores without classes or intervals")
     str(scores)  # needs the count, and the metrics and their intervals
-    rates = [getattr(scores, name) for name in scores.intervals]
+    rates = [vars(scores)[name] for name in scores.intervals]
     intervals = [end for low, high in scores.intervals.values() for end in (low, high)]
     of_class = [row[name] for row in scores.per_class.values() for name in ("precision", "recall", "f1")]
     if scores.n < 1 or not all(0 <= value <= 1 for value in (*rates, *intervals, *of_class)):

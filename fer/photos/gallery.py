@@ -24,7 +24,7 @@ from fer.files import replacing
 from fer.labels import COLOURS, EMOTIONS, UNCERTAIN, percent
 from fer.live import paint
 from fer.photos.bulk import Picture
-from fer.photos.listing import THUMBNAILS
+from fer.photos.listing import thumbnails
 from fer.predictor import FaceEmotion
 
 SIDE = 280
@@ -44,7 +44,7 @@ class Gallery:
     """
 
     def __init__(self, page: Path) -> None:
-        self.page, self.folder = page, page.with_suffix(THUMBNAILS)
+        self.page, self.folder = page, thumbnails(page)
         # The latest frame with a thumbnail: its video and its time.
         self._shown: tuple[Path | None, float] = None, 0.0
 

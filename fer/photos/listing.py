@@ -7,11 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fer.errors import DataMissing
-from fer.files import PHOTOS, UNREADABLE_PHOTOS, VIDEOS
+from fer.files import PHOTOS, UNREADABLE_PHOTOS, VIDEOS, fitting
 
 KNOWN = PHOTOS | UNREADABLE_PHOTOS | VIDEOS
 THUMBNAILS = ".thumbnails"
-"""Ending of a gallery's folder of small copies."""
+
+
+def thumbnails(page: Path) -> Path:
+    """Return the folder of a gallery's small copies."""
+    return page.with_name(fitting(page.stem, len(THUMBNAILS)) + THUMBNAILS)
 
 
 @dataclass(frozen=True)
