@@ -203,16 +203,17 @@ def feature_maps(maps: ArrayLike, ax: Axes | None = None) -> Axes:
 def curves(history: TrainingHistory, names: Sequence[str] = LOSSES, ax: Axes | None = None) -> Axes:
     """Columns of history.csv over the epochs; the chosen epoch is marked."""
     ax = ax or axes(size=(5, 3))
-    epochs = history.column("epoch")
-    for k, name in enumerate(names):
+    epochs, columns = history.column("epoch"), np.array([history.column(name) for name in names])
+    for k, (name, values) in enumerate(zip(names, columns, strict=True)):
         label = name.replace("macro_f1", "macro-F1").replace("_", " ")
-        values, line = history.column(name), f"o{DASHES[k % 4]}"
-        ax.plot(epochs, values, line, markersize=3.5, color=PALETTE[k], label=label)
+        ax.plot(epochs, values, f"o{DASHES[k % 4]}", markersize=3.5, color=PALETTE[k], label=label)
     if chosen := history.best_epoch:
         ax.axvline(chosen, color=INK, linewidth=0.9, linestyle=":", label=f"chosen: epoch {chosen}")
     ax.set_xlabel("epoch")
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    ax.set_ylim(0, None if any("loss" in name for name in names) else 1)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    ax.set_xlim(epochs.min() - 0.5, epochs.max() + 0.5)
+    highest = columns.max(where=np.isfinite(columns), initial=0.1)
+    ax.set_ylim(0, 1.1 * highest if any("loss" in name for name in names) else 1)
     ax.legend(fontsize=8)
     return _bare(ax)
 

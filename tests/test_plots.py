@@ -141,6 +141,12 @@ def test_curves_mark_the_chosen_epoch(ax):
     assert labels == ["train loss", "valid loss", "chosen: epoch 2"]
 
 
+def test_curves_of_one_epoch_are_not_cut_off(ax):
+    plots.curves(History([{"epoch": 1, "train_loss": 2.0, "valid_loss": np.inf}], 1), plots.LOSSES, ax)
+    assert ax.get_ylim()[1] > 2.1
+    assert [tick for tick in ax.get_xticks() if 0.5 < tick < 1.5] == [1]
+
+
 def test_live_curves_replace_what_stood_there(monkeypatch, capsys):
     calls = []
     monkeypatch.setattr("IPython.display.clear_output", lambda wait: calls.append("cleared"))
