@@ -19,14 +19,6 @@ SPLITS = {
     "ferplus-test-argmax": "FER+ test, {} classes, top-vote labels",
 }
 """Reported splits, in the order of the table. Validation splits chose the model and are not reported."""
-PUBLISHED = """\
-Published by others on FER+ test:
-
-| network | accuracy | source | same protocol |
-| --- | ---: | --- | --- |
-| VGG13, majority labels | 83.9 | Barsoum et al. 2016, arXiv 1608.01041 | yes |
-| VGG13, vote distributions | 85.0 | Barsoum et al. 2016, arXiv 1608.01041 | yes |
-| POSTER++ | 92.3 | Mao et al. 2023, arXiv 2301.12149 | faces as here, but starts from face-recognition weights |"""
 
 
 @dataclass
@@ -40,7 +32,7 @@ class ResultsConfig:
 
 
 def tables(models: Path) -> tuple[str, str]:
-    """Return two texts in Markdown: the overall scores on the first split, and all scores with those of others."""
+    """Return two texts in Markdown: the overall scores on the first split, and all scores."""
     from fer.evaluation.recorded import recorded_models
 
     recorded = recorded_models(models)
@@ -65,7 +57,7 @@ def tables(models: Path) -> tuple[str, str]:
             recall.append(" | ".join([row, *cells]) + " |")
     between = ["", "In percent, with 95 % bootstrap intervals. Recall by emotion:", ""]
     first = overall[: 2 + sum(next(iter(SPLITS)) in model.metrics for model in recorded)]
-    return "\n".join(first), "\n".join([*overall, *between, *recall, "", PUBLISHED])
+    return "\n".join(first), "\n".join([*overall, *between, *recall])
 
 
 def replaced(text: str, table: str) -> str:

@@ -69,22 +69,19 @@ class Soup:
                 raise DataInvalid(
                     f"The models differ in {key}: {found}. Average models that were fine-tuned from the same one."
                 )
-        lineages = [_lineage(card) for card in cards]
-        common = [sha for sha in lineages[0] if all(sha in lineage for lineage in lineages)]  # nearest first
-        if not common:
+        begun = {(card.get("started_from") or {}).get("weights_sha256") for card in cards}
+        if None in begun or len(begun) > 1:
             raise DataInvalid(
                 "The models did not begin at the same trained network (fer.train --init): the mean of unrelated "
                 "weights is noise."
             )
-        trained = [card for card in cards if card["weights_sha256"] != common[0]]
         card = {key: cards[0][key] for key in COMMON if key in cards[0]} | {
             "temperature": 1.0,
             "train_size": max(card["train_size"] for card in cards),
             "class_shares": np.mean([card["class_shares"] for card in cards], 0).round(6).tolist(),
-            "seconds": sum(card["seconds"] for card in trained),
-            "averaged": [{key: card[key] for key in card if key in OF_EACH} for card in trained],
-            "averaged_with_the_start": len(trained) < len(cards),
-            "started_from": lineages[0][common[0]],
+            "seconds": sum(card["seconds"] for card in cards),
+            "averaged": [{key: card[key] for key in card if key in OF_EACH} for card in cards],
+            "started_from": cards[0]["started_from"],
             **provenance(),
         }
         model, mean = loaded[0][0], {}
@@ -122,12 +119,6 @@ class Halve:
         drop_derived(self.model)
         complete(self.model)
         print(f"{self.model}: stored in half precision. {_next(self.model, card)}")
-
-
-def _lineage(card: dict) -> dict[str, dict]:
-    """Return the cards of a model and of those that it began at, nearest first, by the hash of their weights."""
-    older = card.get("started_from")
-    return {card["weights_sha256"]: card} | (_lineage(older) if older else {})
 
 
 def _next(model: Path, card: dict) -> str:

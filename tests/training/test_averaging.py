@@ -77,20 +77,6 @@ def test_the_card_tells_where_it_came_from_and_claims_no_calibration(begun, tmp_
     assert card["class_shares"] == pytest.approx([(0.125 + 0.51) / 2] + [(0.125 + 0.07) / 2] * 7)
 
 
-def test_a_mean_may_be_averaged_with_what_began_at_it(begun, tmp_path):
-    """A second round of fine-tuning, from the mean of the first."""
-    soup([begun / "a", begun / "b"], tmp_path / "mean")
-    go_on(tmp_path / "mean", tmp_path / "on", seed=2)
-    both = soup([tmp_path / "mean", tmp_path / "on"], tmp_path / "both")
-    assert both["started_from"] == load(tmp_path / "mean")[1]
-    assert both["averaged_with_the_start"]
-    assert [one["config"]["seed"] for one in both["averaged"]] == [2]
-    assert both["seconds"] == load(tmp_path / "on")[1]["seconds"]  # the mean's own are in its card
-    far = soup([tmp_path / "on", begun / "a"], tmp_path / "far")
-    assert far["started_from"]["weights_of"] == "nobody"
-    assert not far["averaged_with_the_start"]
-
-
 def test_other_models_are_not_averaged(begun, tmp_path):
     elsewhere = changed(begun, "b", "elsewhere", started_from={"weights_sha256": "of another"})
     scratch = small_net()

@@ -88,9 +88,11 @@ def test_training_calibration_and_averaging_end_with_the_export(tmp_path, capsys
     check_export(out)
 
     model, card = load(out)
-    model.fc.bias.data += 1
-    save(tmp_path / "second", model, card | {"started_from": card})
-    Soup((out, tmp_path / "second"), mean).run()
+    further = tmp_path / "second", tmp_path / "third"
+    for folder in further:
+        model.fc.bias.data += 1
+        save(folder, model, card | {"started_from": card})
+    Soup(further, mean).run()
     check_export(mean)
     Halve(mean).run()
     check_export(mean)
