@@ -82,7 +82,7 @@ def main(config: EvaluateConfig) -> None:
     from fer.datasets.finding import HELD_OUT, open_held_out, open_split
     from fer.evaluation.calibration import calibrate
     from fer.evaluation.predictions import predict
-    from fer.evaluation.recorded import METRICS, drop_records_of_other_calibration, record
+    from fer.evaluation.recorded import METRICS, drop_derived, record
     from fer.evaluation.scores import score
     from fer.model import build
     from fer.training.export import complete
@@ -104,14 +104,14 @@ def main(config: EvaluateConfig) -> None:
         dataset = open_split(config.data, config.root, split, limit=config.limit, **options)
     predictions = predict(model, dataset, config.batch_size, flip)
     if config.calibrate:
-        earlier, card = card, calibrate(card, predictions)
+        card = calibrate(card, predictions)
         write_card(config.model, card)
-        if drop_records_of_other_calibration(config.model, earlier, card):
+        if (config.model / METRICS).exists():
             print(
-                f"The records in {config.model} were made with another calibration and have been removed: "
-                "score each split again with --record.",
+                f"The earlier records in {config.model} have been removed: score each split again with --record.",
                 file=sys.stderr,
             )
+        drop_derived(config.model)
         complete(config.model)  # its metadata repeat the calibration
         print(f"temperature {card['temperature']}, prior strength {card.get('prior_strength', 0.0)}")
 

@@ -16,9 +16,6 @@ from fer.photos.reading import Photo, read_photo
 from fer.probabilities import Network, class_shift, outputs_of, to_probabilities
 from fer.runtime import ONNX, exported
 
-DEFAULTS = ("emotion_net", "baseline_cnn")
-"""Shipped models, best first."""
-
 Detector = Callable[..., np.ndarray]
 """From a BGR uint8 frame (H, W, 3) to boxes int (K, 4), as a ``FaceDetector``; the demos also give ``max_side``."""
 
@@ -218,4 +215,4 @@ def _torch_network(folder: Path) -> Network:
 
 def default_model() -> Path:
     """Return the folder of the best model that is shipped."""
-    return next((path for name in DEFAULTS if (path := MODELS / name).is_dir()), MODELS / DEFAULTS[0])
+    return MODELS / "emotion_net"

@@ -54,17 +54,6 @@ def drop_derived(folder: Path) -> None:
         file.unlink(missing_ok=True)
 
 
-def drop_records_of_other_calibration(folder: Path, earlier: Mapping, card: Mapping) -> bool:
-    """Call ``drop_derived`` if the earlier card has another temperature or prior; return whether there were any."""
-    # Up to 0.001 is another computer's rounding.
-    change = abs(earlier.get("temperature", 1.0) - card["temperature"])
-    same = change <= 0.001 and earlier.get("prior_strength", 0.0) == card.get("prior_strength", 0.0)
-    if same or not (folder / METRICS).exists():
-        return False
-    drop_derived(folder)
-    return True
-
-
 @dataclass(frozen=True)
 class RecordedPredictions:
     """Predictions on one split as ``record`` wrote them: not logits, but calibrated and rounded probabilities.
