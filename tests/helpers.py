@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 
+import cv2
 import numpy as np
 import torch
 from PIL import Image
@@ -101,6 +102,22 @@ def write_ferplus(root, rows):
                 Image.new("L", (48, 48), i).save(root / folder / f"fer{i}.png")
                 table.writerow([f"fer{i}.png", "(0, 0, 48, 48)", *row])
     return root
+
+
+def write_face(folder, number, label, image=24, **annotations):
+    """Write a face as AffectNet8 has it: an image, or the side of a grey one, and what np.array takes for each .npy.
+
+    ``val``, ``aro`` and ``lnd`` may be given, None for no file; ``exp`` is the label, written as text.
+    """
+    for name in ("images", "annotations"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    if isinstance(image, int):
+        image = np.full((image, image, 3), 20 * int(label), np.uint8)
+    cv2.imwrite(str(folder / f"images/{number}.jpg"), image)
+    usual = {"exp": str(label), "val": "-0.392238", "aro": "0.5", "lnd": np.arange(136) * 1.5}
+    for kind, value in (usual | annotations).items():
+        if value is not None:
+            np.save(folder / f"annotations/{number}_{kind}.npy", np.array(value))
 
 
 def launch(command, world):

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from helpers import small_net
+from helpers import small_net, write_face
 from torch.utils.data import DataLoader
 
 from fer import evaluate, train
@@ -31,18 +31,6 @@ from fer.training import TrainConfig, training_splits
 
 IDS = (0, 1, 2, 10, 7, 13, 100, 366705)  # gaps, and an order that differs between numbers and names
 LABELS = dict(zip(IDS, range(8), strict=True))
-
-
-def write_face(folder: Path, number: int | str, label: object, shade: int | None = None) -> None:
-    """Write one face as AffectNet8 has it: a flat grey image, and text in the four npy files."""
-    for name in ("images", "annotations"):
-        (folder / name).mkdir(parents=True, exist_ok=True)
-    shade = 20 * int(label) if shade is None else shade
-    cv2.imwrite(str(folder / f"images/{number}.jpg"), np.full((24, 24, 3), shade, np.uint8))
-    write_npy(folder, number, "exp", np.array(str(label)))
-    write_npy(folder, number, "val", np.array("-0.392238"))
-    write_npy(folder, number, "aro", np.array("0.5"))
-    write_npy(folder, number, "lnd", np.arange(136) * 1.5)
 
 
 def write_npy(folder: Path, number: int | str, kind: str, values: np.ndarray) -> None:

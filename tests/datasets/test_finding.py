@@ -1,13 +1,11 @@
 """Which data set is opened, by name or because it is there."""
 
-import csv
 import shutil
 
-import cv2
-import numpy as np
 import pytest
+from helpers import votes, write_face, write_ferplus
 
-from fer.datasets import SyntheticFaces, find, open_split
+from fer.datasets import SPLITS, SyntheticFaces, find, open_split
 from fer.datasets.affectnet8.dataset import AffectNet8
 from fer.datasets.ferplus import FERPlus
 from fer.errors import DataInvalid, DataMissing
@@ -15,21 +13,12 @@ from fer.errors import DataInvalid, DataMissing
 
 def make_affectnet8(root, splits=("train", "val")):
     for split in splits:
-        for name in ("images", "annotations"):
-            (root / f"{split}_set" / name).mkdir(parents=True)
         for number in range(16):
-            cv2.imwrite(str(root / f"{split}_set/images/{number}.jpg"), np.zeros((8, 8, 3), np.uint8))
-            np.save(root / f"{split}_set/annotations/{number}_exp.npy", np.array(str(number % 8)))
+            write_face(root / f"{split}_set", number, number % 8, 8)
 
 
 def make_ferplus(root):
-    for name in ("FER2013Train", "FER2013Valid", "FER2013Test"):
-        folder = root / "ferplus" / name
-        folder.mkdir(parents=True)
-        with (folder / "label.csv").open("w", newline="") as file:
-            for number in range(3):
-                cv2.imwrite(str(folder / f"fer{number}.png"), np.zeros((48, 48), np.uint8))
-                csv.writer(file).writerow([f"fer{number}.png", "(0, 0, 48, 48)", 0, 10, *[0] * 8])
+    write_ferplus(root / "ferplus", dict.fromkeys(SPLITS["ferplus"], [votes(happiness=10)] * 3))
 
 
 def one_line(capsys) -> str:

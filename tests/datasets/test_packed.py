@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from helpers import write_face
 from torch.utils.data import DataLoader
 
 from fer.datasets import AffectNet8, Packed, SyntheticFaces, find, open_split, splits
@@ -21,16 +22,10 @@ from fer.preprocess import Preprocess
 def write_faces(root, n=11, side=24):
     """Noise of a shade of its own for each face; ids have gaps; valence -2 and none now and then."""
     rng = np.random.default_rng(0)
-    folder = root / "train_set"
-    for name in ("images", "annotations"):
-        (folder / name).mkdir(parents=True)
     for k in range(n):
         pixels = rng.integers(0, 50, (side, side, 3), np.uint8) + np.uint8([20 * k, 9 * k, 200 - 9 * k])
-        cv2.imwrite(str(folder / f"images/{3 * k}.jpg"), pixels)
-        np.save(folder / f"annotations/{3 * k}_exp.npy", np.array(str(k % 8)))
-        np.save(folder / f"annotations/{3 * k}_val.npy", np.array("-2" if k == 1 else str(k / 20)))
-        if k != 2:
-            np.save(folder / f"annotations/{3 * k}_aro.npy", np.array(str(-k / 20)))
+        values = {"val": "-2" if k == 1 else k / 20, "aro": None if k == 2 else -k / 20}
+        write_face(root / "train_set", 3 * k, k % 8, pixels, **values)
     return root
 
 

@@ -11,7 +11,7 @@ import pytest
 import scipy.stats
 import sklearn.metrics
 import torch
-from helpers import Spots, small_net
+from helpers import Spots, small_net, write_face
 
 from fer import plots
 from fer.checkpoint import load, save
@@ -221,14 +221,9 @@ def test_the_configuration_builds_the_network():
 # Data.
 
 
-def write_annotations(root, annotations, split="train_set"):
+def write_annotations(root, annotations):
     for k, (valence, arousal) in enumerate(annotations):
-        for name in ("images", "annotations"):
-            (root / split / name).mkdir(parents=True, exist_ok=True)
-        cv2.imwrite(str(root / split / f"images/{k}.jpg"), np.zeros((8, 8, 3), np.uint8))
-        for kind, value in (("exp", str(k % 8)), ("val", valence), ("aro", arousal)):
-            if value is not None:
-                np.save(root / split / f"annotations/{k}_{kind}.npy", np.array(value))
+        write_face(root / "train_set", k, k % 8, val=valence, aro=arousal)
     return root
 
 

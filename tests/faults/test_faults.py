@@ -10,10 +10,9 @@ import subprocess
 import sys
 import tarfile
 
-import numpy as np
 import pytest
 from faults import killing
-from PIL import Image
+from helpers import write_face
 
 from fer.errors import DataInvalid
 
@@ -23,12 +22,8 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="kills by a sign
 @pytest.fixture
 def source(tmp_path):
     root = tmp_path / "source"
-    for folder in ("images", "annotations"):
-        (root / "train_set" / folder).mkdir(parents=True)
     for i in range(8):
-        Image.new("RGB", (16, 16), (30 * i, 90, 60)).save(root / f"train_set/images/{i}.jpg")
-        for kind, value in {"exp": str(i), "val": "0.5", "aro": "-0.5"}.items():
-            np.save(root / f"train_set/annotations/{i}_{kind}.npy", np.array(value))
+        write_face(root / "train_set", i, i, 16, lnd=None)
     with tarfile.open(root / "train_set.tar", "w") as tar:
         tar.add(root / "train_set", "train_set")
     return root
