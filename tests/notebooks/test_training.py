@@ -71,6 +71,8 @@ def test_training_twice_starts_anew_and_an_interrupt_keeps_what_was_finished(wor
         )
         kernel.run_after(FIT)
         assert list(tmp_path.glob("out/predictions-sample-val.npz"))
+        kernel.run("for epoch in range(2)")  # a cell of the first half, out of order
+        kernel.run("trained = predict(network")
         kernel.ask(f"exec({STOP_IN_THE_FIRST_STEP!r})")
         assert "Interrupted after 0 of 3 epochs" in kernel.run(FIT)
         kernel.run_after(FIT)
