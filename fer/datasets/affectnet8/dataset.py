@@ -170,24 +170,14 @@ class AffectNet8(Dataset):
         if len(stored) and not np.isinf(stored).any():
             return stored
         values = np.full((len(self), 2), np.nan, np.float32)
-        faults: list[str] = []
 
         def read(i: int) -> None:
             for column, kind in enumerate(("val", "aro")):
-                try:
-                    values[i, column] = _number(self._values(i, kind, 1))
-                except DataInvalid as error:
-                    faults.append(str(error))
+                values[i, column] = _number(self._values(i, kind, 1))
 
         in_threads(read, len(self), "reading valence, arousal")
-        if faults and self._on_error != "skip":
-            raise DataInvalid(
-                f"{len(faults):,} values of valence or arousal cannot be read, the first one: {min(faults)} "
-                'Or open the data set with on_error="skip".'
-            )
-        if faults:
-            self.unreadable.update(faults)
-            print(f"{self.title} {self.split}: {len(faults):,} values of valence or arousal cannot be read")
+        if self.unreadable:
+            print(f"{self.title} {self.split}: {len(self.unreadable):,} annotations cannot be read")
         else:
             self._source.amend_index(partial(_with_valence_arousal, part=self._index, values=values))
         return values
@@ -258,34 +248,30 @@ class AffectNet8(Dataset):
 
     def annotations(self, i: int) -> Annotations:
         """Return all annotations of a face, read now; of one that cannot be, see ``on_error``."""
-
-        def readable(kind: str, count: int) -> np.ndarray | None:
-            try:
-                return self._values(i, kind, count)
-            except DataInvalid as error:
-                if self._on_error != "skip":
-                    raise
-                self.unreadable.add(str(error))
-                return None
-
-        landmarks = readable("lnd", 136)
+        landmarks = self._values(i, "lnd", 136)
         return Annotations(
             expression=int(self.labels[i]),
-            valence=_number(readable("val", 1)),
-            arousal=_number(readable("aro", 1)),
+            valence=_number(self._values(i, "val", 1)),
+            arousal=_number(self._values(i, "aro", 1)),
             landmarks=None if landmarks is None else landmarks.astype(np.float32).reshape(68, 2),
         )
 
     def _values(self, i: int, kind: str, expected: int) -> np.ndarray | None:
+        """Return the numbers of an annotation, float64 (n,); None where it is absent, or skipped as unreadable."""
         try:
             values = self._source.values(self._index, i, kind)
             if values is not None and values.size != expected:
                 raise ValueError(f"{values.size} values, expected {expected}")
         except ValueError as error:
             path = self._source.where(self._source.annotation_file(self._index.ids[i], kind))
-            raise DataInvalid(
-                f"{path} cannot be read: {error}. Restore it from the archive; without the file the value is None."
-            ) from error
+            unreadable = DataInvalid(
+                f"{path} cannot be read: {error}. Restore it from the archive, or open the data set with "
+                'on_error="skip"; without the file the value is None.'
+            )
+            if self._on_error != "skip":
+                raise unreadable from error
+            self.unreadable.add(str(unreadable))
+            return None
         return values
 
     def verify(self) -> list[Problem]:
