@@ -469,6 +469,7 @@ def test_verify_lists_broken_images_and_skip_leaves_them_out(root, place):
     broken = faces.verify()
     assert [problem.file for problem in broken] == ["images/10.jpg", "images/13.jpg"]
     assert "an empty file" in str(broken[1])
+    assert len(faces) == len(faces.labels) == len(faces.valence) == 6 and not {10, 13} & set(numbers(faces))
     rest = AffectNet8(data, on_error="skip")
     assert len(rest) == 6 and not {10, 13} & set(numbers(rest))
     assert rest.verify() == []

@@ -65,7 +65,8 @@ class Verify:
         from fer.datasets.affectnet8.index import BROKEN
 
         faces = AffectNet8(self.root, self.split, on_error="skip")
-        broken = [problem for problem in faces.problems if problem.kind == BROKEN] + faces.verify()
+        faces.verify()
+        broken = [problem for problem in faces.problems if problem.kind == BROKEN]
         for problem in broken:
             print(problem)
         print(f"{faces}: {len(broken):,} broken")

@@ -129,17 +129,16 @@ class AffectNet8(Dataset):
             self._refuse(len(index))
         index = index.take(index.labels < classes)
         while True:
-            self._index = index
+            self._use(index)
             if limit is not None:
-                self._index = index.take(representative(index.labels, self.keys, limit))
-                del self.keys  # of the larger set
+                self._use(index.take(representative(index.labels, self.keys, limit)))
             broken = self._broken(self._whole, "looking for truncated images") if on_error == "skip" else {}
             if not broken:
                 break
             self.problems += broken.values()
             index = index.take(~np.isin(index.ids, self._index.ids[[*broken]]))
             if limit is None:
-                self._index = index
+                self._use(index)
                 break  # of a limited set, other faces take their places, and are looked at
         if self.problems:
             n, counts = len(self.problems), count_by_kind(self.problems)
@@ -149,7 +148,12 @@ class AffectNet8(Dataset):
                 f"{self._source.path} has no usable face: {count_by_kind(self.problems) or 'it is empty'}. "
                 "dataset/README.md shows what is expected."
             )
-        self.labels = self._index.labels.astype(np.int64)
+
+    def _use(self, index: Index) -> None:
+        """Have these faces from now on."""
+        self._index, self.labels = index, index.labels.astype(np.int64)
+        for name in ("keys", "_valence_arousal"):
+            vars(self).pop(name, None)
 
     @cached_property
     def keys(self) -> list[str]:  # noqa: D102
@@ -275,8 +279,11 @@ class AffectNet8(Dataset):
         return values
 
     def verify(self) -> list[Problem]:
-        """Decode every image, in threads, with a progress bar; return those without a face that can be used."""
-        return [*self._broken(self._face, f"verifying {self.split}").values()]
+        """Decode every image, in threads, with a progress bar; leave out, and return, those without a usable face."""
+        broken = self._broken(self._face, f"verifying {self.split}")
+        self.problems += broken.values()
+        self._use(self._index.take(np.setdiff1d(np.arange(len(self)), [*broken])))
+        return [*broken.values()]
 
     def _broken(self, look: Callable[[int], object], label: str) -> dict[int, Problem]:
         """Call ``look`` for every face; return those for which it raises BrokenImage, by their place."""
@@ -326,12 +333,6 @@ def _number(values: np.ndarray | None) -> float | None:
     return float(values[0]) if values is not None and abs(values[0]) <= 1 else None
 
 
-def _decoded(data: bytes) -> np.ndarray:
-    if (pixels := decode(data)) is None:
-        raise BrokenImage(f"{len(data):,} bytes, not a complete image" if data else "an empty file")
-    return pixels
-
-
 def _claimed(data: bytes) -> float:
     """Return the number of pixels that the header of an image claims; 0 where it has none."""
     at = 2
@@ -347,14 +348,15 @@ def _claimed(data: bytes) -> float:
         return 0
 
 
-def decode(data: bytes) -> np.ndarray | None:
-    """Return BGR uint8 (H, W, 3), or None for what is no complete image (OpenCV 4.14 refuses truncated ones).
+def _decoded(data: bytes) -> np.ndarray:
+    """Return BGR uint8 (H, W, 3), or raise BrokenImage for no complete image (OpenCV 4.14 refuses truncated ones).
 
     Nor is one whose header claims more than ``MOST_PIXELS``: for a JPEG of 700 bytes OpenCV took 5 GB and a minute.
     """
-    if not data or _claimed(data) > MOST_PIXELS:
-        return None
-    try:
-        return cv2.imdecode(np.frombuffer(data, np.uint8), _DECODE)
-    except cv2.error:  # more than OpenCV reads, in a kind of file that Pillow does not know
-        return None
+    pixels = None
+    if data and _claimed(data) <= MOST_PIXELS:
+        with suppress(cv2.error):  # more than OpenCV reads, in a kind of file that Pillow does not know
+            pixels = cv2.imdecode(np.frombuffer(data, np.uint8), _DECODE)
+    if pixels is None:
+        raise BrokenImage(f"{len(data):,} bytes, not a complete image" if data else "an empty file")
+    return pixels
