@@ -293,9 +293,9 @@ def _within_box(face: Wanted, frame: Size, gap: int) -> Iterator[Place]:
     """Yield the places on the forehead, where that leaves the eyes free."""
     x, y, w, h = face.box
     for form, (width, height) in enumerate(face.label):
-        left, top = _slid(x + (w - width) / 2, width, frame[0]), _slid(y + gap, height, frame[1])
-        if 3 * height <= h:
-            yield Place((left, top, width, height), form, "inside")
+        left = _slid(x + (w - width) / 2, width, frame[0])
+        for start in (y + gap, y + h // 3 - height) if 3 * height <= h else ():
+            yield Place((left, _slid(start, height, frame[1]), width, height), form, "inside")
 
 
 def _bars(face: Wanted, own: Sequence[Rectangle], frame: Size, gap: int) -> Iterator[Place]:

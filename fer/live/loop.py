@@ -226,8 +226,10 @@ class Player:
         latest = self._analysis  # its figures are true, also where its faces are too old
         passed = self._times[-1] - self._times[0] if len(self._times) > 1 else 0
         status = overlay.Status(
-            # The times of a file's frames say nothing about this machine: a rate would mislead.
-            fps=(len(self._times) - 1) / passed if passed > 0 and not self._in_step else None,
+            # The times of a file's frames say nothing about this machine, nor do those of photos: a rate would mislead.
+            fps=(len(self._times) - 1) / passed
+            if passed > 0 and not (self._in_step or self.source.stills)
+            else None,
             detect_ms=latest.detect_ms if latest else None,
             classify_ms=latest.classify_ms if latest else None,
             message=self._text(loading=False),
