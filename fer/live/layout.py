@@ -85,126 +85,119 @@ def arrange(
         previous: of the picture before, for labels to stay where they are.
         lost: what bars must not cover, besides.
     """
-    layout, kept = Layout(), previous.kept if previous else {}
-    boxes, status = [face.box for face in faces], dict(status or {})
-    hint = status.pop("hint", ())
-    layout.status.update(_state(frame, status, boxes, gap, kept))
-    names = [place.area for place in layout.status.values()]  # what no name may cover, besides faces
-
-    def note(kind: str, face: Wanted, place: Place | None, taken: list[Rectangle]) -> Place | None:
-        if place:
-            (left, top, width, height), (x, y, _, _) = place.area, face.box
-            layout.kept[kind, face.track] = place._replace(area=(left - x, top - y, width, height))
-            taken.append(place.area)
-        return place
-
-    reserved = _reserved("label", faces, frame, boxes + names, kept)
-    no_room = frame[0]  # labels of this width or wider have no place left
-    for number, face in enumerate(faces):
-        place, inside, before = None, None, kept.get(("label", face.track))
-        if face.label and overlap(face.box, (0, 0, *frame)):
-            others = [box for box in boxes if box is not face.box] + names
-            others += [area for area in reserved[number + 1 :] if area]
-            taken = [face.box, *others]
-            place = _choose(_labels(face, frame, gap, before), frame, taken, gap, before)
-            if place is None:
-                inside = _choose(_within_box(face, frame, gap), frame, others, gap, before)
-                if not (inside and before and before.side == "inside") and face.label[-1][0] < no_room:
-                    area = _nearest(face.label[-1], frame, taken, face.box)
-                    no_room = no_room if area else face.label[-1][0]
-                    if area and (inside is None or _distance(area, face.box) < max(face.box[2:])):
-                        place = Place(area, len(face.label) - 1, "far")
-            if place and place.side == "far" and _crosses(leader(place.area, face.box), face.box, boxes):
-                place = None  # nobody could tell whose name that is
-        layout.labels.append(note("label", face, place or inside, names))
-    places = _state(frame, {"hint": hint} if hint else {}, boxes + names, gap, kept)
-    layout.status.update(places)
-    layout.kept.update({(part, 0): place for part, place in layout.status.items()})
-    taken = boxes + names + [place.area for place in places.values()]
+    page = _Page(frame, gap, previous.kept if previous else {})
+    layout, boxes, status = page.layout, [face.box for face in faces], dict(status or {})
+    hint = {"hint": status.pop("hint")} if "hint" in status else {}
+    names = page.state(status, boxes)  # what no name may cover, besides faces
+    for face, later in zip(faces, page.reserved("label", faces, boxes + names), strict=True):
+        place = page.label(face, boxes, names + later)
+        layout.labels.append(page.keep("label", face, place, names))
+    taken = boxes + names
+    taken += page.state(hint, taken)
     for face in faces:
-        x, y, w, h = face.box
-        under = [Place((x, y + h + gap, w, face.strip), 0, "below")] if face.strip else []
-        place = _choose(under, frame, taken, gap, kept.get(("strip", face.track)), tight=False)
-        layout.strips.append(note("strip", face, place, taken))
+        (x, y, w, h), strip = face.box, face.strip
+        under = [Place((x, y + h + gap, w, strip), 0, "below")] if strip else []
+        place = page.choose(under, taken, ("strip", face.track), tight=False)
+        layout.strips.append(page.keep("strip", face, place, taken))
     taken += lost
-    reserved = _reserved("bars", faces, frame, taken, kept)
-    for number, face in enumerate(faces):
+    for number, (face, later) in enumerate(zip(faces, page.reserved("bars", faces, taken), strict=True)):
         near = layout.labels[number], layout.strips[number]
         own = [place.area for place in near if place and place.side != "far"]
-        others = taken + [area for area in reserved[number + 1 :] if area]
         # On a side where the last, the smallest form has no room, none has.
-        smallest = face._replace(bars=face.bars[-1:] if overlap(face.box, (0, 0, *frame)) else ())
-        sides = {at.side for at in _bars(smallest, own, frame, gap) if _free(at.area, frame, others)}
+        smallest = face._replace(bars=face.bars[-1:] if page.shows(face) else ())
+        sides = {at.side for at in _bars(smallest, own, frame, gap) if _free(at.area, frame, taken + later)}
         beside = [at for at in _bars(face, own, frame, gap) if at.side in sides] if sides else []
-        place = _choose(beside, frame, others, gap, kept.get(("bars", face.track)), tight=False)
-        layout.bars.append(note("bars", face, place, taken))
+        place = page.choose(beside, taken + later, ("bars", face.track), tight=False)
+        layout.bars.append(page.keep("bars", face, place, taken))
     return layout
 
 
-def _state(
-    frame: Size,
-    status: Mapping[str, Sequence[Size]],
-    boxes: list[Rectangle],
-    gap: int,
-    kept: Mapping[tuple[str, int], Place],
-) -> dict[str, Place]:
-    """Return the places of the status: where they cover no face, or else where they cover least."""
-    places: dict[str, Place] = {}
-    for part, forms in status.items():
-        earlier = [place.area for place in places.values()]
-        corners = _corners(frame, forms, ANCHORS[part], 2 * gap)
-        place = _choose(corners, frame, boxes + earlier, gap, kept.get((part, 0)))
+class _Page:
+    """The picture in which ``arrange`` places one thing after the other; ``kept`` are the places in the one before."""
+
+    def __init__(self, frame: Size, gap: int, kept: Mapping[tuple[str, int], Place]) -> None:
+        self.frame, self.gap, self.kept, self.layout = frame, gap, kept, Layout()
+        self._no_room = frame[0]  # labels of this width or wider have no place left
+
+    def shows(self, face: Wanted) -> bool:
+        """Whether some of the face is in the picture."""
+        return overlap(face.box, (0, 0, *self.frame)) > 0
+
+    def state(self, status: Mapping[str, Sequence[Size]], taken: list[Rectangle]) -> list[Rectangle]:
+        """Place parts of the status where they cover nothing, or else where they cover least; return their areas."""
+        areas: list[Rectangle] = []
+        for part, forms in status.items():
+            corners = _corners(self.frame, forms, ANCHORS[part], 2 * self.gap)
+            place = self.choose(corners, taken + areas, (part, 0))
+            if place is None:
+                place = min(corners, key=lambda at: _covered(at.area, taken) + 9 * _covered(at.area, areas))
+            others = taken + areas if part in ("rates", "hint") else areas
+            if part in ("keys", "message") or not _covered(place.area, others):
+                self.layout.status[part] = self.layout.kept[part, 0] = place
+                areas.append(place.area)
+        return areas
+
+    def reserved(self, kind: str, faces: Sequence[Wanted], taken: list[Rectangle]) -> list[list[Rectangle]]:
+        """Return, for each face, what those after it had, where that is still free: nobody shall drive them away."""
+        later, areas = list[list[Rectangle]](), list[Rectangle | None]()
+        for face in faces:
+            before = self.kept.get((kind, face.track))
+            (x, y, _, _), (left, top, width, height) = face.box, before.area if before else (0, 0, 0, 0)
+            area = x + left, y + top, width, height
+            free = before and _free(area, self.frame, taken + [other for other in areas if other])
+            areas.append(area if free else None)
+        for number in range(len(faces)):
+            later.append([area for area in areas[number + 1 :] if area])
+        return later
+
+    def label(self, face: Wanted, boxes: list[Rectangle], names: list[Rectangle]) -> Place | None:
+        """Return a place beside the face or on its forehead, or a free one from which a line leads to it."""
+        if not (face.label and self.shows(face)):
+            return None
+        key, size = ("label", face.track), face.label[-1]
+        inside, before = None, self.kept.get(key)
+        others = [box for box in boxes if box is not face.box] + names
+        place = self.choose(_labels(face, self.frame, self.gap, before), [face.box, *others], key)
         if place is None:
-            place = min(corners, key=lambda at: _covered(at.area, boxes) + 9 * _covered(at.area, earlier))
-        others = boxes + earlier if part in ("rates", "hint") else earlier
-        if part in ("keys", "message") or not _covered(place.area, others):
-            places[part] = place
-    return places
+            inside = self.choose(_within_box(face, self.frame, self.gap), others, key)
+            if not (inside and before and before.side == "inside") and size[0] < self._no_room:
+                area = _nearest(size, self.frame, [face.box, *others], face.box)
+                self._no_room = self._no_room if area else size[0]
+                if area and (inside is None or _distance(area, face.box) < max(face.box[2:])):
+                    place = Place(area, len(face.label) - 1, "far")
+        if place and place.side == "far":
+            line, apart = leader(place.area, face.box), [box for box in boxes if not overlap(box, face.box)]
+            if any(cv2.clipLine(box, *line)[0] for box in apart):
+                place = None  # nobody could tell whose name that is
+        return place or inside
 
+    def choose(
+        self, places: Iterable[Place], taken: Sequence[Rectangle], key: tuple[str, int], tight: bool = True
+    ) -> Place | None:
+        """Return the first place with a gap around it, or free and kept; else, if ``tight``, the first free one."""
+        first, kept, slack = None, self.kept.get(key), self.gap
+        for place in places:
+            if not _free(place.area, self.frame, taken):
+                continue
+            if kept and (place.form, place.side) == (kept.form, kept.side):
+                return place
+            # To the border of the picture it needs slack only where it moves with its face.
+            across = slack if place.side.startswith(("left", "right")) else 0
+            along = slack if place.side.startswith(("above", "below")) else 0
+            left, top, width, height = place.area
+            around = left - across, top - along, width + 2 * across, height + 2 * along
+            if _free(around, self.frame, taken) and _free(place.area, self.frame, taken, slack):
+                return place
+            first = first or place
+        return first if tight else None
 
-def _reserved(
-    kind: str,
-    faces: Sequence[Wanted],
-    frame: Size,
-    taken: list[Rectangle],
-    kept: Mapping[tuple[str, int], Place],
-) -> list[Rectangle | None]:
-    """Return what each face had, where that is still free: one that moves shall not drive others away."""
-    areas: list[Rectangle | None] = []
-    for face in faces:
-        before = kept.get((kind, face.track))
-        (x, y, _, _), (left, top, width, height) = face.box, before.area if before else (0, 0, 0, 0)
-        area = x + left, y + top, width, height
-        free = before and _free(area, frame, taken + [other for other in areas if other])
-        areas.append(area if free else None)
-    return areas
-
-
-def _choose(
-    places: Iterable[Place],
-    frame: Size,
-    taken: Sequence[Rectangle],
-    slack: int,
-    kept: Place | None,
-    tight: bool = True,
-) -> Place | None:
-    """Return the first place with ``slack`` around it, or free and ``kept``; else, if ``tight``, the first free one."""
-    first = None
-    for place in places:
-        if not _free(place.area, frame, taken):
-            continue
-        if kept and (place.form, place.side) == (kept.form, kept.side):
-            return place
-        # To the border of the picture it needs slack only where it moves with its face.
-        across = slack if place.side.startswith(("left", "right")) else 0
-        along = slack if place.side.startswith(("above", "below")) else 0
-        left, top, width, height = place.area
-        if _free(
-            (left - across, top - along, width + 2 * across, height + 2 * along), frame, taken
-        ) and _free(place.area, frame, taken, slack):
-            return place
-        first = first or place
-    return first if tight else None
+    def keep(self, kind: str, face: Wanted, place: Place | None, taken: list[Rectangle]) -> Place | None:
+        """Note what was chosen for a face, for this picture and the next; return it."""
+        if place:
+            (left, top, width, height), (x, y, _, _) = place.area, face.box
+            self.layout.kept[kind, face.track] = place._replace(area=(left - x, top - y, width, height))
+            taken.append(place.area)
+        return place
 
 
 def _free(area: Rectangle, frame: Size, taken: Iterable[Rectangle], slack: int = 0) -> bool:
@@ -245,13 +238,6 @@ def leader(area: Rectangle, box: Rectangle) -> tuple[tuple[int, int], tuple[int,
         ends.append(((low + high) // 2,) * 2 if low < high else (high, low) if start < other else (low, high))
     (x0, x1), (y0, y1) = ends
     return (x0, y0), (x1, y1)
-
-
-def _crosses(
-    line: tuple[tuple[int, int], tuple[int, int]], own: Rectangle, boxes: Iterable[Rectangle]
-) -> bool:
-    """Whether a line to the box ``own`` crosses others that are apart from that."""
-    return any(cv2.clipLine(box, *line)[0] for box in boxes if not overlap(box, own))
 
 
 def _corners(
