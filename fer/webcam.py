@@ -35,19 +35,13 @@ class WebcamOptions(LiveOptions):
     demo: bool = False
     """Play the built-in sample: in a window, or where there is no display into outputs/."""
 
-    @property
-    def size(self) -> tuple[int, int] | None:
-        """Width and height to ask the camera for."""
-        return (self.width, self.height) if self.width is not None and self.height is not None else None
-
     def check(self) -> None:
         """Refuse also a size and a rate that are not above 0."""
         super().check()
         check_rate(self.fps)
-        if self.size is None and (self.width is not None or self.height is not None):
-            raise UsageError("--width and --height go together: expected both, or neither.")
-        if self.size and min(self.size) <= 0:
-            raise UsageError(f"--width {self.width} --height {self.height}: more than 0 is expected.")
+        size = self.width, self.height
+        if size != (None, None) and any(side is None or side <= 0 for side in size):
+            raise UsageError(f"--width {self.width} --height {self.height}: expected both, above 0.")
 
 
 def main(options: WebcamOptions) -> int | None:
@@ -65,10 +59,11 @@ def main(options: WebcamOptions) -> int | None:
         return None if cameras else 1
     if options.demo:
         options = demo_options(options, environment.display_problem())
+    size = (options.width, options.height) if options.width and options.height else None
     if options.demo and options.no_window:  # short: `make demo` waits for the files
         source: sources.Source = sources.SampleActor(seconds=1.5)
     else:
-        source = sources.open_source(options.source, options.size, options.fps, watched=not options.no_window)
+        source = sources.open_source(options.source, size, options.fps, watched=not options.no_window)
     app.show(source, options, mirror=options.mirror)
     return None
 

@@ -81,12 +81,9 @@ class _Person:
 
     def shown(self, time_s: float) -> TrackedFace:
         assert self.face is not None, "only people who were classified are shown"
-        recent, detected, now = (
-            tuple(self.smoother.recent),
-            self.track.seen_s == time_s,
-            self.classified_s == time_s,
-        )
-        return TrackedFace(self.face, self.track.identity, recent, detected, now).at(self.track.box)
+        recent, detected = tuple(self.smoother.recent), self.track.seen_s == time_s
+        shown = TrackedFace(self.face, self.track.identity, recent, detected, self.classified_s == time_s)
+        return shown.at(self.track.box)
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,9 +198,7 @@ class Analyser:
             person.classified_s = frame.time_s
             steady = person.smoother
             steady.update(face.probabilities, frame.time_s)
-            person.face = replace(
-                face, probabilities=steady.probabilities, emotion=steady.emotion, confidence=steady.confidence
-            )
+            person.face = FaceEmotion(face.box, steady.probabilities, steady.emotion, steady.confidence)
 
 
 class Worker:

@@ -6,6 +6,7 @@ place keeps its side of the face as long as that is free, and takes a better one
 that trembles does not make its name jump.
 """
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -127,7 +128,15 @@ class _Page:
         """Place parts of the status where they cover nothing, or else where they cover least; return their areas."""
         areas: list[Rectangle] = []
         for part, forms in status.items():
-            corners = _corners(self.frame, forms, ANCHORS[part], 2 * self.gap)
+            corners, margin = list[Place](), 2 * self.gap
+            for form, (width, height) in enumerate(forms):
+                room = (
+                    max(0, self.frame[0] - width - 2 * margin),
+                    max(0, self.frame[1] - height - 2 * margin),
+                )
+                for x, y in ANCHORS[part]:
+                    area = margin + round(x * room[0]), margin + round(y * room[1]), width, height
+                    corners.append(Place(area, form, f"{x} {y}"))
             place = self.choose(corners, taken + areas, (part, 0))
             if place is None:
                 place = min(corners, key=lambda at: _covered(at.area, taken) + 9 * _covered(at.area, areas))
@@ -163,10 +172,10 @@ class _Page:
             if not (inside and before and before.side == "inside") and size[0] < self._no_room:
                 area = _nearest(size, self.frame, [face.box, *others], face.box)
                 self._no_room = self._no_room if area else size[0]
-                if area and (inside is None or _distance(area, face.box) < max(face.box[2:])):
+                if area and (inside is None or math.dist(*leader(area, face.box)) < max(face.box[2:])):
                     place = Place(area, len(face.label) - 1, "far")
         if place and place.side == "far":
-            line, apart = leader(place.area, face.box), [box for box in boxes if not overlap(box, face.box)]
+            line, apart = leader(place.area, face.box), (box for box in boxes if not overlap(box, face.box))
             if any(cv2.clipLine(box, *line)[0] for box in apart):
                 place = None  # nobody could tell whose name that is
         return place or inside
@@ -225,11 +234,6 @@ def _covered(area: Rectangle, others: Iterable[Rectangle]) -> int:
     return sum(overlap(area, other) for other in others)
 
 
-def _distance(a: Rectangle, b: Rectangle) -> int:
-    """Return the pixels between two rectangles, the larger of those across and along."""
-    return max(a[0] - b[0] - b[2], b[0] - a[0] - a[2], a[1] - b[1] - b[3], b[1] - a[1] - a[3], 0)
-
-
 def leader(area: Rectangle, box: Rectangle) -> tuple[tuple[int, int], tuple[int, int]]:
     """Return the ends of the shortest line from a label or bars to their box."""
     ends = []
@@ -238,18 +242,6 @@ def leader(area: Rectangle, box: Rectangle) -> tuple[tuple[int, int], tuple[int,
         ends.append(((low + high) // 2,) * 2 if low < high else (high, low) if start < other else (low, high))
     (x0, x1), (y0, y1) = ends
     return (x0, y0), (x1, y1)
-
-
-def _corners(
-    frame: Size, forms: Sequence[Size], anchors: Sequence[tuple[float, float]], margin: int
-) -> list[Place]:
-    places = []
-    for form, size in enumerate(forms):
-        free = [max(0, room - length - 2 * margin) for room, length in zip(frame, size, strict=True)]
-        for x, y in anchors:
-            area = margin + round(x * free[0]), margin + round(y * free[1]), *size
-            places.append(Place(area, form, f"{x} {y}"))
-    return places
 
 
 def _slid(start: float, length: int, room: int) -> int:

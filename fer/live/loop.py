@@ -32,8 +32,6 @@ from fer.live.sources import Photos, Source
 from fer.live.video import VideoWriter
 
 DETECTION_SIZES = 160, 1920  # smallest and largest
-FINER = ("+", 1), ("=", 1), ("-", -1)  # = is + without shift
-BESIDE = ("n", 1), ("p", -1)
 OPENING_S = 40.0  # Windows may take half a minute to open a camera
 SILENCE_S = 30.0  # a live source that sends no frame for longer is gone; in less, a cable is plugged in again
 QUIET_S = 0.3  # most sources open in less, and need no words
@@ -224,12 +222,10 @@ class Player:
         self._drawn_s = time.monotonic()
         analysis = self._analysis_of(frame)
         latest = self._analysis  # its figures are true, also where its faces are too old
-        passed = self._times[-1] - self._times[0] if len(self._times) > 1 else 0
+        # The times of a file's frames say nothing about this machine, nor do those of photos: a rate would mislead.
+        times = [] if self._in_step or self.source.stills else self._times
         status = overlay.Status(
-            # The times of a file's frames say nothing about this machine, nor do those of photos: a rate would mislead.
-            fps=(len(self._times) - 1) / passed
-            if passed > 0 and not (self._in_step or self.source.stills)
-            else None,
+            fps=(len(times) - 1) / (times[-1] - times[0]) if times and times[-1] > times[0] else None,
             detect_ms=latest.detect_ms if latest else None,
             classify_ms=latest.classify_ms if latest else None,
             message=self._text(loading=False),
@@ -239,9 +235,11 @@ class Player:
             analyser = self._worker.analyser
             faster = analyser is not None and analyser.detection_size > DETECTION_SIZES[0]
             faster = faster and self._slow and self.display.keyboard
+            hides = f"This window hides {self.source.hidden:.0%} of what it looks at: make it smaller or move it aside."
+            hides = hides if self.source.hidden > MOST_HIDDEN else ""
             shown = replace(
                 status,
-                message=self._text() or self._hidden() or (SLOW_ANALYSIS if faster else ""),
+                message=self._text() or hides or (SLOW_ANALYSIS if faster else ""),
                 recording_s=None if start_s is None else frame.time_s - start_s,
                 paused=self.view.paused,
                 keys=self._keys(),
@@ -267,12 +265,6 @@ class Player:
             else:
                 print(f"error: {error}", file=sys.stderr)
             self._say(str(error), 6.0)
-
-    def _hidden(self) -> str:
-        """Say where the window hides much of what it looks at, or ""."""
-        if self.source.hidden <= MOST_HIDDEN:
-            return ""
-        return f"This window hides {self.source.hidden:.0%} of what it looks at: make it smaller or move it aside."
 
     def _keys(self) -> list[list[tuple[str, str]]]:
         """Return the keys to show in their forms: all, or for a beginner, where they would hide a face, two."""
@@ -398,11 +390,11 @@ class Player:
             self.written.append(path)
         return path
 
-    def _resize_detection(self, step: int) -> None:
+    def _resize_detection(self, key: str) -> None:
         analyser = self._worker.analyser
         if analyser is None:
             return
-        size = round(analyser.detection_size * 1.5**step)
+        size = round(analyser.detection_size * (1 / 1.5 if key == "-" else 1.5))  # = is + without shift
         analyser.detection_size = min(max(size, DETECTION_SIZES[0]), DETECTION_SIZES[1])
         self._say(f"faces are searched in {analyser.detection_size} pixels", 2.0)
 
@@ -431,14 +423,14 @@ KEYS: tuple[tuple[str, str, dict[str, Callable[[Player], None]]], ...] = (
     ("b", "bars", {"b": methodcaller("_toggle", "bars")}),
     ("l", "blur faces", {"l": methodcaller("_toggle", "blur")}),
     ("c", "next camera or monitor", {"c": Player._next_source}),
-    ("n  p", "next or previous photo", {key: methodcaller("_show_photo", step) for key, step in BESIDE}),
+    (
+        "n  p",
+        "next or previous photo",
+        {"n": methodcaller("_show_photo", 1), "p": methodcaller("_show_photo", -1)},
+    ),
     ("s", "snapshot", {"s": Player._snapshot}),
     ("r", "record", {"r": Player._toggle_recording}),
-    (
-        "+  -",
-        "find smaller faces, or faster",
-        {key: methodcaller("_resize_detection", step) for key, step in FINER},
-    ),
+    ("+  -", "find smaller faces, or faster", {key: methodcaller("_resize_detection", key) for key in "+=-"}),
     ("h", "these keys", {"h": methodcaller("_toggle", "help")}),
 )
 """Names of the keys, what they do in words, and their actions."""

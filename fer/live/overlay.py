@@ -26,6 +26,7 @@ LETTERS = 11  # height of capitals, in pixels of the screen, that can be read
 SCREEN = (1280, 720)  # that a photo or recording is looked at on, reduced to it
 HARD_SPACE = "\xa0"
 MOST_BARS = 16  # faces: with more of them in a picture, bars are confusing
+LINE = 1.5  # height of a row of bars, in sizes of its letters: these and, under them, the bar
 COLUMNS = ((8, True), (3, True), (8, False), (3, False))  # how many bars, with percentages or without
 
 
@@ -95,13 +96,15 @@ def draw(
         lost,
     )
     placed = list(zip(tracked, places.labels, places.strips, places.bars, strict=True))
+    thick = max(2, round(2.4 * sizes.unit))
     for shown in tracked:
-        _box(image, shown, sizes)
+        box, colour = shown.face.box, COLOURS[shown.face.emotion] if shown.detected else DIM
+        paint.outline(image, *box, round(0.08 * box[2]), thick if shown.detected else thick // 2, colour)
     for shown, label, _, column in placed:
-        if label and label.side == "far":
-            _leader(image, label.area, shown.face, sizes)
-        if column:
-            _leader(image, column.area, shown.face, sizes)
+        for place in (label if label and label.side == "far" else None, column):
+            if place:  # a line to its box
+                ends, colour = layout.leader(place.area, shown.face.box), COLOURS[shown.face.emotion]
+                cv2.line(image, *ends, paint.bgr(colour), thick, cv2.LINE_AA)
     for shown, label, strip, column in placed:
         if strip:
             _recent(image, shown, strip.area, sizes)
@@ -173,29 +176,11 @@ def _wanted(shown: TrackedFace, sizes: Sizes, bars: bool) -> layout.Wanted:
     columns = [
         (
             paint.text_width("happiness" + "  100%" * percentages, size) + size,
-            round(rows * _line(size) + 0.6 * size),
+            rows * round(LINE * size) + round(0.6 * size),
         )
         for rows, percentages in COLUMNS
     ]
     return layout.Wanted(shown.face.box, label, columns if bars else (), strip, shown.track)
-
-
-def _line(size: int) -> int:
-    """Return the height of a row of bars: letters and, under them, the bar."""
-    return round(1.5 * size)
-
-
-def _box(image: np.ndarray, shown: TrackedFace, sizes: Sizes) -> None:
-    box = shown.face.box
-    thick = max(2, round(2.4 * sizes.unit))
-    colour, thickness = (COLOURS[shown.face.emotion], thick) if shown.detected else (DIM, thick // 2)
-    paint.outline(image, *box, round(0.08 * box[2]), thickness, colour)
-
-
-def _leader(image: np.ndarray, area: Rectangle, face: FaceEmotion, sizes: Sizes) -> None:
-    thick = max(2, round(2.4 * sizes.unit))
-    ends = layout.leader(area, face.box)
-    cv2.line(image, *ends, paint.bgr(COLOURS[face.emotion]), thick, cv2.LINE_AA)
 
 
 @lru_cache(maxsize=128)
@@ -225,7 +210,7 @@ def _bars(
         paint.panel(image, 0, 0, width, height, radius, opacity=0.78)
         for row, number in enumerate(sorted(np.argsort(-np.array(probabilities))[:count].tolist())):
             name, probability = EMOTIONS[number], probabilities[number]
-            up = round(0.3 * size) + row * _line(size)
+            up = round(0.3 * size) + row * round(LINE * size)
             middle, under = up + round(0.6 * size), up + round(1.15 * size)
             ink = paint.PAPER if name == emotion else DIM
             paint.write(image, name, start, middle, size, ink)
@@ -277,16 +262,14 @@ class _Panel:
     @property
     def size(self) -> Size:
         width = max(paint.text_width(text, self.letters) for _, text in self.rows)
-        return self._columns[1] + width + round(0.7 * self.letters), round(
-            (0.5 + 1.4 * len(self.rows)) * self.letters
-        )
+        height = round((0.5 + 1.4 * len(self.rows)) * self.letters)
+        return self._columns[1] + width + round(0.7 * self.letters), height
 
     def paint(self, image: np.ndarray, area: Rectangle) -> None:
         left, top, _, height = area
         size, (keys, texts) = self.letters, self._columns
-        paint.panel(
-            image, *area, min(height // 2, round(0.95 * size)), opacity=0.66 if len(self.rows) == 1 else 0.8
-        )
+        radius, opacity = min(height // 2, round(0.95 * size)), 0.66 if len(self.rows) == 1 else 0.8
+        paint.panel(image, *area, radius, opacity=opacity)
         for row, (key, text) in enumerate(self.rows):
             middle = top + round((0.95 + 1.4 * row) * size)
             if key:
@@ -304,10 +287,9 @@ def _panels(status: Status, sizes: Sizes) -> dict[str, list[_Panel]]:
     room = width - 4 * sizes.gap
     if status.keys:
         # In a small picture all of them in lines, each in one piece.
-        words = [
-            f"{key.replace('  ', ' or ')}: {text}".replace(" ", HARD_SPACE) for key, text in status.keys[0]
-        ]
-        forms = [*(_Panel(rows, size) for rows in status.keys), _message("   ".join(words), size, room)]
+        words = (f"{key.replace('  ', ' or ')}: {text}" for key, text in status.keys[0])
+        lines = "   ".join(word.replace(" ", HARD_SPACE) for word in words)
+        forms = [*(_Panel(rows, size) for rows in status.keys), _message(lines, size, room)]
         small = [form for form in forms if 3 * math.prod(form.size) <= width * height]
         keys = small or [min(forms, key=lambda form: math.prod(form.size))]
         if len(status.keys) == 1:

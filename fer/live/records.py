@@ -3,7 +3,6 @@
 import csv
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import FileIO, StringIO
 from pathlib import Path
@@ -49,33 +48,25 @@ class CsvWriter:
                 row = (f"{frame.time_s:.3f}", frame.index, shown.track, x, y, w, h, face.emotion)
                 numbers = (face.confidence, *face.probabilities)
                 rows.writerow((*row, *(f"{n:.4f}" if shown.classified else "" for n in numbers)))
-        with self._explained():
+        whole, data = 0, text.getvalue().encode()
+        try:
             if self._file is None:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
                 self._file = FileIO(self.path, "w")
                 self.written = True
-            whole, data = self._file.tell(), text.getvalue().encode()
-            try:
-                while data:  # of what a full disk takes only a part, the rest is an error
-                    data = data[self._file.write(data) :]
-            except OSError:
+            whole = self._file.tell()
+            while data:  # of what a full disk takes only a part, the rest is an error
+                data = data[self._file.write(data) :]
+        except OSError as error:
+            if self._file:
                 self._file.truncate(whole)  # no torn row
-                raise
+            why = f"cannot be written ({error.strerror}): its last rows are missing."
+            raise DataInvalid(f"{self.path} {why}") from error
 
     def close(self) -> None:
         """Close the file."""
         if self._file is not None:
-            with self._explained():
-                self._file.close()
-
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise DataInvalid(
-                f"{self.path} cannot be written ({error.strerror}): its last rows are missing."
-            ) from error
+            self._file.close()
 
 
 @dataclass

@@ -234,11 +234,8 @@ class Camera(Source):
 
     def _open(self, index: int) -> cv2.VideoCapture:
         camera = cv2.VideoCapture(index, _camera_backend())
-        if camera.isOpened():
-            self._request(camera)
-        return camera
-
-    def _request(self, camera: cv2.VideoCapture) -> None:
+        if not camera.isOpened():
+            return camera
         camera.set(cv2.CAP_PROP_BUFFERSIZE, 1)
         if self.size:
             # Uncompressed, USB has no room for large frames at full rate.
@@ -247,6 +244,7 @@ class Camera(Source):
             camera.set(cv2.CAP_PROP_FRAME_HEIGHT, self.size[1])
         if self.fps:
             camera.set(cv2.CAP_PROP_FPS, self.fps)
+        return camera
 
     def next(self) -> "Camera":
         """Return the camera after this one in the list."""

@@ -44,11 +44,8 @@ def strips(faces: Iterable[tuple[str, np.ndarray, np.ndarray]], end_s: float = 0
     between = [np.diff(times) for _, times, _ in known]
     step_s = float(np.median(np.concatenate(between))) if any(map(len, between)) else 0.1
     end_s = max([end_s, 0.1, *(times[-1] + step_s / 2 for _, times, _ in known if len(times))])
-    height, nobody = (
-        int(np.clip(640 / max(1, len(known)), 44, 240)),
-        ("no face was seen", np.zeros(0), np.zeros((0, 8))),
-    )
-    known = known or [nobody]
+    known = known or [("no face was seen", np.zeros(0), np.zeros((0, len(EMOTIONS))))]
+    height = int(np.clip(640 / len(known), 44, 240))
     left = MARGIN + 24 + max(text_width(name, TEXT) for name, _, _ in known)
     image = _paper(TOP + len(known) * (height + 20) + 3 * TEXT + MARGIN, "not seen")
     edges = np.linspace(0, end_s, WIDTH - MARGIN - left + 1)
@@ -121,9 +118,8 @@ def averages(times: np.ndarray, values: np.ndarray, edges: np.ndarray, step_s: f
     ends = times + np.concatenate([reach, [step_s / 2]])
     # The integral from the beginning on, of the values and of 1; its differences are exact sums over each interval.
     weighted = np.column_stack([values, np.ones(len(times))]) * (ends - starts)[:, None]
-    integral = np.repeat(np.concatenate([np.zeros((1, weighted.shape[1])), weighted.cumsum(0)]), 2, axis=0)[
-        1:-1
-    ]
+    totals = np.concatenate([np.zeros((1, weighted.shape[1])), weighted.cumsum(0)])
+    integral = np.repeat(totals, 2, axis=0)[1:-1]
     knots = np.column_stack([starts, ends]).ravel()
     sums = np.column_stack([np.diff(np.interp(edges, knots, total)) for total in integral.T])
     covered = sums[:, -1:]

@@ -93,9 +93,8 @@ class VideoWriter:
     def _check(self, kept: str = "") -> None:
         if self._error is not None:
             what = getattr(self._error, "strerror", None) or self._error
-            raise DataInvalid(
-                f"{self.path} was not recorded: {what}. Is the disk full?{kept}"
-            ) from self._error
+            what = f"{self.path} was not recorded: {what}. Is the disk full?{kept}"
+            raise DataInvalid(what) from self._error
 
     def _encode(self) -> None:
         ended = False
@@ -122,9 +121,7 @@ class VideoWriter:
 
     def _open(self, container: av.container.OutputContainer, size: tuple[int, int]) -> av.VideoStream:
         options = {"preset": "veryfast", "crf": "21"}
-        stream = container.add_stream(
-            "libx264", rate=30, options=options
-        )  # a hint: frames have their own times
+        stream = container.add_stream("libx264", rate=30, options=options)  # frames have their own times
         stream.width, stream.height = size
         stream.pix_fmt = "yuv420p"
         stream.codec_context.time_base = Fraction(1, TICKS)
