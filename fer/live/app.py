@@ -53,8 +53,7 @@ def show(
     def analyser() -> Analyser:
         with nullcontext() if watched else lazy.announced(f"the model {loading}"):
             predictor = make()
-        size: int = getattr(predictor.detect, "max_side", 320)
-        size = options.detection_size or size
+        size = options.detection_size or int(getattr(predictor.detect, "max_side", 320))
         turns = (source.live or watched) and not source.stills
         return Analyser(predictor, options.threshold, options.smoothing, size, source.stills, turns)
 

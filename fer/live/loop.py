@@ -96,7 +96,7 @@ class Player:
         self._message, self._message_until = overlay.NOTICE, 0.0
         self._keys_until = 0.0  # they are shown without being asked for
         self._analysis: Analysis | None = None  # the newest that was drawn
-        self._layouts: dict[bool, Layout] = {}  # the newest of what is displayed (True) and recorded
+        self._layouts: dict[bool, Layout] = {}  # the newest of what is displayed (True) and saved
         self._drawn_s = 0.0  # when that was
         self._first = 0  # number of the first frame of this source
         self._fallback: Source | None = None  # the source before, until the next one has sent a frame
@@ -244,11 +244,10 @@ class Player:
                 paused=self.view.paused,
                 keys=self._keys(),
             )
-            size = self.display.size((frame.image.shape[1], frame.image.shape[0]))
-            self.display.show(self._drawn(frame, analysis, shown, self.view.mirror, size))
+            self.display.show(self._drawn(frame, analysis, shown, displayed=True))
         if video:
             try:
-                video.write(self._drawn(frame, analysis, status, self.view.mirror_saved), frame.time_s)
+                video.write(self._drawn(frame, analysis, status), frame.time_s)
             except UserError:
                 self._lose_recording(video)
 
@@ -295,27 +294,24 @@ class Player:
         return not self.source.stills and self._worker.pace_s > SLOW_ANALYSIS_S
 
     def _drawn(
-        self,
-        frame: Frame,
-        analysis: Analysis | None,
-        status: overlay.Status,
-        mirror: bool,
-        size: tuple[int, int] | None = None,
+        self, frame: Frame, analysis: Analysis | None, status: overlay.Status, displayed: bool = False
     ) -> np.ndarray:
-        """Return a new picture of ``size`` (width, height), by default the frame's."""
-        hide = analysis.hide if analysis else np.zeros((0, 4))
+        """Return a new picture: as the display wants it, or as it is saved."""
+        size, hide = (
+            (frame.image.shape[1], frame.image.shape[0]),
+            analysis.hide if analysis else np.zeros((0, 4)),
+        )
         picture, faces, lost = overlay.compose(
             frame.image,
             analysis.faces if analysis else (),
-            size or (frame.image.shape[1], frame.image.shape[0]),
-            mirror,
+            self.display.size(size) if displayed else size,
+            self.view.mirror if displayed else self.view.mirror_saved,
             hide if self.view.blur else None,
             [hide[number] for number in analysis.lost] if analysis else (),
         )
         # The display shows each pixel as one; nobody knows at which size a recording will be looked at.
-        scale, previous = 1.0 if size else None, self._layouts.get(bool(size))
-        layout = overlay.draw(picture, faces, status, self.view.bars, scale, previous, lost)
-        self._layouts[bool(size)] = layout
+        scale, previous = 1.0 if displayed else None, self._layouts.get(displayed)
+        self._layouts[displayed] = overlay.draw(picture, faces, status, self.view.bars, scale, previous, lost)
         return picture
 
     def _obey(self, key: str) -> bool:
@@ -358,7 +354,7 @@ class Player:
         if self.frame is None:
             return
         analysis = self._analysis_of(self.frame)
-        picture = self._drawn(self.frame, analysis, overlay.Status(), self.view.mirror_saved)
+        picture = self._drawn(self.frame, analysis, overlay.Status())
         path = self._new_path("snapshot", ".png")
         try:
             with replacing(path) as temporary:  # no half of a picture on a full disk

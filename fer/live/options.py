@@ -58,12 +58,10 @@ class LiveOptions:
         outputs = self.outputs()
         for name, path in outputs.items():
             check_output(f"--{name}", path)
-            if path.is_symlink():
+            if path.is_symlink() or (path.exists() and not path.is_file()):
                 raise UsageError(
-                    f"--{name} {path} is a link to {path.resolve()}: expected the name of the file itself."
+                    f"--{name} {path} is a link, a pipe or a device: expected the name of a file itself."
                 )
-            if path.exists() and not path.is_file():
-                raise UsageError(f"--{name} {path} is a pipe or a device: expected the name of a file.")
         if len({path.resolve() for path in outputs.values()}) < len(outputs):
             given = ", ".join(f"--{name} {path}" for name, path in outputs.items())
             raise UsageError(f"{given}: expected a name for each.")

@@ -575,8 +575,8 @@ def test_a_file_is_not_replaced_by_what_is_made_of_it(tmp_path):
         ({"timeline": "folder.png"}, "is a folder"),
         ({"timeline": "file/a.png"}, "file: Not a directory"),
         ({"csv": "a.csv", "save": "a.avi"}, r"ends in \.mp4"),
-        ({"save": "link.mp4"}, r"link\.mp4 is a link to .*elsewhere\.mp4"),
-        ({"csv": os.devnull}, "is a pipe or a device"),
+        ({"save": "link.mp4"}, r"link\.mp4 is a link"),
+        ({"csv": os.devnull}, "a pipe or a device"),
         ({"timeline": "a.pdf"}, r"ends in \.png or \.jpg .* no \.pdf or \.svg"),
     ],
 )
@@ -604,14 +604,14 @@ def test_blur_hides_the_whole_picture_where_no_face_is_detected(tmp_path):
 
 def test_the_own_window_is_left_out_from_the_first_analysed_frame_on():
     class Desktop(Live):
-        hidden = None
+        own = None
 
         def exclude(self, rectangle):
-            self.hidden = rectangle
+            self.own = rectangle
 
         def __iter__(self):
             for image, time_s in super().__iter__():
-                yield image.copy() if self.hidden is None else picture(), time_s
+                yield image.copy() if self.own is None else picture(), time_s
 
     display = Script()
     display.rectangle = lambda: (0, 0, 640, 480) if display.shown else None
