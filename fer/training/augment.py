@@ -1,6 +1,7 @@
-"""Random changes to a batch of faces, each face its own: what a face detector and a cheap camera do to it.
+"""Random changes to a batch of faces: each face its own (``Augment``), or pairs of them mixed (``Mix``).
 
-On a CPU OpenCV does most of it, several times faster than torch; on a GPU torch does.
+The first imitate what a face detector and a cheap camera do to a face. On a CPU
+OpenCV does most of it, several times faster than torch; on a GPU torch does.
 """
 
 import math
@@ -12,6 +13,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torchvision.transforms import v2
 
 from fer.threads import for_each
 from fer.training.preprocess import to_grey
@@ -155,6 +157,33 @@ def _by_opencv(
     new = np.empty((n, height, width, channels or images.shape[1]), np.uint8)
     for_each(n, lambda k: change(k, old[k] if last else cv2.merge(old[k]), new[k]))
     return torch.from_numpy(new).permute(0, 3, 1, 2)
+
+
+@dataclass(frozen=True)
+class Mix:
+    """Mix pairs of preprocessed faces, and their targets alike; ``kind`` as ``TrainConfig.mix``."""
+
+    kind: str
+    classes: int
+    probability: float = 0.5  # of mixing a batch
+
+    def __call__(
+        self, x: Tensor, labels: Tensor, annotations: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Return faces (N, C, H, W), targets, int64 (N,) or float32 (N, classes), and annotations (N, 2).
+
+        Mixed, the targets are float32; the valence or arousal that one face of a pair lacks (NaN), both lack.
+        """
+        if self.kind == "none" or torch.rand(()) >= self.probability:
+            return x, labels, annotations
+        mixers = {"mixup": v2.MixUp(alpha=0.2), "cutmix": v2.CutMix(alpha=1.0)}
+        kinds = list(mixers) if self.kind == "both" else [self.kind]
+        mixer = mixers[kinds[int(torch.randint(len(kinds), ()))]]
+        targets = (F.one_hot(labels, self.classes) if labels.ndim == 1 else labels).float()
+        if annotations is None:
+            return *mixer(x, targets), None
+        x, both = mixer(x, torch.cat([targets, annotations], 1))
+        return x, both[:, : self.classes], both[:, self.classes :]
 
 
 STRENGTHS: dict[str, Augment | None] = {

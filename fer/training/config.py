@@ -17,7 +17,7 @@ FREE_TO_CHANGE = {*NOT_IN_THE_CARD, "workers", "save_steps", "accumulate"}
 
 _RANGES: dict[str, tuple[float, float]] = {
     **{"ema": (0, 0.99999), "seed": (0, 2**63 - 1)},
-    **dict.fromkeys(("warmup", "degrade"), (0, 1)),
+    **dict.fromkeys(("warmup", "degrade", "label_smoothing"), (0, 1)),
     **dict.fromkeys(("lr", "workers", "weight_decay", "synthetic"), (0, math.inf)),
     **dict.fromkeys(("epochs", "batch_size", "accumulate", "save_steps"), (1, math.inf)),
     **dict.fromkeys(("size", "start_size", "limit"), (1, math.inf)),
@@ -73,6 +73,8 @@ class TrainConfig:
         arg(metavar="expression|expression,valence-arousal"),
     ] = "expression"
     """What is learned; valence and arousal need data that has them (AffectNet8, the sample)."""
+    label_smoothing: float = 0.0
+    """Proportion of each label that is spread over all classes."""
     imbalance: Literal[
         "none", "class_weights", "balanced_sampling", "square_root_sampling", "logit_adjustment"
     ] = "none"
@@ -81,6 +83,8 @@ class TrainConfig:
     """Random changes to training faces; see fer/training/augment.py."""
     degrade: float = 0.0
     """Probability that a training face is then darkened, blurred, turned or covered; see fer/training/degrade.py."""
+    mix: Literal["none", "mixup", "cutmix", "both"] = "none"
+    """Mix pairs of faces on half of the batches."""
     size: int | None = None
     """Side of the input in pixels, where the architecture leaves a choice."""
     start_size: int | None = None

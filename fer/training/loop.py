@@ -30,7 +30,7 @@ from fer.labels import EMOTIONS
 from fer.model import FaceNetwork
 from fer.preprocess import check
 from fer.training import optim
-from fer.training.augment import STRENGTHS, to_grey_uint8
+from fer.training.augment import STRENGTHS, Mix, to_grey_uint8
 from fer.training.batches import SAMPLING, cut, epoch_order, part_of
 from fer.training.config import FREE_TO_CHANGE, NOT_IN_THE_CARD, TrainConfig
 from fer.training.degrade import degrade
@@ -99,7 +99,7 @@ class Trainer:
         self.provenance = provenance()
         self.progress, self.began = Progress(), 0.0
         # What a step is made of.
-        self.augment = STRENGTHS[config.augment]
+        self.augment, self.mix = STRENGTHS[config.augment], Mix(config.mix, classes)
         self.criterion = Loss(self.class_counts, config, self.accelerator.device)
         self.optimizer = optim.optimizer(model, config)
         self.spans = list(cut(len(train), config.batch_size))
@@ -238,11 +238,12 @@ class Trainer:
         x, side = preprocess_tensor(self.model.preprocess, images), self._side()
         if side < x.shape[-1]:
             x = F.interpolate(x, (side, side), mode="bilinear", antialias=True)
+        x, targets, annotations = self.mix(x, labels, annotations)
         with self.accelerator.autocast():
             logits, predicted = self.network(x.contiguous(memory_format=torch.channels_last), both=True)
         logits = logits.float()
         top = labels if labels.ndim == 1 else labels.argmax(1)
-        return self.criterion(logits, labels, predicted, annotations), int((logits.argmax(1) == top).sum())
+        return self.criterion(logits, targets, predicted, annotations), int((logits.argmax(1) == top).sum())
 
     def _side(self) -> int:
         """Return the side of this epoch's faces: from ``start_size`` up to the full one, in steps of 8 pixels."""

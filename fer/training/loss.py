@@ -23,6 +23,7 @@ class Loss:
             self.log_prior = priors.log().to(device)
         if config.imbalance == "class_weights":
             self.class_weights = (1 / (priors * len(priors))).clamp(max=20).to(device)
+        self.label_smoothing = config.label_smoothing
 
     def __call__(
         self, logits: Tensor, targets: Tensor, predicted: Tensor | None, annotated: Tensor | None
@@ -33,7 +34,9 @@ class Loss:
         """
         if self.log_prior is not None:
             logits = logits + self.log_prior
-        loss = F.cross_entropy(logits, targets, self.class_weights, reduction="sum")
+        loss = F.cross_entropy(
+            logits, targets, self.class_weights, label_smoothing=self.label_smoothing, reduction="sum"
+        )
         if predicted is None or annotated is None:
             return loss
         return loss + len(logits) * ccc_loss(predicted.float(), annotated)

@@ -27,6 +27,7 @@ from fer.predict import main as predict_main
 from fer.predictor import EmotionPredictor
 from fer.preprocess import Preprocess
 from fer.training import TrainConfig, fit, new_model
+from fer.training.augment import Mix
 from fer.training.loss import ccc_loss
 from fer.training.start import training_targets
 
@@ -184,12 +185,26 @@ def test_both_are_learned_and_recorded(tmp_path):
     assert found == predictions.score_valence_arousal()
 
 
-@pytest.mark.parametrize("options", [{"augment": "strong", "ema": 0.9}, {"accumulate": 3}])
+@pytest.mark.parametrize("options", [{"mix": "both", "augment": "strong", "ema": 0.9}, {"accumulate": 3}])
 def test_training_with_both_is_seeded_and_finite(options):
     first, second = (small_net(valence_arousal=True) for _ in range(2))
     rows = [run(model, **options).rows[-1] for model in (first, second)]
     assert rows[0]["train_loss"] == rows[1]["train_loss"] and np.isfinite(rows[0]["train_loss"])
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("kind", ["mixup", "cutmix"])
+def test_labels_and_annotations_are_mixed_alike(kind):
+    labels = torch.arange(8)
+    annotations = torch.stack([labels / 8, -labels / 8], 1)
+    annotations[3, 0] = NAN
+    x = labels.float().view(8, 1, 1, 1).expand(8, 1, 16, 16)
+    torch.manual_seed(1)
+    mixed, targets, values = Mix(kind, 8, probability=1.0)(x, labels, annotations)
+    assert targets.shape == (8, 8) and torch.allclose(targets.sum(1), torch.ones(8))
+    assert torch.allclose(mixed.mean((1, 2, 3)), targets @ labels.float(), atol=1e-5)
+    assert torch.allclose(values[:, 1], targets @ annotations[:, 1])
+    assert values[:, 0].isnan().tolist() == [k in (3, 4) for k in range(8)]  # it and the face mixed with it
 
 
 def test_parts_of_one_face_are_refused():

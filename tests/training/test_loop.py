@@ -44,7 +44,7 @@ def test_a_simple_problem_is_learned(tmp_path):
 
 def test_the_seed_decides_everything():
     first, second, other = (small_net() for _ in range(3))
-    options = {"augment": "strong", "degrade": 0.5, "seed": 3}
+    options = {"augment": "strong", "degrade": 0.5, "mix": "both", "seed": 3}
     assert untimed(run(first, **options)) == untimed(run(second, **options))
     assert same(first.state_dict(), second.state_dict())
     run(other, **options | {"seed": 4})
@@ -84,6 +84,14 @@ def test_biases_and_normalisation_do_not_decay():
     assert {p.ndim for p in decaying["params"]} == {2, 4}
     assert {p.ndim for p in free["params"]} == {1}
     assert (decaying["weight_decay"], free["weight_decay"]) == (0.1, 0)
+
+
+@pytest.mark.parametrize("mix", ["mixup", "cutmix", "both"])
+def test_faces_are_mixed_with_hard_and_soft_labels(mix):
+    for kind in (Spots, Soft):
+        plain, mixed = run(plain_network(), kind()), run(plain_network(), kind(), mix=mix)
+        assert np.isfinite(mixed.column("train_loss")).all()
+        assert untimed(mixed) != untimed(plain)
 
 
 @pytest.mark.parametrize("parts", [2, 3, 16, 99])
@@ -148,6 +156,7 @@ SOFT = 0.75 * nll(EVEN) + 0.25 * nll((EVEN + 1) % 8)
         (Spots(labels=SKEWED), {"imbalance": "class_weights"}, nll(range(8))),  # each class counts alike
         (Spots(labels=SKEWED), {"imbalance": "logit_adjustment"}, nll(SKEWED, BIAS + PRIOR.log())),
         (Soft(16), {}, SOFT),
+        (Soft(16), {"label_smoothing": 0.1}, 0.9 * SOFT + 0.1 * nll(range(8)).mean()),
     ],
 )
 def test_loss_by_hand(train, options, expected):

@@ -54,7 +54,7 @@ def test_networks_of_other_makers_can_be_trained_but_not_saved(tmp_path):
 
 def test_seven_classes(tmp_path):
     train, valid = (Spots(labels=np.arange(28) % 7, split=split) for split in ("train", "valid"))
-    run(small_net(num_classes=7), train, valid, imbalance="logit_adjustment", out=tmp_path)
+    run(small_net(num_classes=7), train, valid, imbalance="logit_adjustment", mix="both", out=tmp_path)
     assert load(tmp_path)[1]["emotions"] == list(EMOTIONS[:7])
 
 
@@ -90,7 +90,7 @@ def test_a_full_disk_names_the_file(tmp_path):
 
 # Stopping and going on.
 
-FULL = {"epochs": 3, "augment": "strong", "degrade": 0.5, "ema": 0.9, "precision": "bf16", "accumulate": 2}
+FULL = {"epochs": 3, "augment": "strong", "mix": "both", "ema": 0.9, "precision": "bf16", "accumulate": 2}
 FULL |= {"schedule": "one_cycle"}
 
 
