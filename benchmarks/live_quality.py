@@ -63,7 +63,7 @@ class Simulated:
         self.detect, self.truth = detect, 0
         self._rng = np.random.default_rng(seed)
 
-    def classify(self, frame: np.ndarray, boxes: np.ndarray) -> list[FaceEmotion]:
+    def classify(self, frame: np.ndarray, boxes: np.ndarray, turn: int | None) -> list[FaceEmotion]:
         """Return a face for each box: 2 nats of evidence for the true emotion, noise of 1 nat on each of the eight."""
         faces = []
         for box in boxes:
@@ -82,9 +82,9 @@ class Once:
         self.detect = _LastCall(predictor.detect)
         self._classify = _LastCall(predictor.classify)
 
-    def classify(self, frame: np.ndarray, boxes: np.ndarray) -> list[FaceEmotion]:
+    def classify(self, frame: np.ndarray, boxes: np.ndarray, turn: int | None) -> list[FaceEmotion]:
         """As the predictor."""
-        return self._classify(frame, boxes)
+        return self._classify(frame, boxes, turn)
 
 
 class _LastCall:

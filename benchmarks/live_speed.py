@@ -192,7 +192,7 @@ def naive(predictor: EmotionPredictor, images: list[np.ndarray], seconds: float)
         picture = images[count % len(images)].copy()
         faces = []
         for box in cascade.detectMultiScale(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY), 1.1, 5):
-            (face,) = predictor.classify(picture, np.array([box]))
+            (face,) = predictor.classify(picture, np.array([box]), turn=0)
             faces.append(TrackedFace(face, len(faces), [None] * 120))
         overlay.draw(picture, faces, overlay.Status(30))
         count += 1

@@ -36,7 +36,7 @@ class ChainOptions:
     """As for photos in fer.predict, or as in the live demos."""
     prior: Literal["chosen", "training", "uniform"] = "chosen"
     """Expect emotions as often as in training, all equally often, or in between as in the model's card."""
-    crop_margin: float | None = None
+    crop_margins: tuple[float, ...] = ()
     """How much wider than the detected box faces are cut; by default as in the model's card."""
     out: Path | None = None
     """Where the numbers go; by default benchmarks/results/whole_chain-MODEL.json."""
@@ -61,8 +61,7 @@ def main(options: ChainOptions) -> None:
             "Does --photos name their folder?"
         )
     predictor = EmotionPredictor(model, detector=options.detector, prior=options.prior)
-    if options.crop_margin is not None:
-        predictor.margin = options.crop_margin
+    predictor.margins = options.crop_margins or predictor.margins
     pictures = list(tqdm(analyse(files, predictor), total=len(files), disable=None))
     broken = [picture.error for picture in pictures if picture.error]
     if broken:
@@ -72,7 +71,7 @@ def main(options: ChainOptions) -> None:
         "model": model.name,
         "detector": options.detector,
         "prior": options.prior,
-        "crop_margin": predictor.margin,
+        "crop_margins": list(predictor.margins),
         **score(np.array(list(truths.values())), np.array(named)),
     }
     print(table(result))

@@ -51,6 +51,8 @@ def read_card(folder: str | Path) -> dict:
             f"{file} names its outputs {found}; this code expects {list(EMOTIONS)}. "
             "Every face would get a wrong name: retrain, or load a matching checkpoint."
         )
+    if "crop_margin" in card:  # of earlier versions
+        card["crop_margins"] = [card.pop("crop_margin")]
     for key, (valid, expected) in _RANGES.items():
         if key in card and not valid(value := card[key], len(found)):
             raise DataInvalid(f"{file} is damaged: {key} is {value!r}; expected {expected}. {AGAIN}")
@@ -73,6 +75,10 @@ def _are_frequencies(values: object, classes: int) -> bool:
     )
 
 
+def _are_margins(values: object) -> bool:
+    return isinstance(values, list) and bool(values) and all(map(_number(-0.45, 5)[0], values))
+
+
 def _is_hash(value: object, classes: int) -> bool:
     return isinstance(value, str) and len(value) == 64
 
@@ -80,7 +86,7 @@ def _is_hash(value: object, classes: int) -> bool:
 _RANGES: dict[str, tuple[Callable[..., bool], str]] = {
     "temperature": _number(0.001, 1000),
     "prior_strength": _number(-10, 10),
-    "crop_margin": _number(-0.45, 5),
+    "crop_margins": (lambda values, classes: _are_margins(values), "one or more numbers from -0.45 to 5"),
     "flip": (lambda value, classes: isinstance(value, bool), "true or false"),
     "class_shares": (_are_frequencies, "a class frequency from 0 to 1 for each output, 1 in sum"),
     "parameters": _number(1, 1e12),

@@ -13,11 +13,16 @@ from fer.faces import FaceDetector, check_frame, clip, crop
 from fer.files import MODELS
 from fer.labels import EMOTIONS, label
 from fer.photos.reading import Photo, read_photo
-from fer.probabilities import Network, class_shift, outputs_of, to_probabilities
+from fer.probabilities import Network, class_shift, to_probabilities
 from fer.runtime import ONNX, exported
 
 Detector = Callable[..., np.ndarray]
 """From a BGR uint8 frame (H, W, 3) to boxes int (K, 4), as a ``FaceDetector``; the demos also give ``max_side``."""
+
+
+Views = np.ndarray
+"""A face as the network takes it, float32 (V, channels, size, size), in V slightly different ways: their outputs are
+averaged."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +72,6 @@ class EmotionPredictor:
         model: folder of a trained model; by default the best one that is shipped.
         threshold: a face whose emotion is less probable than this is ``"uncertain"``.
         detector: ``"thorough"``, for photos; ``"fast"``, for live frames; or a function from frame to boxes (K, 4).
-        flip: average each face with its mirror image; by default as the card says.
         prior: ``"chosen"``, ``"training"`` or ``"uniform"``; see ``fer.probabilities.class_shift``.
         runtime: ``"auto"`` runs the model's ``model.onnx``, without torch, or the weights where there is none;
             ``"torch"`` runs the weights.
@@ -75,7 +79,9 @@ class EmotionPredictor:
     Attributes:
         card: of the model; see ``fer.card``.
         preprocess: of the model.
-        valence_arousal: whether it predicts them.
+        flip: whether a face is also looked at in the mirror.
+        margins: how much wider than its box it is cut, as fractions of its side.
+        valence_arousal: whether the model predicts them.
 
     Raises:
         DataMissing, DataInvalid: as ``fer.checkpoint.load``; or only torch could run the model, and is not installed.
@@ -86,7 +92,6 @@ class EmotionPredictor:
         model: str | Path | None = None,
         threshold: float = 0.4,
         detector: str | Detector = "thorough",
-        flip: bool | None = None,
         prior: str = "chosen",
         runtime: str = "auto",
     ) -> None:
@@ -106,8 +111,8 @@ class EmotionPredictor:
         self.valence_arousal: bool = getattr(self.network, "valence_arousal", False)
         self.threshold = threshold
         self.detect = detector
-        self.flip = self.card.get("flip", False) if flip is None else flip
-        self.margin = self.card.get("crop_margin", 0.0)
+        self.flip: bool = self.card.get("flip", False)
+        self.margins: Sequence[float] = self.card.get("crop_margins", [0.0])
         self.temperature = self.card.get("temperature", 1.0)
         self.shift = class_shift(self.card, prior)
 
@@ -124,8 +129,8 @@ class EmotionPredictor:
         if image_format not in ("BGR", "RGB"):
             raise DataInvalid(f"image_format={image_format!r}; expected 'BGR' or 'RGB'.")
         if isinstance(picture, str | Path):
-            _, boxes, crops = self.find(picture)
-            return self.classify_crops(crops, boxes)
+            _, boxes, faces = self.find(picture)
+            return self.classify_views(faces, boxes)
         if isinstance(picture, np.ndarray):
             check_frame(picture)
             swapped = image_format == "RGB" and picture.ndim == 3
@@ -137,8 +142,8 @@ class EmotionPredictor:
             )
         return self.classify(frame, self.detect(frame))
 
-    def find(self, path: str | Path) -> tuple[Photo, np.ndarray, list[np.ndarray]]:
-        """Return a photo, boxes int32 (K, 4) of its faces, within the whole photo and largest first, and their crops.
+    def find(self, path: str | Path) -> tuple[Photo, np.ndarray, list[Views]]:
+        """Return a photo, boxes int32 (K, 4) of its faces, within the whole photo and largest first, and their views.
 
         A large JPEG is read at reduced size, but large enough to find the same faces and to fill the input
         of the network with each. Threads may call this at the same time, if the detector may be shared.
@@ -148,47 +153,66 @@ class EmotionPredictor:
         """
         photo = read_photo(path, getattr(self.detect, "max_side", None))  # a function may want all pixels
         boxes = np.asarray(self.detect(photo.image)).reshape(-1, 4)
-        smallest = boxes[:, 2:].max(1).min(initial=self.preprocess.size) * (1 + 2 * self.margin)
+        smallest = boxes[:, 2:].max(1).min(initial=self.preprocess.size) * (1 + 2 * min(self.margins))
         if photo.factor > 1 and smallest < self.preprocess.size:
             finer = read_photo(path, max(photo.image.shape) * self.preprocess.size / smallest)
             photo, boxes = finer, boxes * (photo.factor // finer.factor)
-        crops = [crop(photo.image, box, self.margin) for box in boxes]
-        return photo, clip(boxes * photo.factor, photo.shape), crops
+        faces = [self.views(photo.image, box) for box in boxes]
+        return photo, clip(boxes * photo.factor, photo.shape), faces
 
-    def classify(self, frame: np.ndarray, boxes: np.ndarray) -> list[FaceEmotion]:
+    def views(self, image: np.ndarray, box: np.ndarray, turn: int | None = None) -> Views:
+        """Return a face of a BGR image, cut with each margin of the card, or with the one that has its turn.
+
+        With several margins every other one is mirrored, with one there are both: three
+        views in all are as good as three and their mirror images (models/README.md).
+        """
+        cuts = [(margin, self.flip and number % 2 == 1) for number, margin in enumerate(self.margins)]
+        if self.flip and len(cuts) == 1:
+            cuts.append((self.margins[0], True))
+        if turn is not None:
+            cuts = [cuts[turn % len(cuts)]]
+        return np.stack([self._input(crop(image, box, margin), mirrored) for margin, mirrored in cuts])
+
+    def whole_face(self, image: np.ndarray) -> Views:
+        """Return the views of a BGR (H, W, 3) or grey (H, W) image that is one face, already cut out."""
+        return np.stack([self._input(image, mirrored) for mirrored in (False, True)[: 1 + self.flip]])
+
+    def _input(self, face: np.ndarray, mirrored: bool) -> np.ndarray:
+        """Return the network input of BGR (H, W, 3) or grey (H, W) pixels."""
+        prepared = self.preprocess(np.atleast_3d(face)[:, :, ::-1].transpose(2, 0, 1))
+        return prepared[..., ::-1] if mirrored else prepared
+
+    def classify(self, frame: np.ndarray, boxes: np.ndarray, turn: int | None = None) -> list[FaceEmotion]:
         """Return a face for each box (K, 4) of a BGR frame, all in one forward pass.
 
         A box that reaches over the border is cropped as it is, with padding, and reported within the frame.
-        """
-        boxes = np.asarray(boxes).reshape(-1, 4)
-        crops = [crop(frame, box, self.margin) for box in boxes]
-        return self.classify_crops(crops, clip(boxes, frame.shape))
-
-    def classify_crops(
-        self, crops: Sequence[np.ndarray], boxes: Sequence[np.ndarray] | np.ndarray | None = None
-    ) -> list[FaceEmotion]:
-        """Return a face for each crop, all in one forward pass.
 
         Args:
-            crops: what ``fer.faces.crop`` gives, also of several pictures: uint8, BGR (H, W, 3) or grey (H, W).
-            boxes: (K, 4), where each lies in its picture; by default each crop is a picture.
+            turn: of frames whose predictions are averaged later, each has one view of a face, in turn, by this number.
         """
-        if not crops:
+        boxes = np.asarray(boxes).reshape(-1, 4)
+        return self.classify_views([self.views(frame, box, turn) for box in boxes], clip(boxes, frame.shape))
+
+    def classify_views(
+        self, faces: Sequence[Views], boxes: Sequence[np.ndarray] | np.ndarray
+    ) -> list[FaceEmotion]:
+        """Return a face for each entry of ``faces``, all in one forward pass; ``boxes`` (K, 4) says where they lie."""
+        if not len(faces):
             return []
-        if boxes is None:
-            boxes = [np.array([0, 0, face.shape[1], face.shape[0]]) for face in crops]
-        # BGR (H, W, 3) or grey (H, W) to RGB or grey planes.
-        planes = [np.atleast_3d(face)[:, :, ::-1].transpose(2, 0, 1) for face in crops]
-        inputs = np.stack([self.preprocess(face) for face in planes])
-        logits, valence_arousal = outputs_of(self.network, inputs, self.flip)
-        known = to_probabilities(logits, self.temperature, self.shift)
+        counts = np.array([len(views) for views in faces])
+
+        def mean(outputs: np.ndarray) -> np.ndarray:
+            return np.add.reduceat(outputs, counts.cumsum() - counts) / counts[:, None]
+
+        logits, valence_arousal = self.network(np.concatenate(faces))
+        known = to_probabilities(mean(logits), self.temperature, self.shift)
         if not np.isfinite(known).all():
             raise DataInvalid(
                 f"{self._folder} gives outputs that are not finite: its weights are damaged. {AGAIN}"
             )
-        probabilities = np.zeros((len(crops), len(EMOTIONS)), np.float32)
+        probabilities = np.zeros((len(faces), len(EMOTIONS)), np.float32)
         probabilities[:, : known.shape[1]] = known  # a network of seven classes never predicts contempt
-        pairs = [()] * len(crops) if valence_arousal is None else valence_arousal.tolist()
+        pairs = [()] * len(faces) if valence_arousal is None else mean(valence_arousal).tolist()
         return [
             FaceEmotion.from_probabilities(box, row, self.threshold, *pair)
             for box, row, pair in zip(boxes, probabilities, pairs, strict=True)

@@ -39,7 +39,7 @@ class ColourPredictor:
     def __init__(self):
         self.detect = ColourDetector()
 
-    def classify(self, frame, boxes):
+    def classify(self, frame, boxes, turn=None):
         faces = []
         for x, y, w, h in boxes:
             middle = frame[y + h // 3 : y + 2 * h // 3, x + w // 3 : x + 2 * w // 3].reshape(-1, 3).mean(0)

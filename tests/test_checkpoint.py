@@ -143,8 +143,13 @@ def test_a_card_that_is_not_of_this_code(folder, changes, message):
             ("class_shares", value)
             for value in ([0.5, 0.5], [1 / 9] * 9, ["a"] * 8, [math.nan] * 8, "12345678", 3)
         ],
-        *[("prior_strength", math.nan), ("crop_margin", "wide"), ("flip", "no")],
-        *[("crop_margin", 1e6), ("crop_margin", -0.5), ("temperature", 10**400), ("parameters", "many")],
+        *[("prior_strength", math.nan), ("crop_margins", "wide"), ("flip", "no")],
+        *[
+            ("crop_margins", [0.0, 1e6]),
+            ("crop_margins", [-0.5]),
+            ("temperature", 10**400),
+            ("parameters", "many"),
+        ],
         *[("weights_sha256", 3), ("options", [1]), ("options", {"pretrained": True})],
     ],
 )

@@ -24,8 +24,9 @@ from fer.runtime import INPUT, LOGITS, ONNX, RUNTIMES, OnnxNetwork, OpenVinoNetw
 from fer.training import export as exporting
 from fer.training.export import export, largest_difference
 
-CARD = {"flip": True, "crop_margin": 0.1, "temperature": 1.5, "class_shares": [0.65] + [0.05] * 7}
-CROPS = list(np.random.default_rng(0).integers(0, 256, (3, 20, 20), np.uint8))
+CARD = {"flip": True, "crop_margins": [0.1], "temperature": 1.5, "class_shares": [0.65] + [0.05] * 7}
+FRAME = np.random.default_rng(0).integers(0, 256, (20, 60), np.uint8)
+BOXES = np.array([[0, 0, 20, 20], [20, 0, 20, 20], [40, 0, 20, 20]])
 
 
 def random_faces(n):
@@ -33,7 +34,7 @@ def random_faces(n):
 
 
 def probabilities(predictor):
-    return [face.probabilities for face in predictor.classify_crops(CROPS)]
+    return [face.probabilities for face in predictor.classify(FRAME, BOXES)]
 
 
 def model_folder(path, scale=1.0):
@@ -70,7 +71,7 @@ def test_other_programs_get_the_same_logits_and_the_notes(exported):
     assert b".py" not in (exported / ONNX).read_bytes()  # nothing of the machine that it was made on
     assert notes["fer.preprocess"] == card["preprocess"]
     assert notes["fer.weights_sha256"] == card["weights_sha256"]
-    assert (notes["fer.flip"], notes["fer.crop_margin"], notes["fer.temperature"]) == (True, 0.1, 1.5)
+    assert (notes["fer.flip"], notes["fer.crop_margins"], notes["fer.temperature"]) == (True, [0.1], 1.5)
 
 
 def test_opencv_gets_the_same_logits(exported):

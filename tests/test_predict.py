@@ -40,7 +40,7 @@ def model(tmp_path_factory):
     folder = tmp_path_factory.mktemp("model")
     torch.manual_seed(0)
     net = build("emotion_net", widths=(16, 16))
-    checkpoint.save(folder, net, {"crop_margin": 0.1, "temperature": 1.0})
+    checkpoint.save(folder, net, {"crop_margins": [0.1], "temperature": 1.0})
     return folder
 
 
@@ -181,13 +181,13 @@ def test_videos_have_frame_numbers(tmp_path, model, options, frames):
 
 def test_faces_of_several_pictures_share_a_forward_pass(tmp_path, model, monkeypatch):
     sizes = []
-    classify = EmotionPredictor.classify_crops
+    classify = EmotionPredictor.classify_views
 
-    def counted(self, crops, boxes):
-        sizes.append(len(crops))
-        return classify(self, crops, boxes)
+    def counted(self, faces, boxes):
+        sizes.append(len(faces))
+        return classify(self, faces, boxes)
 
-    monkeypatch.setattr(EmotionPredictor, "classify_crops", counted)
+    monkeypatch.setattr(EmotionPredictor, "classify_views", counted)
     rng = np.random.default_rng(0)
     for number in range(5):
         save(tmp_path / "in" / f"{number}.png", rng.integers(0, 256, (48, 48), np.uint8))

@@ -21,7 +21,7 @@ from fer.preprocess import Preprocess
 from synthetic_faces.actor import Actor
 
 BOXES = np.array([[10, 10, 40, 40], [60, 20, 30, 30], [5, 60, 20, 20]])
-CARD = {"flip": False, "crop_margin": 0.0, "temperature": 1.0, "class_shares": [0.65] + [0.05] * 7}
+CARD = {"flip": False, "crop_margins": [0.0], "temperature": 1.0, "class_shares": [0.65] + [0.05] * 7}
 
 
 @pytest.fixture
@@ -62,19 +62,52 @@ def test_each_face_gets_its_own_probabilities(folder):
     assert np.abs(together[0].probabilities - together[1].probabilities).max() > 1e-6
 
 
-@pytest.mark.parametrize("flip", [False, True])
-def test_all_faces_of_a_frame_take_one_forward_pass(folder, flip):
-    one, passes = predictor(folder, flip=flip), []
+@pytest.mark.parametrize(
+    ("flip", "margins", "views"),
+    [
+        (False, [0.0], [(40, False)]),
+        (True, [0.25], [(60, False), (60, True)]),
+        (False, [-0.1, 0.25], [(32, False), (60, False)]),
+        (True, [-0.1, 0.0, 0.25], [(32, False), (40, True), (60, False)]),
+    ],
+)
+def test_a_face_is_the_mean_of_its_views_in_photos_and_has_them_in_turn_in_films(
+    tmp_path, flip, margins, views
+):
+    save(tmp_path, small_net(), CARD | {"flip": flip, "crop_margins": margins})
+    one, frame, passes = predictor(tmp_path), picture(), []
     network = one.network
     one.network = lambda faces: passes.append(len(faces)) or network(faces)
-    one(picture())
-    assert passes == [6 if flip else 3]
+
+    def expected(side, mirrored):
+        start = 10 - (side - 40) // 2  # of the first box
+        face = np.pad(frame, ((9, 9), (9, 9), (0, 0)), "edge")[start + 9 :, start + 9 :][:side, :side]
+        return one.preprocess(face[:, :: -1 if mirrored else 1, ::-1].transpose(2, 0, 1))
+
+    alone = [expected(*view) for view in views]
+    np.testing.assert_allclose(one.views(frame, BOXES[0]), alone, atol=1e-5)
+    logits = network(np.stack(alone))[0].mean(0)
+    faces = one(frame)
+    np.testing.assert_allclose(faces[0].probabilities, np.exp(logits) / np.exp(logits).sum(), atol=1e-5)
+    for turn in range(4):
+        taken = one.views(frame, BOXES[0], turn)
+        np.testing.assert_allclose(taken, alone[turn % len(alone)][None], atol=1e-5)
+        one.classify(frame, BOXES, turn)
+    assert passes == [3 * len(views), 3, 3, 3, 3]  # all faces of a frame at once
+
+
+def test_an_image_that_is_one_face_is_taken_as_it_is(tmp_path):
+    save(tmp_path, small_net(), CARD | {"flip": True, "crop_margins": [-0.1, 0.0, 0.1]})
+    one = predictor(tmp_path)
+    for face in (picture(SIZE, SIZE), picture(50, 50)[:, ::-1], picture(50, 50)[:, :, 0]):
+        mirrored = one.whole_face(face[:, ::-1])
+        assert mirrored.shape[0] == 2
+        np.testing.assert_allclose(one.whole_face(face), mirrored[::-1], atol=1e-5)
 
 
 def test_no_face(folder):
     one = predictor(folder, detector=lambda frame: np.zeros((0, 4), int))
     assert one(picture()) == []
-    assert one.classify_crops([]) == []
     assert EmotionPredictor(folder)(np.full((120, 160, 3), 90, np.uint8)) == []  # with its own detector
 
 
@@ -139,23 +172,12 @@ def test_what_is_no_picture_is_refused(folder, image, message):
         predictor(folder)(image)
 
 
-@pytest.mark.parametrize(("margin", "side"), [(0.0, 40), (0.25, 60), (-0.1, 32)])
-def test_margin_of_the_card_is_used(tmp_path, margin, side):
-    save(tmp_path, small_net(), CARD | {"crop_margin": margin})
-    one, seen = predictor(tmp_path), []
-    original = one.preprocess
-    one.preprocess = lambda image: seen.append(tuple(image.shape)) or original(image)
-    one.classify(picture(), BOXES[:1])
-    assert seen == [(3, side, side)]
-
-
 def test_boxes_lie_inside_the_picture_but_are_cropped_as_they_are(folder):
     frame, box = picture(), np.array([-10, 80, 40, 40])
     (face,) = predictor(folder).classify(frame, box[None])
     assert face.box == (0, 80, 30, 16)
-    (whole,) = predictor(folder).classify_crops([crop(frame, box)])
+    (whole,) = predictor(folder).classify(crop(frame, box), np.array([[0, 0, 40, 40]]))
     np.testing.assert_allclose(face.probabilities, whole.probabilities, atol=1e-6)
-    assert whole.box == (0, 0, 40, 40)
 
 
 @pytest.mark.parametrize("threshold", [0.0, 0.5, 1.0])
@@ -178,11 +200,11 @@ def test_a_confidence_at_the_threshold_is_enough():
             assert percent(probability) == round(100 * threshold) - (emotion == "uncertain")
 
 
-def test_temperature_and_flip_of_the_card_are_used(tmp_path):
+def test_temperature_of_the_card_is_used(tmp_path):
     save(tmp_path / "sharp", small_net(), CARD)
-    save(tmp_path / "soft", small_net(), CARD | {"temperature": 2.0, "flip": True})
+    save(tmp_path / "soft", small_net(), CARD | {"temperature": 2.0})
     frame = picture()
-    sharp, soft = predictor(tmp_path / "sharp", flip=True)(frame), predictor(tmp_path / "soft")(frame)
+    sharp, soft = predictor(tmp_path / "sharp")(frame), predictor(tmp_path / "soft")(frame)
     for a, b in zip(sharp, soft, strict=True):
         expected = np.sqrt(a.probabilities) / np.sqrt(a.probabilities).sum()
         np.testing.assert_allclose(b.probabilities, expected, atol=1e-5)
@@ -201,12 +223,6 @@ def test_networks_of_seven_classes_never_predict_contempt(tmp_path):
         assert face.probabilities.shape == (8,)
         assert face.probabilities[EMOTIONS.index("contempt")] == 0
         assert face.probabilities.sum() == pytest.approx(1, abs=1e-6)
-
-
-def test_crops_of_any_size(folder):
-    one = predictor(folder)
-    crops = [picture(SIZE, SIZE), picture(50, 50), picture(SIZE, SIZE)[:, :, 0], picture(50, 50)[:, ::-1, 0]]
-    assert [face.probabilities.shape for face in one.classify_crops(crops)] == [(8,)] * 4
 
 
 @pytest.mark.parametrize(
@@ -240,12 +256,12 @@ def test_of_a_large_photo_boxes_are_pixels_and_crops_are_large_enough(folder, tm
     page = cv2.resize(page, None, fx=5, fy=5)
     cv2.imwrite(str(tmp_path / "a.jpg"), page)
     predict.preprocess = Preprocess(size=48)
-    photo, (box,), (cut,) = predict.find(tmp_path / "a.jpg")
+    photo, (box,), (views,) = predict.find(tmp_path / "a.jpg")
     assert photo.shape == page.shape[:2]
     assert photo.factor == (4 if share == 0.9 else 2)
     np.testing.assert_allclose(box / (5 * share), face, atol=0.15 * face[2])
-    assert cut.shape[0] == round(box[2] / photo.factor) >= 48
-    np.testing.assert_allclose(cut.mean((0, 1)), crop(page, box).mean((0, 1)), atol=3)
+    assert box[2] / photo.factor >= 48
+    assert np.abs(views - predict.views(page, box)).mean() < 0.1
 
 
 def test_ones_own_detector_sees_the_whole_photo(folder, tmp_path):
@@ -272,7 +288,9 @@ def test_without_torch_a_model_needs_its_exported_network(folder):
         "import sys; sys.modules['torch'] = None\n"
         "from fer import EmotionPredictor\n"
         "from fer.errors import DataMissing\n"
-        "print(len(EmotionPredictor().classify_crops([__import__('numpy').zeros((50, 50, 3), 'uint8')])))\n"
+        "import numpy as np\n"
+        "faces = EmotionPredictor().classify(np.zeros((50, 50, 3), np.uint8), np.array([[0, 0, 50, 50]]))\n"
+        "print(len(faces))\n"
         "try: EmotionPredictor(sys.argv[1])\n"
         "except DataMissing as error: print(error)\n"
     )

@@ -128,6 +128,7 @@ class Analyser:
         self._last: Analysis | None = None
         self._before: _Shot | None = None  # until the newest cut
         self._forget = False
+        self._turn = 0  # of the views of a face
         self._turns, self._classified = turns, (0, 0.0)  # faces in the newest forward pass, and its seconds
 
     def forget(self) -> None:
@@ -191,7 +192,9 @@ class Analyser:
             people = people[: max(1, int(TURN_S * count / seconds))]
         start = time.perf_counter()
         boxes = np.array([rounded(person.track.box) for person in people])
-        faces = self.predictor.classify(frame.image, boxes) if people else []
+        # One view a frame: smoothing averages over time what photos get averaged at once.
+        turn, self._turn = None if self._stills else self._turn, self._turn + 1
+        faces = self.predictor.classify(frame.image, boxes, turn) if people else []
         if people:
             self._classified = len(people), time.perf_counter() - start
         for person, face in zip(people, faces, strict=True):

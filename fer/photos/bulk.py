@@ -20,7 +20,7 @@ from fer.errors import UserError
 from fer.faces import FaceDetector, clip, crop
 from fer.photos.listing import File
 from fer.photos.reading import Photo, VideoFrame, read_photo, read_video
-from fer.predictor import EmotionPredictor, FaceEmotion
+from fer.predictor import EmotionPredictor, FaceEmotion, Views
 
 WAITING_BYTES = 64 * 2**20  # pixels that may wait for their forward pass
 AHEAD = 4  # for each thread: photos whose faces are found, or being searched for, before their turn
@@ -93,11 +93,11 @@ def analyse(
     """
     pictures: list[Picture] = []
     boxes: list[np.ndarray] = []
-    crops: list[np.ndarray] = []
+    views: list[Views] = []
     waiting_bytes = 0
 
     def classified() -> Iterator[Picture]:
-        faces = iter(predictor.classify_crops(crops, [box for each in boxes for box in each]))
+        faces = iter(predictor.classify_views(views, [box for each in boxes for box in each]))
         for picture, each in zip(pictures, boxes, strict=True):
             picture.faces = list(islice(faces, len(each)))
             yield picture
@@ -105,12 +105,12 @@ def analyse(
     for picture, found, faces in _search(files, predictor, whole_image, sampling, keep_images):
         pictures.append(picture)
         boxes.append(found)
-        crops += faces
+        views += faces
         waiting_bytes += sum(face.nbytes for face in faces)
         waiting_bytes += 0 if picture.image is None else picture.image.nbytes
-        if max(len(crops), len(pictures)) >= batch_size or waiting_bytes > WAITING_BYTES:
+        if max(len(views), len(pictures)) >= batch_size or waiting_bytes > WAITING_BYTES:
             yield from classified()
-            pictures, boxes, crops, waiting_bytes = [], [], [], 0
+            pictures, boxes, views, waiting_bytes = [], [], [], 0
     yield from classified()
 
 
@@ -120,37 +120,37 @@ def _search(
     whole_image: bool,
     sampling: Sampling,
     keep_images: Keep | None,
-) -> Iterator[tuple[Picture, np.ndarray, list[np.ndarray]]]:
-    """Yield the pictures of the files, in order, with boxes (K, 4) of their faces and their crops.
+) -> Iterator[tuple[Picture, np.ndarray, list[Views]]]:
+    """Yield the pictures of the files, in order, with boxes (K, 4) of their faces and the views of each.
 
     Threads work on the next photos meanwhile: OpenCV and Pillow let others run while they compute.
     """
 
-    def photo(file: File) -> tuple[Picture, np.ndarray, list[np.ndarray]]:
+    def photo(file: File) -> tuple[Picture, np.ndarray, list[Views]]:
         if whole_image:
             read = read_photo(file.path, LARGEST)
-            boxes, crops = _whole(read)
+            boxes, faces = _whole(predictor, read)
         else:
-            read, boxes, crops = predictor.find(file.path)
+            read, boxes, faces = predictor.find(file.path)
         picture = Picture(file)
         if keep_images == "whole" and read.factor > 1:
             read = read_photo(file.path)
         if keep_images:
             picture.image, picture.factor = read.image, read.factor
-        return picture, boxes, crops
+        return picture, boxes, faces
 
-    def video(file: File) -> Iterator[tuple[Picture, np.ndarray, list[np.ndarray]]]:
+    def video(file: File) -> Iterator[tuple[Picture, np.ndarray, list[Views]]]:
         for number, time_s, image in sampling.frames(file.path):
             if whole_image:
-                boxes, crops = _whole(Photo(image, 1, image.shape[:2]))
+                boxes, faces = _whole(predictor, Photo(image, 1, image.shape[:2]))
             else:
                 found = fast(image)
-                boxes, crops = clip(found, image.shape), [crop(image, box, predictor.margin) for box in found]
-            yield Picture(file, number, time_s, image=image if keep_images else None), boxes, crops
+                boxes, faces = clip(found, image.shape), [predictor.views(image, box) for box in found]
+            yield Picture(file, number, time_s, image=image if keep_images else None), boxes, faces
 
     fast = FaceDetector()
     rest = iter(files)
-    waiting: deque[tuple[File, Future[tuple[Picture, np.ndarray, list[np.ndarray]]] | None]] = deque()
+    waiting: deque[tuple[File, Future[tuple[Picture, np.ndarray, list[Views]]] | None]] = deque()
     # Somebody's own detector may be used by one thread only.
     workers = threads.count() if isinstance(predictor.detect, FaceDetector) else 1
     pool = ThreadPoolExecutor(workers)
@@ -172,12 +172,12 @@ def _search(
         pool.shutdown(cancel_futures=True)
 
 
-def _whole(photo: Photo) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Return the box (1, 4) of a picture that is one face, and its crop."""
+def _whole(predictor: EmotionPredictor, photo: Photo) -> tuple[np.ndarray, list[Views]]:
+    """Return the box (1, 4) of a picture that is one face, and its views."""
     image = photo.image
     scale = LARGEST / max(image.shape)
     if scale < 1:
         size = [max(1, round(side * scale)) for side in image.shape[1::-1]]
         image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     box = np.array([[0, 0, photo.shape[1], photo.shape[0]]])
-    return box, [crop(image, (0, 0, image.shape[1], image.shape[0]))]
+    return box, [predictor.whole_face(crop(image, (0, 0, image.shape[1], image.shape[0])))]

@@ -18,7 +18,7 @@ from fer import cli
 from fer.errors import DataInvalid
 from fer.files import check_output_folder
 
-COMMON = ("arch", "emotions", "preprocess", "options", "crop_margin", "flip", "train_data")
+COMMON = ("arch", "emotions", "preprocess", "options", "crop_margins", "flip", "train_data")
 """Entries that must be alike in all cards."""
 OF_EACH = {"config", "train_size", "class_shares", "epoch", "seconds", "device", "date", "git", "versions"}
 OF_EACH |= {"weights_sha256", "teachers", "averaged"}

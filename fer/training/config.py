@@ -111,12 +111,13 @@ class TrainConfig:
     """Use at most N faces of each split, every emotion among them, for a quick look."""
     on_error: Literal["raise", "skip"] = "raise"
     """AffectNet8 only: stop at faces that cannot be used, or leave them out and print their number."""
-    crop_margin: float = 0.0
-    """How much wider than the detected box the demos shall crop for this network; kept in the card."""
+    crop_margins: tuple[float, ...] = (-0.05, 0.0, 0.05)
+    """How much wider than its box a face is to be cut, each time with one of these; kept in the card."""
 
     def __post_init__(self) -> None:
         self.out = None if self.out is None else Path(self.out)  # notebooks give strings
         self.teachers = tuple(Path(folder) for folder in self.teachers)
+        self.crop_margins = tuple(self.crop_margins)
 
     def check(self) -> None:
         """Raise DataInvalid (mostly UsageError) for what can be known to be wrong before data and network are there."""

@@ -5,8 +5,10 @@ The inputs are called ``faces``, the outputs ``logits`` and, where it is predict
 
     fer.emotions          names of the logits, in order
     fer.preprocess        fields of fer.preprocess.Preprocess: side of the input, channels, scaling
-    fer.crop_margin       how much wider than a detected box a face is cut, as a fraction of its side
-    fer.flip              whether outputs shall be averaged with those of the mirror image
+    fer.crop_margins      how much wider than a detected box a face is cut, as fractions of its side; with several, the
+                          outputs are averaged. Earlier files have fer.crop_margin, a number
+    fer.flip              whether outputs shall be averaged with those of the mirror image, with several margins of
+                          every other crop mirrored
     fer.temperature       what logits are divided by before softmax
     fer.class_shares      class frequencies of the training data
     fer.prior_strength    how much of log(class_shares) to subtract from log(softmax(...)); nothing where absent
@@ -39,7 +41,7 @@ if TYPE_CHECKING:  # installed for export alone
     import onnx_ir
     from torch.onnx import ONNXProgram
 
-METADATA = ["emotions", "preprocess", "crop_margin", "flip"]
+METADATA = ["emotions", "preprocess", "crop_margins", "flip"]
 METADATA += ["temperature", "class_shares", "prior_strength", "weights_sha256"]
 TOLERANCE = 1e-4
 

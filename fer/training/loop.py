@@ -286,7 +286,7 @@ class Trainer:
     def _card(self) -> dict:
         config, prior = self.config, learned_prior(self.class_counts, self.config.imbalance)
         card: dict[str, Any] = {
-            "crop_margin": config.crop_margin,
+            "crop_margins": list(config.crop_margins),
             "flip": config.flip,
             "temperature": 1.0,
             "train_data": self.train.name,

@@ -3,6 +3,6 @@
 source "$(dirname "$0")/common.sh"
 work=outputs/recipes/baseline_cnn-$seed
 
-train "$work" --model baseline --epochs "$(epochs 16)" --batch-size 64 --lr 2e-3 --augment light --crop-margin 0.1 \
+train "$work" --model baseline --epochs "$(epochs 16)" --batch-size 64 --lr 2e-3 --augment light --crop-margins 0.1 \
     --seed "$seed"
 finish "$work" "${1:-models/baseline_cnn}"

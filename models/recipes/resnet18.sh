@@ -13,7 +13,7 @@ halve() {
 }
 
 common=(--model resnet18 --batch-size 128 --optimizer sgd --weight-decay 5e-4 --augment light --metric accuracy
-    --crop-margin 0.1 --seed "$seed")
+    --crop-margins 0.1 --seed "$seed")
 
 train "$work/first" "${common[@]}" --size 64 --start-size 32 --epochs "$(epochs 8)" --lr 0.1 --schedule one_cycle --warmup 0.2
 halve "$work/first" "$work/start"

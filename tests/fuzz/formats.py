@@ -184,7 +184,7 @@ def _read_ferplus(root: Path) -> None:
 def _model(root: Path) -> None:
     torch.manual_seed(0)
     model = build("emotion_net", preprocess=Preprocess(size=SIZE), widths=(8, 8, 16))
-    card = {"temperature": 1.5, "crop_margin": 0.1, "flip": True, "class_shares": [0.125] * 8}
+    card = {"temperature": 1.5, "crop_margins": [0.1, 0.2], "flip": True, "class_shares": [0.125] * 8}
     card |= {"prior_strength": 0.5, "train_data": "toy", "train_size": 9, "seconds": 1.0}
     checkpoint.save(root, model, card)
 
@@ -241,7 +241,7 @@ def _load(root: Path) -> None:
 def _predict(root: Path) -> None:
     crop = np.arange(20 * 20, dtype=np.uint32).astype(np.uint8).reshape(20, 20)
     predictor = EmotionPredictor(root, detector=lambda frame: np.array([[2, 2, 12, 12]]))
-    for face in (*predictor.classify_crops([crop]), *predictor(np.dstack([crop] * 3))):
+    for face in (*predictor.classify(crop, np.array([[2, 2, 30, 30]])), *predictor(np.dstack([crop] * 3))):
         assert abs(face.probabilities.sum() - 1) < 1e-3
 
 

@@ -36,7 +36,9 @@ def analyses(images, fps=25, missed=(), **options):
 def test_all_faces_of_a_frame_are_detected_and_classified_in_one_pass():
     predictor, boxes_of_calls = ColourPredictor(), []
     classify = predictor.classify
-    predictor.classify = lambda frame, boxes: boxes_of_calls.append(len(boxes)) or classify(frame, boxes)
+    predictor.classify = lambda frame, boxes, turn: (
+        boxes_of_calls.append(len(boxes)) or classify(frame, boxes)
+    )
     image = picture(("anger", 20, 50), ("happiness", 250, 200), ("fear", 450, 60))
     analysis = Analyser(predictor, detection_size=640)(Frame(image, 0.0, 0))
     assert boxes_of_calls == [3] and predictor.detect.max_side == 640
@@ -58,7 +60,7 @@ class Slow(ColourPredictor):
         self.now_s, self.face_s, self.boxes = 0.0, face_s, []
         monkeypatch.setattr(analysis.time, "perf_counter", lambda: self.now_s)
 
-    def classify(self, frame, boxes):
+    def classify(self, frame, boxes, turn):
         self.now_s += self.face_s * len(boxes)
         self.boxes.append({tuple(box) for box in boxes.tolist()})
         return super().classify(frame, boxes)
@@ -180,6 +182,17 @@ def test_photos_with_a_face_at_the_same_place_show_two_people_and_hide_nothing_l
     assert not third.faces and [len(result.hide) for result in (first, second, third)] == [1, 1, 0]
 
 
+@pytest.mark.parametrize(("stills", "turns"), [(False, [0, 1, 2]), (True, [None, None, None])])
+def test_frames_have_the_views_of_a_face_in_turn_and_photos_all(stills, turns):
+    predictor, taken = ColourPredictor(), []
+    classify = predictor.classify
+    predictor.classify = lambda frame, boxes, turn: taken.append(turn) or classify(frame, boxes)
+    analyser = Analyser(predictor, stills=stills)
+    for frame in frames(film(3)):
+        analyser(frame)
+    assert taken == turns
+
+
 def test_after_forget_a_face_at_the_same_place_is_somebody_else():
     analyser = Analyser(ColourPredictor())
     first, second = frames(film(2))
@@ -234,7 +247,7 @@ def test_frames_that_come_faster_than_they_are_analysed_leave_nothing_behind():
     images = frames(film(3))
 
     class Slow(ColourPredictor):
-        def classify(self, frame, boxes):
+        def classify(self, frame, boxes, turn):
             for image in images:  # while this one is analysed
                 worker.offer(image)
             return super().classify(frame, boxes)

@@ -267,7 +267,7 @@ def test_a_camera_that_freezes_is_not_waited_for_without_end(monkeypatch, tmp_pa
 
 def test_an_error_in_the_analysis_closes_everything(tmp_path):
     class Broken(ColourPredictor):
-        def classify(self, frame, boxes):
+        def classify(self, frame, boxes, turn):
             raise DataInvalid("the model is broken")
 
     camera, display = Live([picture(("fear", 200, 150))]), Script()
@@ -314,7 +314,7 @@ def test_faces_are_shown_and_figures_too_however_slow_the_analysis_is(monkeypatc
         return draw(image, faces, status, *rest)
 
     class Slow(ColourPredictor):
-        def classify(self, frame, boxes):
+        def classify(self, frame, boxes, turn):
             time.sleep(0.3)
             return super().classify(frame, boxes)
 

@@ -82,11 +82,11 @@ def test_other_models_are_not_averaged(begun, tmp_path):
     scratch = small_net()
     scratch.head[1].bias.data.add_(1)
     save(begun / "scratch", scratch, {})
-    cropped = changed(begun, "b", "cropped", crop_margin=0.3)
+    cropped = changed(begun, "b", "cropped", crop_margins=[0.3])
     for models, message in (
         ([begun / "a", elsewhere], "did not begin at the same"),
         ([begun / "first", begun / "scratch"], "did not begin at the same"),
-        ([begun / "a", cropped], r"differ in crop_margin: \[0\.0, 0\.3\]"),
+        ([begun / "a", cropped], r"differ in crop_margins: \[\[-0\.05, 0\.0, 0\.05\], \[0\.3\]\]"),
         ([begun / "a"], "Found 1 models"),
         ([begun / "a", begun / "b", begun / "a"], "3 models, 2 of them different"),
     ):

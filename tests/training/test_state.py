@@ -39,7 +39,7 @@ def test_files_of_a_run(tmp_path):
     assert [int(row["epoch"]) for row in rows] == [1, 2, 3]
     assert float(rows[-1]["valid_macro_f1"]) == pytest.approx(history.rows[-1]["valid_macro_f1"], rel=1e-5)
     card = json.loads((tmp_path / "card.json").read_text())
-    wanted = {"emotions", "preprocess", "crop_margin", "temperature", "config", "seed", "git", "versions"}
+    wanted = {"emotions", "preprocess", "crop_margins", "temperature", "config", "seed", "git", "versions"}
     assert wanted <= set(card)
     assert (card["arch"], card["train_data"], card["train_size"]) == ("emotion_net", "spots", 48)
     assert card["config"]["model"] == "baseline"
