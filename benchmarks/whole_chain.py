@@ -72,6 +72,7 @@ def main(options: ChainOptions) -> None:
         "detector": options.detector,
         "prior": options.prior,
         "crop_margins": list(predictor.margins),
+        "mean_confidence": _mean(np.array([p.faces[0].confidence for p in pictures if p.faces])),
         **score(np.array(list(truths.values())), np.array(named)),
     }
     print(table(result))
@@ -142,6 +143,7 @@ def table(result: dict) -> str:
         "| | n | where a face was found | of all photos (a missed face is a mistake) |",
         "|---|---|---|---|",
         f"| accuracy | {result['n']} | {found['accuracy']:.3f} | {every['accuracy']:.3f} |",
+        f"| mean confidence | | {result['mean_confidence']:.3f} | |",
         f"| balanced over {', '.join(FREQUENT)} | | {found['balanced']:.3f} | {every['balanced']:.3f} |",
     ]
     for name, recall in result["recall"].items():

@@ -85,6 +85,7 @@ def _is_hash(value: object, classes: int) -> bool:
 
 _RANGES: dict[str, tuple[Callable[..., bool], str]] = {
     "temperature": _number(0.001, 1000),
+    "temperature_degraded": _number(0.001, 1000),
     "prior_strength": _number(-10, 10),
     "crop_margins": (lambda values, classes: _are_margins(values), "one or more numbers from -0.45 to 5"),
     "flip": (lambda value, classes: isinstance(value, bool), "true or false"),

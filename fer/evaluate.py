@@ -45,7 +45,7 @@ class EvaluateConfig:
     batch_size: int = 128
     """Faces per forward pass."""
     calibrate: bool = False
-    """First fit temperature and prior anew to this split, and write the card. It must be the split that chose the
+    """First fit temperatures and prior anew to this split, and write the card. It must be the split that chose the
     epoch, not one that is reported: valid of FER+, held-out of AffectNet8 and the sample."""
     record: bool = False
     """Write metrics.json and predictions-*.npz into the model's folder."""
@@ -85,6 +85,7 @@ def main(config: EvaluateConfig) -> None:
     from fer.evaluation.recorded import METRICS, drop_derived, record
     from fer.evaluation.scores import score
     from fer.model import build
+    from fer.training.degrade import predict_degraded
     from fer.training.export import complete
 
     config.check()
@@ -104,7 +105,7 @@ def main(config: EvaluateConfig) -> None:
         dataset = open_split(config.data, config.root, split, limit=config.limit, **options)
     predictions = predict(model, dataset, config.batch_size, flip)
     if config.calibrate:
-        card = calibrate(card, predictions)
+        card = calibrate(card, predictions, predict_degraded(model, dataset, flip))
         write_card(config.model, card)
         if (config.model / METRICS).exists():
             print(
@@ -113,7 +114,10 @@ def main(config: EvaluateConfig) -> None:
             )
         drop_derived(config.model)
         complete(config.model)  # its metadata repeat the calibration
-        print(f"temperature {card['temperature']}, prior strength {card.get('prior_strength', 0.0)}")
+        print(
+            f"temperature {card['temperature']}, of degraded faces {card['temperature_degraded']}, "
+            f"prior strength {card.get('prior_strength', 0.0)}"
+        )
 
     name = f"{dataset.name}-{dataset.split}" + ("-argmax" if labels.get("labels") == "argmax" else "")
     print(f"{config.model}{' (untrained)' * config.untrained} on {name}, flip {'on' if flip else 'off'}")

@@ -113,7 +113,8 @@ class EmotionPredictor:
         self.detect = detector
         self.flip: bool = self.card.get("flip", False)
         self.margins: Sequence[float] = self.card.get("crop_margins", [0.0])
-        self.temperature = self.card.get("temperature", 1.0)
+        # What is predicted here are photos and frames of webcams, not faces like those of training.
+        self.temperature = self.card.get("temperature_degraded", self.card.get("temperature", 1.0))
         self.shift = class_shift(self.card, prior)
 
     def __call__(self, picture: str | Path | np.ndarray, image_format: str = "BGR") -> list[FaceEmotion]:

@@ -24,13 +24,15 @@ def main(config: TrainConfig) -> None:
     from fer.evaluation.predictions import predict
     from fer.evaluation.recorded import record
     from fer.training import History, fit, new_model, training_splits
+    from fer.training.degrade import predict_degraded
     from fer.training.distributed import leaving, processes
     from fer.training.export import complete
     from fer.training.start import keep_freed_memory
 
     def calibrate_and_record(history: History) -> None:
         predictions = predict(model, valid, config.batch_size, config.flip)
-        card = calibrate(read_card(out), predictions)
+        degraded = predict_degraded(model, valid, config.flip)
+        card = calibrate(read_card(out), predictions, degraded)
         card["seconds"] = round(history.column("seconds").sum())
         write_card(out, card)
         notes = {"flip": config.flip} | ({"labels": "majority"} if config.data == "ferplus" else {})

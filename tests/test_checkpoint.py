@@ -138,7 +138,7 @@ def test_a_card_that_is_not_of_this_code(folder, changes, message):
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        *[("temperature", value) for value in ("a", 0, -1.0, math.nan, math.inf, True, [1.0])],
+        *[("temperature_degraded", value) for value in ("a", 0, -1.0, math.nan, math.inf, True, [1.0])],
         *[
             ("class_shares", value)
             for value in ([0.5, 0.5], [1 / 9] * 9, ["a"] * 8, [math.nan] * 8, "12345678", 3)

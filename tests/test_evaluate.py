@@ -81,7 +81,7 @@ def test_calibrating_anew_writes_the_card_and_uses_it(world, capsys, split):
     before = read_card(world / "model")
     evaluate.main(config(world, calibrate=True, split=split))
     after = read_card(world / "model")
-    assert set(after) - set(before) == {"temperature", "prior_strength"}
+    assert set(after) - set(before) == {"temperature", "temperature_degraded", "prior_strength"}
     assert f"temperature {after['temperature']}" in capsys.readouterr().out
 
 

@@ -16,13 +16,15 @@ ACCURACY_COST = 0.005
 """How much accuracy may be lost for balanced accuracy."""
 
 
-def calibrate(card: dict, predictions: Predictions) -> dict:
+def calibrate(card: dict, predictions: Predictions, degraded: Predictions) -> dict:
     """Return the card with what is fitted to these predictions on a validation split.
 
-    ``temperature`` makes confidences match accuracies. ``prior_strength`` is, of all strengths that cost at most
+    ``temperature`` makes confidences match accuracies, ``temperature_degraded`` those on degraded faces: with the first
+    the demos would be too sure of what a webcam sees. ``prior_strength`` is, of all strengths that cost at most
     ``ACCURACY_COST`` of the best accuracy, the one with the best balanced accuracy, the weakest on a tie.
     """
-    card = card | {"temperature": round(fit_temperature(predictions.logits, predictions.labels), 4)}
+    for name, fitted in (("temperature", predictions), ("temperature_degraded", degraded)):
+        card = card | {name: round(fit_temperature(fitted.logits, fitted.labels), 4)}
     if not card.get("class_shares"):
         return card
     cards = [card | {"prior_strength": strength} for strength in STRENGTHS]

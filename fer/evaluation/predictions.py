@@ -1,9 +1,10 @@
 """What a network predicts on a data set: logits, in the order of its samples."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
+from torch import Tensor
 from tqdm.auto import tqdm
 
 from fer.datasets.collate import load_batches
@@ -67,6 +68,7 @@ def predict(
     workers: int = 0,
     progress: bool = True,
     part: tuple[int, int] = (0, 1),
+    change: Callable[[Tensor], Tensor] | None = None,
 ) -> Predictions:
     """Run a network over a data set, in its order.
 
@@ -78,6 +80,7 @@ def predict(
         workers: processes that read images.
         progress: show a bar.
         part: (rank, world): take every world-th face from rank on.
+        change: from uint8 images (N, C, H, W) to those that are predicted instead.
 
     Raises:
         UsageError: a batch size below 1.
@@ -93,7 +96,8 @@ def predict(
     model.eval()
     try:
         for images, _ in tqdm(loader, "predicting", leave=False, disable=not progress, delay=1):
-            outputs = outputs_of(network, model.preprocess(images), flip)
+            faces = images if change is None else change(images)
+            outputs = outputs_of(network, model.preprocess(faces), flip)
             logits.append(outputs[0])
             if outputs[1] is not None:
                 predicted.append(outputs[1])

@@ -1,6 +1,6 @@
 """What webcams see and FER+ hardly has: faces in the dark, out of focus, small, turned, half covered.
 
-Training changes some faces by random amounts; ``benchmarks.robustness`` changes all, by fixed ones.
+Training changes some faces by random amounts, calibration all; ``benchmarks.robustness`` changes all by fixed ones.
 """
 
 import math
@@ -10,6 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from fer.datasets.face_dataset import FaceDataset
+from fer.evaluation.predictions import Predictions, predict
+from fer.model import FaceNetwork
 from fer.training.augment import uniform
 
 
@@ -80,6 +83,10 @@ CHANGES: dict[str, tuple[Change, float, float]] = {
 """Each change, with the smallest and the largest amount in training."""
 
 
+MOST = 4000
+"""Of faces, about: a large photo takes a second to blur, and a temperature no more faces."""
+
+
 def apply(change: Change, images: Tensor, amount: Tensor) -> Tensor:
     """Return changed copies of uint8 faces (N, C, H, W)."""
     return change(images.float(), amount).round().clamp(0, 255).to(torch.uint8)
@@ -94,3 +101,11 @@ def degrade(images: Tensor, probability: float) -> Tensor:
             faces = x[rows]
             x[rows] = apply(change, faces, least + (most - least) * uniform(faces, 0, 1))
     return x
+
+
+def predict_degraded(model: FaceNetwork, dataset: FaceDataset, flip: bool) -> Predictions:
+    """Predict a validation split, of a large one some thousand faces, each changed in one of these ways, seeded."""
+    every = max(1, len(dataset) // MOST)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return predict(model, dataset, flip=flip, part=(0, every), change=lambda x: degrade(x, 1.0))

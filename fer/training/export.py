@@ -10,6 +10,7 @@ The inputs are called ``faces``, the outputs ``logits`` and, where it is predict
     fer.flip              whether outputs shall be averaged with those of the mirror image, with several margins of
                           every other crop mirrored
     fer.temperature       what logits are divided by before softmax
+    fer.temperature_degraded  the same for photos and webcams, whose faces are not as clean as those of training
     fer.class_shares      class frequencies of the training data
     fer.prior_strength    how much of log(class_shares) to subtract from log(softmax(...)); nothing where absent
     fer.weights_sha256    hash of the weights that it was made from
@@ -42,7 +43,7 @@ if TYPE_CHECKING:  # installed for export alone
     from torch.onnx import ONNXProgram
 
 METADATA = ["emotions", "preprocess", "crop_margins", "flip"]
-METADATA += ["temperature", "class_shares", "prior_strength", "weights_sha256"]
+METADATA += ["temperature", "temperature_degraded", "class_shares", "prior_strength", "weights_sha256"]
 TOLERANCE = 1e-4
 
 

@@ -29,9 +29,13 @@ def test_calibration_finds_the_mean_confidence():
     logits = 3 * np.eye(8, dtype=np.float32)[labels]
     labels[::4] = (labels[::4] + 1) % 8
     predictions = Predictions([*map(str, range(64))], logits, labels)
-    card = calibrate({}, predictions)
+    degraded = Predictions(predictions.names, logits, (labels + (np.arange(64) % 3 == 0)) % 8)
+    card = calibrate({}, predictions, degraded)
     assert predictions.probabilities(card).max(1) == pytest.approx(np.full(64, 0.75), abs=0.001)
     assert predictions.score(card).ece < 0.001 < predictions.score().ece
+    right = (logits.argmax(1) == degraded.labels).mean()
+    believed = degraded.probabilities({"temperature": card["temperature_degraded"]}).max(1)
+    assert right < 0.75 and believed == pytest.approx(np.full(64, right), abs=0.001)
 
 
 def disgust(logits_of_disgust):
@@ -46,7 +50,7 @@ def test_calibration_pays_at_most_half_a_point_for_balance():
     logits[390:395], logits[395:] = -0.5, -2.9  # five faces of disgust need a weaker prior than the others
     logits[:4] = -2.8  # four neutral ones, taken for disgust before those are found
     predictions = disgust(logits)
-    card = calibrate({"class_shares": [0.9, *[0.1 / 7] * 7]}, predictions)
+    card = calibrate({"class_shares": [0.9, *[0.1 / 7] * 7]}, predictions, predictions)
     assert card["prior_strength"] > 0
     before, after = predictions.score({**card, "prior_strength": 0.0}), predictions.score(card)
     assert after.per_class["disgust"]["recall"] > before.per_class["disgust"]["recall"]
@@ -59,7 +63,7 @@ def test_calibration_pays_at_most_half_a_point_for_balance():
 def test_a_network_trained_on_balanced_classes_gets_part_of_the_class_frequencies_back():
     logits = np.where(np.arange(400) < 390, -6.0, 6.0)
     logits[:60] = 1.0  # neutral faces that a network which saw much disgust takes for it
-    card = calibrate({"class_shares": [0.7, *[0.3 / 7] * 7]}, disgust(logits))
+    card = calibrate({"class_shares": [0.7, *[0.3 / 7] * 7]}, *[disgust(logits)] * 2)
     assert card["prior_strength"] < 0
     assert disgust(logits).score(card).accuracy > 0.99
 

@@ -1,9 +1,13 @@
 """Changes that webcams make to faces: some faces, each its own change, reproducible."""
 
+import numpy as np
 import pytest
 import torch
+from helpers import Spots, plain_network
 
-from fer.training.degrade import CHANGES, apply, degrade
+from fer.evaluation.predictions import predict
+from fer.training import degrade as degrading
+from fer.training.degrade import CHANGES, apply, degrade, predict_degraded
 
 
 @pytest.fixture
@@ -73,3 +77,16 @@ def test_covers_lie_over_the_eyes_and_over_the_mouth(faces):
     assert glasses[mouth].max() == 0
     assert mask[mouth].mean() > 0.9
     assert mask[:20].max() == 0
+
+
+def test_predictions_of_degraded_faces_are_the_same_whatever_was_drawn_before(monkeypatch):
+    """Of a large split every third face here; what is drawn after it is as without it."""
+    model, faces = plain_network().eval(), Spots(21)
+    monkeypatch.setattr(degrading, "MOST", 7)
+    torch.manual_seed(1)
+    first, drawn = predict_degraded(model, faces, flip=False), torch.rand(1)
+    torch.manual_seed(1)
+    assert torch.rand(1) == drawn
+    second = predict_degraded(model, faces, flip=False)
+    assert first.names == faces.keys[::3] and np.array_equal(first.logits, second.logits)
+    assert not np.allclose(first.logits, predict(model, faces).logits[::3], atol=0.01)
