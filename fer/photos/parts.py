@@ -31,7 +31,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import IO
 
-from fer.errors import DataInvalid, UsageError
+from fer.errors import DataInvalid, UsageError, reading
 from fer.files import check_same_options, fitting, locked, naming, replacing, unique
 from fer.photos.listing import File, Listing
 
@@ -117,7 +117,9 @@ class Parts:
                 self.folder.mkdir(exist_ok=True)
                 with replacing(record) as temporary:
                     temporary.write_text(json.dumps(options, indent=1), "utf-8")
-            check_same_options(self.folder, json.loads(record.read_text("utf-8")), options, "--csv")
+            with reading(record, f"Delete {self.folder} and begin again."):
+                then = dict(json.loads(record.read_text("utf-8")))
+            check_same_options(self.folder, then, options, "--csv")
         return True
 
     def todo(self, all_parts: bool = False) -> Iterator[File]:
@@ -177,9 +179,14 @@ class Parts:
                 yield from first
 
     def _rows_of(self, path: Path, number: int) -> Iterator[tuple[tuple, int, list[str]]]:
-        with _open(path) as table:
+        """Yield the rows of a table up to the first that is damaged: the files from there on are done again."""
+        latest: tuple = ()
+        with _open(path) as table, suppress(KeyError):  # a path that nobody gave
             for row in islice(csv.reader(table), 1, 1 + _complete(path)):
-                yield self._listing.key(Path(row[0])), number, row
+                if (key := self._listing.key(Path(row[0]))) < latest:
+                    return
+                yield key, number, row
+                latest = key
 
 
 def line(row: Sequence[object]) -> str:

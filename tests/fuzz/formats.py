@@ -1,14 +1,19 @@
 """The files that are damaged, each in a small world of its own, and what reads them."""
 
+import contextlib
+import csv
 import hashlib
 import io
 import json
+import os
 import shutil
 import tarfile
+import tempfile
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -22,10 +27,13 @@ from fer.datasets.affectnet8.dataset import AffectNet8
 from fer.datasets.affectnet8.tarball import extract
 from fer.datasets.ferplus import FOLDERS, VOTES, FERPlus
 from fer.datasets.packed.dataset import Packed, pack
+from fer.errors import DataInvalid, UserError
 from fer.evaluation.predictions import Predictions
 from fer.evaluation.recorded import RecordedModel, record
 from fer.labels import EMOTIONS
 from fer.model import build
+from fer.photos.listing import Listing
+from fer.photos.parts import Part, Parts, line
 from fer.photos.reading import read_photo
 from fer.predictor import EmotionPredictor
 from fer.preprocess import Preprocess
@@ -308,6 +316,40 @@ def _read_photo(name: str, root: Path) -> None:
     read_photo(root / name, 32)
 
 
+_COLUMNS = ["path", "face"]
+
+
+def _parts(root: Path) -> tuple[list[str], Parts]:
+    listing = Listing([root / "in"])
+    return [str(file.path) for file in listing], Parts(root / "OUT.csv", _COLUMNS, listing, Part())
+
+
+def _stopped_table(root: Path) -> None:
+    (root / "in").mkdir()
+    for n in range(12):
+        (root / f"in/{n:02}.jpg").touch()
+    paths, parts = _parts(root)
+    parts.begin({"model": "one"}, resume=False)
+    parts.write(line([os.path.relpath(path, root), 0]) for path in paths[:8])
+    (table,) = parts.folder.glob("*.csv")
+    table.rename(parts.folder / "table.csv")
+
+
+def _resume_table(root: Path) -> None:
+    with tempfile.TemporaryDirectory() as copy, contextlib.chdir(copy):
+        shutil.copytree(root, copy, dirs_exist_ok=True)  # which is finished here
+        paths, parts = _parts(Path())
+        try:
+            parts.begin({"model": "one"}, resume=True)
+        except UserError as error:
+            raise DataInvalid(f"{root}: {error}") from error
+        parts.write(line([str(file.path), 0]) for file in parts.todo())
+        parts.finish(lambda rows: rows)
+        rows = csv.reader(Path("OUT.csv").read_text("utf-8", "replace").splitlines())
+    written = [path for path, _ in groupby(os.path.normpath(row[0]) for row in rows)]
+    assert len(written) == len({*written}) and {*written} >= {*paths}, written
+
+
 _INDEX = "train_set/affectnet8.index"
 _TARINDEX = "train_set.tar.index"
 
@@ -360,6 +402,9 @@ FORMATS = {
     "predictions arrays": Format(_records, "predictions-toy-test.npz", _read_predictions, damage_npz),
     "history bytes": Format(_history, "history.csv", _read_history),
     "history": Format(_history, "history.csv", _read_history, damage_csv),
+    "options of a table": Format(_stopped_table, "OUT.csv.parts/options.json", _resume_table, damage_json),
+    "part of a table": Format(_stopped_table, "OUT.csv.parts/table.csv", _resume_table),
+    "part of a table, cells": Format(_stopped_table, "OUT.csv.parts/table.csv", _resume_table, damage_csv),
     "jpeg": Format(partial(_photo, "a.jpg"), "a.jpg", partial(_read_photo, "a.jpg")),
     "png": Format(partial(_photo, "a.png"), "a.png", partial(_read_photo, "a.png")),
 }
