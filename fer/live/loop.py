@@ -317,7 +317,10 @@ class Player:
     def _obey(self, key: str) -> bool:
         if key in ACTIONS:
             self._keys_until = 0.0
-            ACTIONS[key](self)
+            try:
+                ACTIONS[key](self)
+            except UserError as error:
+                self._say(str(error), 4.0)
             self._draw()
         return key != "q"
 
@@ -325,24 +328,16 @@ class Player:
         setattr(self.view, what, not getattr(self.view, what))
 
     def _next_source(self) -> None:
-        try:
-            source = self.source.next()
-        except DeviceError as error:
-            self._say(str(error), 3.0)
-            return
+        source = self.source.next()
         self._fallback = self.source
         self._change(source)
         self._say(source.name, 2.0)
 
     def _show_photo(self, step: int) -> None:
         """Go to the next photo of a folder, or the one before, and stay there until space is pressed."""
-        if self.frame is None or not isinstance(self.source, Photos):
-            return
-        try:
+        if self.frame and isinstance(self.source, Photos):
             self._change(self.source.beside(self.frame.index, step))
             self.view.paused = True
-        except DeviceError as error:
-            self._say(str(error), 3.0)
 
     def _change(self, source: Source) -> None:
         self._capture.close()
@@ -366,14 +361,11 @@ class Player:
         self._say(f"saved {path}", 3.0)
 
     def _toggle_recording(self) -> None:
-        try:
-            if self._video is None:
-                self._start_recording(self._new_path("recording", RECORDING))
-            else:
-                path = self._stop_recording()
-                self._say(f"saved {path}" if path else "nothing was recorded", 3.0)
-        except UserError as error:
-            self._say(str(error), 4.0)
+        if self._video is None:
+            self._start_recording(self._new_path("recording", RECORDING))
+        else:
+            path = self._stop_recording()
+            self._say(f"saved {path}" if path else "nothing was recorded", 3.0)
 
     def _start_recording(self, path: Path) -> None:
         self._video = VideoWriter(path, drop=not self._in_step)

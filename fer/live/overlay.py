@@ -295,10 +295,9 @@ def _panels(status: Status, sizes: Sizes) -> dict[str, list[_Panel]]:
         if len(status.keys) == 1:
             panels["keys"] = keys
     if status.message:
-        panels["message"] = [_message(status.message, size, room)]
-        while size > 8 and panels["message"][0].size[1] > height / 4:  # in a small picture
-            size -= 1
-            panels["message"] = [_message(status.message, size, room)]
+        letters = (_message(status.message, n, room) for n in range(size, 8, -1))
+        least = _message(status.message, 8, room)  # for a tiny picture
+        panels["message"] = [next((form for form in letters if 4 * form.size[1] <= height), least)]
     if len(status.keys) > 1:
         panels["hint"] = keys
     if status.recording_s is not None:

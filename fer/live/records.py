@@ -60,8 +60,7 @@ class CsvWriter:
         except OSError as error:
             if self._file:
                 self._file.truncate(whole)  # no torn row
-            why = f"cannot be written ({error.strerror}): its last rows are missing."
-            raise DataInvalid(f"{self.path} {why}") from error
+            raise DataInvalid(f"{self.path} cannot be written to its end: {error.strerror}.") from error
 
     def close(self) -> None:
         """Close the file."""
