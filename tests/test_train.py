@@ -23,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("no_export")
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        *[("epochs", 0), ("batch_size", 0), ("accumulate", 0), ("limit", 0), ("size", 0), ("lr", -1.0)],
+        *[("epochs", 0), ("batch_size", 0), ("accumulate", 0), ("patience", 0), ("size", 0), ("lr", -1.0)],
         *[("seed", -1), ("ema", 1.0), ("degrade", 1.5), ("imbalance", "balanced"), ("augment", "weak")],
     ],
 )

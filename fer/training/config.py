@@ -20,7 +20,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     **dict.fromkeys(("warmup", "degrade", "label_smoothing"), (0, 1)),
     **dict.fromkeys(("lr", "workers", "weight_decay", "synthetic"), (0, math.inf)),
     **dict.fromkeys(("epochs", "batch_size", "accumulate", "save_steps"), (1, math.inf)),
-    **dict.fromkeys(("size", "start_size", "limit"), (1, math.inf)),
+    **dict.fromkeys(("size", "start_size", "patience", "limit"), (1, math.inf)),
 }
 
 
@@ -99,6 +99,8 @@ class TrainConfig:
     """resnet18 only: train the last layer alone."""
     metric: Literal["macro_f1", "balanced_accuracy", "accuracy", "loss"] = "macro_f1"
     """Validation score that chooses the epoch; of the faces alone, without their mirror images."""
+    patience: int | None = None
+    """Stop after this many epochs without a better score."""
     flip: bool = True
     """Average each face with its mirror image when predicting, or with --no-flip do not; kept in the card."""
     seed: int = 0

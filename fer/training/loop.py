@@ -126,13 +126,15 @@ class Trainer:
         self, on_epoch: Callable[[History], None] | None, on_end: Callable[[History], None] | None
     ) -> History:
         """Train to the end, leave the model with its best weights, and return the record."""
+        epochs = self.config.epochs
         try:
             self._begin()
+            history, patience = self.progress.history, self.config.patience or epochs
             with noticing_losses(self.advice), stop_signals() as self.stop:
-                while self.progress.epoch < self.config.epochs:
+                while self.progress.epoch < min(epochs, history.best_epoch + patience):
                     self.epoch()
                     if self.is_first and on_epoch:
-                        on_epoch(self.progress.history)
+                        on_epoch(history)
         finally:  # the caller gets the plain network back, without mixed precision, whatever happened
             plain = self.accelerator.unwrap_model(self.network, keep_fp32_wrapper=False).eval()
             vars(plain).pop("_is_accelerate_prepared", None)  # another fit must prepare it again
@@ -140,7 +142,7 @@ class Trainer:
                 self.model.load_state_dict(self.progress.best_weights)
         if self.is_first:
             self.finish(on_end)
-        return self.progress.history
+        return history
 
     def epoch(self) -> None:
         """Train on what is left of this epoch's faces, validate, keep the weights if they are the best, save."""

@@ -294,6 +294,13 @@ def test_a_network_that_gives_no_numbers_is_not_chosen():
         run(model, valid=scripted(model, BAD, np.full((8, 8), np.nan)))
 
 
+def test_early_stopping_waits_for_its_patience():
+    model = plain_network()
+    valid = scripted(model, BAD, OK, SURE, GOOD, BAD, SURE, GOOD, GOOD)
+    history = run(model, valid=valid, epochs=8, patience=2)
+    assert (history.best_epoch, len(history.rows)) == (4, 6)
+
+
 # What cannot go well.
 
 
