@@ -1,6 +1,7 @@
-"""Other releases of AffectNet: class folders, the tables of 2017."""
+"""Other releases of AffectNet: class folders, the tables of 2017, AffectNet+."""
 
 import csv
+import json
 import os
 import pickle
 import sys
@@ -223,7 +224,7 @@ def test_names_of_any_encoding_are_kept(tmp_path):
     assert sum(map(len, cut_train("affectnet8", root))) == 16
 
 
-@pytest.mark.parametrize("name", ["affectnet-folders", "affectnet-2017", "affectnet8"])
+@pytest.mark.parametrize("name", ["affectnet-folders", "affectnet-plus", "affectnet-2017", "affectnet8"])
 def test_every_release_is_affectnet8_to_those_who_open_by_name(name):
     assert data_of(SimpleNamespace(name=name)) == "affectnet8"
     assert data_of(SimpleNamespace(name="ferplus")) == "ferplus"
@@ -373,15 +374,92 @@ def test_another_training_csv_is_not_taken_for_affectnet(tmp_path):
         open_split("affectnet8", tmp_path, "train")
 
 
+# AffectNet+.
+
+
+def write_plus(folder, annotations):
+    """``annotations``: by id, the label, or all that the JSON file holds."""
+    (folder / "annotations").mkdir(parents=True, exist_ok=True)
+    for id_, given in annotations.items():
+        label = given if isinstance(given, int) else 0
+        write_image(folder / f"images/{id_}.jpg", label)
+        values = {"age": 30, "valence": 0.25, "arousal": "-0.5", "landmark-68": list(range(136))}
+        usual = {"human-label": label, "soft-label": [0.125] * 8, "meta-data": values}
+        text = json.dumps(usual if isinstance(given, int) else given)
+        (folder / f"annotations/{id_}.json").write_text(text)
+
+
+@pytest.fixture
+def plus(tmp_path):
+    folder = tmp_path / "human_annotated"
+    write_plus(folder / "train_set", {10 * label: label for label in range(8)} | {5: 8, 6: 8, 7: 10})
+    write_plus(folder / "validation_set", {1: 3, 2: 4})
+    return tmp_path
+
+
+def test_plus_is_opened_by_its_human_labels(plus, capsys):
+    faces = find(plus)
+    printed = capsys.readouterr().out
+    assert f"Using AffectNet+, train: 8 faces from {plus}" in printed
+    assert "AffectNet+ train: left out 3 faces that show no emotion" in printed
+    assert faces.name == "affectnet-plus" and labels_fit(faces)
+    assert faces.keys == [f"train/{10 * label}" for label in range(8)]
+    note = faces.annotations(2)
+    assert (note.expression, note.valence, note.arousal) == (2, 0.25, -0.5)
+    assert note.landmarks.shape == (68, 2) and note.landmarks[1].tolist() == [2, 3]
+
+
+def test_plus_is_found_from_either_split_and_from_within_one(plus, monkeypatch):
+    monkeypatch.chdir(plus / "human_annotated/train_set")
+    for root in (plus, plus / "human_annotated", plus / "human_annotated/validation_set", "."):
+        assert [len(AffectNet8(root, split)) for split in ("train", "val")] == [8, 2]
+    (plus / "human_annotated/train_set").rename(plus / "plus")
+    assert len(AffectNet8(plus / "plus")) == 8
+    with pytest.raises(DataMissing, match=r"AffectNet\+ without its val split; found train"):
+        AffectNet8(plus / "plus", "val")
+
+
+def test_plus_faults_are_counted_by_kind(plus):
+    folder = plus / "human_annotated/train_set"
+    write_plus(folder, {"4": [1], "8": {"label": 3}, "9": {"human-label": "sad"}})
+    (folder / "annotations/50.json").write_text("{")
+    (folder / "annotations/10.json").unlink()
+    (folder / "images/20.jpg").unlink()
+    with pytest.raises(DataInvalid) as caught:
+        AffectNet8(plus)
+    for words in (
+        "3 unreadable label file",
+        "1 label outside 0-7",
+        "1 image without its label file",
+        "1 annotation without its image",
+    ):
+        assert words in str(caught.value)
+    assert AffectNet8(plus, on_error="skip").labels.tolist() == [0, 3, 4, 6, 7]
+
+
+@pytest.mark.parametrize("meta", [None, {}, {"valence": None}, {"valence": -2, "landmark-68": []}])
+def test_plus_values_may_be_absent(plus, meta):
+    write_plus(plus / "human_annotated/validation_set", {1: {"human-label": 3, "meta-data": meta}})
+    note = AffectNet8(plus, "val").annotations(0)
+    assert note.valence is None and note.arousal is None and note.landmarks is None
+
+
+@pytest.mark.parametrize("meta", [{"valence": {"mean": 1}}, {"valence": "calm"}, [0.5]])
+def test_plus_names_the_file_whose_values_are_wrong(plus, meta):
+    write_plus(plus / "human_annotated/validation_set", {1: {"human-label": 3, "meta-data": meta}})
+    with pytest.raises(DataInvalid, match=r"annotations.1\.json cannot be read: no .* in meta-data"):
+        AffectNet8(plus, "val").annotations(0)
+
+
 # All of them.
 
 
-@pytest.mark.parametrize("make", ["folders", "2017"])
+@pytest.mark.parametrize("make", ["folders", "2017", "plus"])
 def test_every_release_keeps_its_index_limits_and_travels_to_workers(make, request, tmp_path):
     if make == "folders":
         write_folders(tmp_path, EMOTIONS)
     else:
-        request.getfixturevalue("of_2017")
+        request.getfixturevalue({"2017": "of_2017", "plus": "plus"}[make])
     first = AffectNet8(tmp_path)
     again = AffectNet8(tmp_path)
     assert again.keys == first.keys and again.labels.tolist() == first.labels.tolist()

@@ -11,11 +11,13 @@ from fer.datasets.affectnet8.source import UNREADABLE_FILE, Source, contents, de
 from fer.errors import DataMissing
 
 _WATCHED = 1000  # labels whose size and time are looked at when an index is opened
-_ENDS = {f"{kind}.npy" for kind in ANNOTATIONS}
 
 
 class Folder(Source):
     """``images/<id>.jpg`` and ``annotations/<id>_{exp,val,aro,lnd}.npy`` below ``path``."""
+
+    separator = "_"  # of an id and the end of an annotation's name
+    ends, label_end = {f"{kind}.npy" for kind in ANNOTATIONS}, "exp.npy"
 
     def __init__(self, path: Path, split: str) -> None:
         super().__init__(path, split, path / "affectnet8.index")
@@ -40,11 +42,12 @@ class Folder(Source):
         images = {name[:-4] for name in listing(self.path / "images") if name.endswith(".jpg")}
         annotated: set[str] = set()
         labelled: list[str] = []
+        separator, ends, label_end = self.separator, self.ends, self.label_end  # local: for a million names
         for name in listing(self.path / "annotations"):
-            id_, _, end = name.rpartition("_")
-            if end in _ENDS:
+            id_, _, end = name.rpartition(separator)
+            if end in ends:
                 annotated.add(id_)
-                if end == "exp.npy":
+                if end == label_end:
                     labelled.append(id_)
 
         labels: dict[str, int | Problem] = {}
@@ -52,7 +55,7 @@ class Folder(Source):
         def read(i: int) -> None:
             id_ = labelled[i]
             try:
-                labels[id_] = label(contents(f"{self.path}/{self.annotation_file(id_, 'exp')}"))
+                labels[id_] = self.label(contents(f"{self.path}/{self.annotation_file(id_, 'exp')}"))
             except OSError as error:
                 labels[id_] = Problem(UNREADABLE, detail=str(error.strerror))
 
@@ -62,10 +65,18 @@ class Folder(Source):
     def values(self, index: Index, i: int, kind: str) -> np.ndarray | None:
         """Return the numbers in the file of one annotation, or None where there is no file."""
         try:
-            return npy.numbers(contents(f"{self.path}/{self.annotation_file(index.ids[i], kind)}"))
+            return self.numbers(contents(f"{self.path}/{self.annotation_file(index.ids[i], kind)}"), kind)
         except FileNotFoundError:
             return None
         except OSError as error:
             if error.errno not in UNREADABLE_FILE:
                 raise
             raise ValueError(error.strerror) from error
+
+    def label(self, data: bytes) -> int | Problem:
+        """Return the class index in the bytes of a label's file, or what is wrong with them."""
+        return label(data)
+
+    def numbers(self, data: bytes, kind: str) -> np.ndarray | None:
+        """Return one kind of annotation in the bytes of its file, float64 (n,); ValueError where there is none."""
+        return npy.numbers(data)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from fer.datasets.affectnet8 import class_folders, release_2017
+from fer.datasets.affectnet8 import affectnet_plus, class_folders, release_2017
 from fer.datasets.affectnet8.extracted import Folder
 from fer.datasets.affectnet8.source import SPLITS, Source, describe
 from fer.datasets.affectnet8.tarball import Tar
@@ -40,10 +40,10 @@ def find(root: str | Path) -> Release:
     """Return the release in ``root`` with all its splits.
 
     Training and validation data never come from two releases: AffectNet8 comes
-    first, then the tables of 2017, class folders.
+    first, then AffectNet+, the tables of 2017, class folders.
     """
     root = Path(root)
-    for look in (_affectnet8, release_2017.find, class_folders.find):
+    for look in (_affectnet8, affectnet_plus.find, release_2017.find, class_folders.find):
         if sources := look(root):
             source = next(iter(sources.values()))
             return Release(root, sources, source.title, source.splits)
@@ -54,9 +54,10 @@ def _affectnet8(root: Path) -> dict[str, Source]:
     found: dict[str, Source] = {}
     for split in SPLITS:
         folders, tars = _places(root, split)
+        existing = (f for f in folders if (f / "images").is_dir() and not affectnet_plus.has_json(f))
         if root in tars and root.is_file():  # what was named comes before what lies beside it
             found[split] = Tar(root, split)
-        elif folder := next((folder for folder in folders if (folder / "images").is_dir()), None):
+        elif folder := next(existing, None):
             found[split] = Folder(folder, split)
         elif tar := next((tar for tar in tars if tar.is_file()), None):
             found[split] = Tar(tar, split)

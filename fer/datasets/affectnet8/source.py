@@ -1,4 +1,4 @@
-"""What the faces of one split are read from: see ``extracted``, ``tarball``, ``release_2017`` and ``class_folders``.
+"""What the faces of one split are read from: see ``extracted``, ``tarball`` and the other releases.
 
 Every source answers the same questions: which faces are there (``scan``), has
 anything changed since (``stamp``), and what does one file hold.
