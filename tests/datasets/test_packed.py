@@ -38,12 +38,13 @@ class ManyFaces:
     def __init__(self, stops=None):
         self.labels, self.keys = np.arange(4500) % 8, [f"train/{i}" for i in range(4500)]
         self.valence = self.arousal = np.zeros(4500, np.float32)
-        self.stops = stops
+        self.stops, self.read = stops, []
 
     def __len__(self):
         return len(self.labels)
 
     def image(self, i):
+        self.read.append(i)
         if i == self.stops:
             raise KeyboardInterrupt
         if i == 7:
@@ -167,17 +168,30 @@ def test_a_pack_is_not_changed_by_its_items_and_may_be_pickled_and_moved(source,
 # --- stopped, damaged
 
 
-def test_a_stopped_run_leaves_no_pack_and_the_next_one_makes_it(out, tmp_path):
+@pytest.mark.parametrize("rest", [b"", b"half of a block", bytes(99999)])
+def test_a_stopped_run_goes_on_where_it_was_to_the_same_bytes(out, tmp_path, rest):
     with pytest.raises(KeyboardInterrupt):
         pack(ManyFaces(stops=3000), out, 2, on_error="skip")
-    with pytest.raises(DataMissing, match="no pack of the train split"):
-        Packed(out)
-    made = pack(ManyFaces(), out, 2, on_error="skip")
+    for use in (Packed, find):
+        with pytest.raises(DataMissing, match="not finished: 2,048 of 4,500 faces are written"):
+            use(out)
+    with (out / "train/pixels.npy").open("ab") as file:
+        file.write(rest)  # a killed process leaves this
+    made = pack(second := ManyFaces(), out, 2, on_error="skip")
+    assert sorted(second.read) == [*range(2048, 4500)]
     assert made[-1][0].unique().tolist() == [4499 % 251] and "train/7" not in made.keys
     pack(ManyFaces(stops=0), out, 2, on_error="skip").verify()  # it is there: nothing is read
     pack(ManyFaces(), tmp_path / "at once", 2, on_error="skip")
     for name in ("pack.json", "faces.npz", "pixels.npy"):
         assert (out / "train" / name).read_bytes() == (tmp_path / "at once/train" / name).read_bytes()
+
+
+def test_a_run_whose_pixels_were_lost_does_not_go_on(out):
+    with pytest.raises(KeyboardInterrupt):
+        pack(ManyFaces(stops=3000), out, 2, on_error="skip")
+    (out / "train/pixels.npy").unlink()
+    with pytest.raises(DataInvalid, match=r"pixels\.npy is damaged: it is too short"):
+        pack(ManyFaces(), out, 2, on_error="skip")
 
 
 def test_two_runs_do_not_write_one_pack(source, out):

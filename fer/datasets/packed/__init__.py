@@ -1,6 +1,6 @@
 """Packs: every face decoded once, at one size, so that training reads pixels instead of decoding JPEGs every epoch.
 
-    PACK/train/pack.json     what it is, which images were broken, and the SHA-256 of all
+    PACK/train/pack.json     what it is, how far it is written, which images were broken, and the SHA-256 of all
     PACK/train/faces.npz     keys, labels, valence and arousal
     PACK/train/pixels.npy    uint8 (N, 3, size, size), RGB, in the order of the data set; a broken image is zeros
 

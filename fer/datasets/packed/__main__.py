@@ -1,8 +1,10 @@
 """Write a pack, or compare one with its check sums.
 
-python -m fer.datasets.packed write dataset dataset/packed --size 112
-python -m fer.train --data affectnet8 --root dataset/packed …
-python -m fer.datasets.packed check dataset/packed
+    python -m fer.datasets.packed write dataset dataset/packed --size 112
+    python -m fer.train --data affectnet8 --root dataset/packed …
+    python -m fer.datasets.packed check dataset/packed
+
+A ``write`` that was stopped goes on with the same command.
 """
 
 from dataclasses import dataclass

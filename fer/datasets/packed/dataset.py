@@ -41,7 +41,7 @@ class Packed(Dataset):
         split, transform, limit, classes: as for ``AffectNet8``, and with the same faces.
 
     Raises:
-        DataMissing: the pack has no such split.
+        DataMissing: the pack has no such split, or it is not finished.
         DataInvalid: damaged, or made by another version; a wrong argument.
     """
 
@@ -64,6 +64,11 @@ class Packed(Dataset):
         manifest = read_manifest(self.folder)
         self.name, self.title, self.size = (manifest[key] for key in ("name", "title", "size"))
         self._sums, self._shape = manifest["pixels_sha256"], (manifest["faces"], 3, self.size, self.size)
+        if (written := BLOCK * len(self._sums)) < manifest["faces"]:
+            raise DataMissing(
+                f"The pack {self.folder} is not finished: {written:,} of {manifest['faces']:,} faces are written. "
+                "Run the command that began it again."
+            )
         path = self.folder / FACES
         table = path.read_bytes() if path.is_file() else b""
         if sha256(table).hexdigest() != manifest["faces_sha256"]:
@@ -144,9 +149,7 @@ def pack(
     on_error: str = "raise",
     allow_unlocked: bool = False,
 ) -> Packed:
-    """Decode every face of a data set; return the pack, also where it is made already.
-
-    pack.json comes last: what a stopped run leaves is no pack, and is written anew by the next one.
+    """Decode every face of a data set, or those that a stopped run has left; return the pack.
 
     Args:
         source, out: what to pack, and the folder of the pack, in which each split has one.
@@ -167,24 +170,23 @@ def pack(
     plan |= {"size": size, "faces": len(source), "faces_sha256": sha256(table.getvalue()).hexdigest()}
     with locked(folder, allow_unlocked):
         if (folder / PACK).is_file():
-            check_same_options(folder, read_manifest(folder), plan, "folder")
-            return Packed(out, source.split)
-        if foreign := sorted({path.name for path in folder.glob("[!.]*")} - {FACES, PIXELS}):
+            manifest = read_manifest(folder)
+            check_same_options(folder, manifest, plan, "folder")
+        elif foreign := sorted({path.name for path in folder.glob("[!.]*")} - {FACES, PIXELS}):
             raise DataInvalid(f"{folder} holds {foreign[0]}, but no pack. Choose another folder.")
-        with replacing(folder / FACES) as temporary:
-            temporary.write_bytes(table.getvalue())
-        sums, broken = _write_pixels(source, folder / PIXELS, size, on_error)
-        manifest = plan | {"pixels_sha256": sums, "broken": broken}
-        with replacing(folder / PACK) as temporary:
-            text = json.dumps(manifest | {"sha256": _sum(manifest)}, indent=1)
-            temporary.write_text(text + "\n", "utf-8")
+        else:
+            manifest = plan | {"pixels_sha256": [], "broken": []}
+        if BLOCK * len(manifest["pixels_sha256"]) < len(source):
+            with replacing(folder / FACES) as temporary:
+                temporary.write_bytes(table.getvalue())
+            _write_pixels(source, folder, manifest, on_error)
     return Packed(out, source.split)
 
 
-def _write_pixels(source: AffectNet8, path: Path, size: int, on_error: str) -> tuple[list[str], list[int]]:
-    """Write all faces; return the check sum of each block, and which images are broken."""
-    sums: list[str] = []
-    broken: list[int] = []
+def _write_pixels(source: AffectNet8, folder: Path, manifest: dict, on_error: str) -> None:
+    """Write the blocks that are missing; pack.json has a block's check sum once its pixels are on the disk."""
+    path, size, sums = folder / PIXELS, manifest["size"], manifest["pixels_sha256"]
+    written = BLOCK * len(sums)
     skipped = (DataInvalid,) if on_error == "skip" else ()
 
     def decode(i: int, pixels: np.ndarray) -> bool:
@@ -193,23 +195,31 @@ def _write_pixels(source: AffectNet8, path: Path, size: int, on_error: str) -> t
             return True
         return False
 
-    with naming(path), path.open("wb") as file, ThreadPoolExecutor(os.cpu_count()) as pool:
+    path.touch()
+    with naming(path), path.open("r+b") as file, ThreadPoolExecutor(os.cpu_count()) as pool:
         header = {"descr": "|u1", "fortran_order": False, "shape": (len(source), 3, size, size)}
         np.lib.format.write_array_header_1_0(file, header)
-        for first in tqdm(range(0, len(source), BLOCK), f"packing {source.split}", disable=None):
+        begin = file.tell() + written * 3 * size * size
+        if file.seek(0, os.SEEK_END) < begin:
+            raise _damaged(path, "it is too short")
+        file.seek(begin)
+        file.truncate()  # half a block, which a killed process leaves
+        for first in tqdm(range(written, len(source), BLOCK), f"packing {source.split}", disable=None):
             part = range(first, min(first + BLOCK, len(source)))
             pixels = np.zeros((len(part), 3, size, size), np.uint8)
             decoded = pool.map(decode, part, pixels)
-            broken += [i for i, done in zip(part, decoded, strict=True) if not done]
+            manifest["broken"] += [i for i, done in zip(part, decoded, strict=True) if not done]
             file.write(pixels.data)
+            file.flush()
+            os.fsync(file.fileno())
             sums.append(sha256(pixels.data).hexdigest())
-        file.flush()
-        os.fsync(file.fileno())
-    return sums, broken
+            with replacing(folder / PACK) as temporary:
+                text = json.dumps(manifest | {"sha256": _sum(manifest)}, indent=1)
+                temporary.write_text(text + "\n", "utf-8")
 
 
 def pack_splits(root: Path) -> list[Path]:
-    """Return the folders of the splits that a pack has: ``root`` itself, or those in it."""
+    """Return the folders of the splits that a pack has, finished or not: ``root`` itself, or those in it."""
     return [path.parent for path in (root / PACK, *sorted(root.glob(f"*/{PACK}"))) if path.is_file()]
 
 
@@ -237,8 +247,8 @@ def read_manifest(folder: Path) -> dict:
         )
         if not all(type(number) is int for number in numbers) or not all(isinstance(t, str) for t in texts):
             raise ValueError("an entry is of another type")
-        blocks = len(sums) == math.ceil(n / BLOCK)
-        if not (1 <= size <= LARGEST and all(0 <= i < n for i in broken) and blocks):
+        blocks = math.ceil(n / BLOCK)
+        if not (1 <= size <= LARGEST and all(0 <= i < n for i in broken) and len(sums) <= blocks):
             raise ValueError("a number is out of its range")
     return manifest
 
