@@ -79,6 +79,16 @@ def _faces(root: Path) -> None:
             np.save(root / f"train_set/annotations/{i}_{kind}.npy", value)
 
 
+def _plus(root: Path) -> None:
+    _faces(root)
+    values = {"valence": 0.25, "arousal": "-0.5", "landmark-68": list(range(136))}
+    for file in (root / "train_set/annotations").iterdir():
+        file.unlink()
+    for i in range(3):
+        text = json.dumps({"human-label": i, "meta-data": values})
+        (root / f"train_set/annotations/{i}.json").write_text(text)
+
+
 def _tar(root: Path, **options: object) -> None:
     _faces(root)
     with tarfile.open(root / "train_set.tar", "w", **options) as tar:
@@ -369,6 +379,7 @@ FORMATS = {
     "npy": Format(_faces, "train_set/annotations/1_exp.npy", _read_faces),
     "npy val": Format(_faces, "train_set/annotations/1_val.npy", _read_faces),
     "npy lnd": Format(_faces, "train_set/annotations/1_lnd.npy", _read_faces),
+    "json of AffectNet+": Format(_plus, "train_set/annotations/1.json", _read_faces, damage_json),
     "jpeg of a data set": Format(_faces, "train_set/images/1.jpg", _read_leniently),
     "tar": Format(_tar, "train_set.tar", _read_faces),
     "tar extracted": Format(_tar, "train_set.tar", _extract),
