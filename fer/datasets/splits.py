@@ -54,9 +54,9 @@ def requested(split: str, classes: int, limit: int | None) -> str:
 
 
 def check_limit(limit: int | None) -> None:
-    """Raise UsageError for a limit below 1."""
-    if limit is not None and limit < 1:
-        raise UsageError(f"limit={limit}; expected a number of faces, or None for all.")
+    """Raise UsageError for a limit that is no number of faces."""
+    if limit is not None and not (isinstance(limit, int) and limit >= 1):
+        raise UsageError(f"limit={limit!r}; expected a number of faces, or None for all.")
 
 
 class Subset(data.Subset):

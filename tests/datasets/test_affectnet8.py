@@ -134,6 +134,7 @@ def test_limit_takes_every_class_first_and_is_nested(tmp_path):
         ({"classes": 6}, "8, or 7"),
         ({"on_error": "ignore"}, "'raise' or 'skip'"),
         ({"limit": 0}, "limit=0"),
+        ({"limit": "all"}, "limit=.all.; expected a number of faces, or None for all"),
     ],
 )
 def test_wrong_arguments_are_named(root, wrong, words):
