@@ -41,7 +41,9 @@ class WebcamOptions(LiveOptions):
         check_rate(self.fps)
         size = self.width, self.height
         if size != (None, None) and any(side is None or side <= 0 for side in size):
-            raise UsageError(f"--width {self.width} --height {self.height}: expected both, above 0.")
+            raise UsageError(
+                f"--width and --height go together, above 0: expected both, found {size[0]} and {size[1]}."
+            )
 
 
 def main(options: WebcamOptions) -> int | None:

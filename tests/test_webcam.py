@@ -103,7 +103,7 @@ def test_a_disk_that_fills_up_takes_neither_summary_nor_timeline(tmp_path):
         cwd=tmp_path,
         code=FULL + STUB,
     )
-    assert status == 1 and "out.csv cannot be written (No space left on device)" in errors
+    assert status == 1 and "out.csv cannot be written to its end: No space left on device" in errors
     assert "Traceback" not in errors
     assert "wrote out.csv" in printed and "wrote out.png" in printed and "surprise" in printed
     assert len((tmp_path / "out.csv").read_text().splitlines()) == 11
