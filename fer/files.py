@@ -18,10 +18,10 @@ UNREADABLE_PHOTOS = {".heic", ".heif", ".jxl", ".cr2", ".cr3", ".nef", ".arw", "
 """Endings of photos that Pillow does not read: reported as such, not passed over."""
 PHOTOS = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".webp", ".tif", ".tiff", ".gif"}
 PHOTOS |= {".jp2", ".avif", ".ppm", ".pgm", ".pbm"}
-MOST_PIXELS = 128_000_000
-"""Of a photo that is read whole, which takes about 10 bytes for each."""
 VIDEOS = {".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp", ".mts"}
 VIDEOS |= {".m2ts", ".ogv", ".ts", ".h264", ".asf", ".qt", ".vob", ".3g2", ".divx", ".mxf", ".f4v", ".mpe"}
+MOST_PIXELS = 128_000_000
+"""Of a photo that is read whole, which takes about 10 bytes for each."""
 
 _PACKAGE = Path(__file__).parent
 MODELS = _PACKAGE / "models" if (_PACKAGE / "models").is_dir() else _PACKAGE.parent / "models"

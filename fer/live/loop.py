@@ -297,10 +297,8 @@ class Player:
         self, frame: Frame, analysis: Analysis | None, status: overlay.Status, displayed: bool = False
     ) -> np.ndarray:
         """Return a new picture: as the display wants it, or as it is saved."""
-        size, hide = (
-            (frame.image.shape[1], frame.image.shape[0]),
-            analysis.hide if analysis else np.zeros((0, 4)),
-        )
+        size = frame.image.shape[1], frame.image.shape[0]
+        hide = analysis.hide if analysis else np.zeros((0, 4))
         picture, faces, lost = overlay.compose(
             frame.image,
             analysis.faces if analysis else (),

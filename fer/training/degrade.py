@@ -82,9 +82,8 @@ CHANGES: dict[str, tuple[Change, float, float]] = {
 }
 """Each change, with the smallest and the largest amount in training."""
 
-
 MOST = 4000
-"""Of faces, about: a large photo takes a second to blur, and a temperature no more faces."""
+"""Faces, about, that are degraded to fit a temperature, which needs no more."""
 
 
 def apply(change: Change, images: Tensor, amount: Tensor) -> Tensor:
