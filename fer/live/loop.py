@@ -108,7 +108,7 @@ class Player:
         self._resources = ExitStack()
         self._resources.callback(self._stop_recording)
         if record:
-            self._start_recording(record)
+            self._start_recording(record, 0.0)  # with the times of the table
 
     def run(self) -> None:
         """Play. Whatever way it ends, also with a UserError, devices are let go and files are closed.
@@ -235,8 +235,12 @@ class Player:
             analyser = self._worker.analyser
             faster = analyser is not None and analyser.detection_size > DETECTION_SIZES[0]
             faster = faster and self._slow and self.display.keyboard
-            hides = f"This window hides {self.source.hidden:.0%} of what it looks at: make it smaller or move it aside."
-            hides = hides if self.source.hidden > MOST_HIDDEN else ""
+            hides, started = "", self._clock() < self._keys_until + NOTICE_S
+            if self.source.hidden > MOST_HIDDEN:
+                part = f"{self.source.hidden:.0%}"
+                hides = f"This window hides {part} of what it looks at: make it smaller or move it aside."
+            elif self.source.hidden and started:
+                hides = "The dark part is this window."
             shown = replace(
                 status,
                 message=self._text() or hides or (SLOW_ANALYSIS if faster else ""),
@@ -365,8 +369,8 @@ class Player:
             path = self._stop_recording()
             self._say(f"saved {path}" if path else "nothing was recorded", 3.0)
 
-    def _start_recording(self, path: Path) -> None:
-        self._video = VideoWriter(path, drop=not self._in_step)
+    def _start_recording(self, path: Path, zero_s: float | None = None) -> None:
+        self._video = VideoWriter(path, not self._in_step, zero_s)
 
     def _stop_recording(self) -> Path | None:
         """Finish the recording, if one is made; return its path, or None where it has no frame."""

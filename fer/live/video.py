@@ -31,14 +31,15 @@ class VideoWriter:
 
     What cannot be written is DataInvalid, at once or at a later call; what was written before plays under that name.
     With ``drop``, frames are left out when the encoder falls behind (live); without, they wait (files).
+    It begins at ``zero_s``, and shows the first frame from there on; by default at the time of the first frame.
 
     Attributes:
         frames, dropped: number of frames written, and left out.
         start_s: time of the first frame, or None before it.
     """
 
-    def __init__(self, path: Path, drop: bool = False) -> None:
-        self.path, self.drop = Path(path), drop
+    def __init__(self, path: Path, drop: bool = False, zero_s: float | None = None) -> None:
+        self.path, self.drop, self._zero_s = Path(path), drop, zero_s
         self.frames = self.dropped = 0
         self.start_s: float | None = None
         self._part = self.path.with_name(fitting(f"{self.path.stem}.part-{unique()}.mp4"))
@@ -101,14 +102,15 @@ class VideoWriter:
         try:
             # Absolute, because FFmpeg takes what stands before a colon for a protocol.
             with av.open(os.path.abspath(self._part), "w", options=FORMAT) as container:
-                stream, size, first_s, last = None, (0, 0), 0.0, -1
+                stream, size, zero_s, last = None, (0, 0), 0.0, -1
                 while not (ended := (item := self._queue.get()) is None):
                     image, time_s = item
                     if stream is None:
                         # 4:2:0 needs even sides
                         size = max(2, image.shape[1] // 2 * 2), max(2, image.shape[0] // 2 * 2)
-                        stream, first_s = self._open(container, size), time_s
-                    last = max(last + 1, round((time_s - first_s) * TICKS))
+                        stream = self._open(container, size)
+                        zero_s = self._zero_s if self._zero_s is not None else time_s
+                    last = max(last + 1, round((time_s - zero_s) * TICKS)) if last >= 0 else 0
                     frame = av.VideoFrame.from_ndarray(fit(image, size), format="bgr24")
                     frame.pts, frame.time_base = last, Fraction(1, TICKS)
                     container.mux(stream.encode(frame))

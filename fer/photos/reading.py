@@ -191,7 +191,7 @@ def read_video(path: str | Path) -> Iterator[VideoFrame]:
         DataInvalid: it is no video, without pictures; or, after the frames before, damaged from some frame on or
             much shorter than its header promises.
     """
-    advice = f"Does a player show it? `ffmpeg -i {Path(path).name} fixed.mp4` may repair it."
+    advice = f"Does a player show it? `ffmpeg -i {path} fixed.mp4` may repair it."
     # Absolute, because FFmpeg takes what stands before a colon for a protocol.
     place = os.path.abspath(path)
     if re.match("https?://", str(path)):
@@ -207,7 +207,8 @@ def read_video(path: str | Path) -> Iterator[VideoFrame]:
                 raise DataInvalid(f"{path}: this file has no pictures. Is it a sound recording?")
             stream = container.streams.video[0]
             stream.thread_type = "AUTO"
-            rate = float(stream.average_rate or 25)
+            # Matroska without a rate of its own claims 1000.
+            rate = float(min(filter(None, (stream.average_rate, stream.guessed_rate)), default=25))
             timed = container.format.name not in UNTIMED
             promised = stream.frames or (
                 round((container.duration or 0) / av.time_base * rate) if timed else 0
@@ -226,6 +227,7 @@ def read_video(path: str | Path) -> Iterator[VideoFrame]:
         if 0 < promised <= count:  # a server that tells no length ends with an error
             return
         where = f"after {count} of {promised or 'its'} frames" if count else "from the start"
+        advice = advice if count or "://" in str(path) else "Is it cut off? Copy it again."
         raise DataInvalid(f"{path}: the video cannot be read {where} ({error.strerror}). {advice}") from error
     if count == 0:
         raise DataInvalid(f"{path}: the video has no frames. Was the recording cut off? {advice}")

@@ -38,6 +38,14 @@ def test_a_recording_is_h264_that_tells_its_length(tmp_path):
     assert np.abs(first[200, 130].astype(int) - film(1)[0][200, 130]).max() < 12
 
 
+def test_a_recording_with_the_times_of_a_table_shows_its_first_frame_from_zero_on(tmp_path):
+    """Where the first came late, because a model was loading."""
+    video = VideoWriter(tmp_path / "out.mp4", zero_s=0.0)
+    for index, image in enumerate(film(3)):
+        video.write(image, 2.5 + index / 25)
+    assert np.allclose(probe(video.close())[3], [0, 2.54, 2.58], atol=0.002)
+
+
 def test_a_name_as_long_as_it_can_be(tmp_path):
     video = VideoWriter(tmp_path / f"{'n' * 251}.mp4")
     video.write(film(1)[0], 0.0)
