@@ -13,13 +13,13 @@ common=(--model emotion_net --synthetic 40 --batch-size 128 --optimizer sgd --we
 train "$work/first" "${common[@]}" --epochs "$(epochs 70)" --lr 0.1 --schedule one_cycle --warmup 0.1 --start-size 32 \
     --augment strong --degrade 0.25 --imbalance square_root_sampling --seed "$seed"
 
-train "$work/second" "${common[@]}" --init "$work/first" --teachers "$work/first" --epochs "$(epochs 24)" --lr 0.04 \
+train "$work/second" "${common[@]}" --init "$work/first" --teachers "$work/first" --epochs "$(epochs 12)" --lr 0.04 \
     --augment light --degrade 0.35 --imbalance square_root_sampling --seed "$seed"
 
 for k in 1 2 3 4; do
     case $k in 1 | 2) imbalance=square_root_sampling ;; *) imbalance=none ;; esac
     case $k in 1 | 3) labels=soft ;; *) labels=majority ;; esac
-    train "$work/third-$k" "${common[@]}" --init "$work/second" --teachers "$work/second" --epochs "$(epochs 3)" --lr 0.03 \
+    train "$work/third-$k" "${common[@]}" --init "$work/second" --teachers "$work/second" --epochs "$(epochs 2)" --lr 0.03 \
         --augment light --degrade 0.35 --imbalance $imbalance --labels $labels --seed $((4 * seed + k))
 done
 
