@@ -6,11 +6,14 @@ python -m benchmarks.robustness --split valid --seed 1 --models models/emotion_n
 Twelve changes with five severities each, the same changed faces for each network. fer.train --degrade has nine
 kinds of them (tight and wide crops are one); side light and JPEG it has not, so they show what carries over. FER+
 has no pixels around the face: where a wide crop or a turn needs them, the border is repeated. Glasses and mask sit
-at the same place of every picture, wherever the eyes are.
+at the same place of every picture, wherever the eyes are. Results of other models, of the same faces and seed, stay
+in the JSON. Confidence is that of the scores, and that of photos and demos, whose temperature is fitted to changed
+faces of Valid.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,12 +24,14 @@ from tqdm import tqdm
 
 from benchmarks import record
 from fer import cli
+from fer.card import preprocess_of, read_card
+from fer.probabilities import outputs_of
+from fer.runtime import ONNX, OpenVinoNetwork
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from fer.datasets import FERPlus
-    from fer.model import FaceNetwork
     from fer.training.degrade import Change
 
 
@@ -68,6 +73,14 @@ SEVERITIES: dict[str, tuple[float, ...]] = {
     "glasses": (0.6, 0.7, 0.8, 0.9, 1.0),  # opacity
     "mask": (0.25, 0.3, 0.4, 0.45, 0.5),  # part of the height
 }
+
+COLUMNS = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "confidence": "confidence",
+    "confidence_degraded": "confidence in photos and demos",
+}
+CONFIDENCES = tuple(COLUMNS)[2:]
 
 
 def changed(images: Tensor, name: str, amount: float, seed: int) -> Tensor:
@@ -111,66 +124,75 @@ def jpeg(x: Tensor, quality: Tensor) -> Tensor:
 
 def main(options: RobustnessOptions) -> None:
     """Print the table and write the JSON."""
-    from fer import checkpoint
     from fer.datasets import FERPlus
 
     faces = FERPlus(options.root, options.split, limit=options.limit)
-    models = [checkpoint.load(folder) for folder in options.models]
-    names = [folder.name for folder in options.models]
+    models = {folder.name: Scorer(folder, faces) for folder in options.models}
+    settings = {"split": options.split, "seed": options.seed, "faces": len(faces)}
+    rows = [row for row in earlier(options.out, settings) if row["model"] not in models]
     cases = [("clean", 0.0), *((name, amount) for name, amounts in SEVERITIES.items() for amount in amounts)]
-    rows = []
     for number, (name, amount) in enumerate(tqdm(cases)):
         same = name == "clean"
         images = faces.images if same else changed(faces.images, name, amount, 1000 * options.seed + number)
-        for label, (model, card) in zip(names, models, strict=True):
-            rows.append(
-                {"model": label, "change": name, "amount": amount, **scores(model, card, images, faces)}
-            )
-    means = summary(rows, names)
-    print(table(rows, means, names))
-    settings = {"split": options.split, "seed": options.seed, "faces": len(faces)}
+        for label, scores in models.items():
+            rows.append({"model": label, "change": name, "amount": amount, **scores(images)})
+    names = sorted({row["model"] for row in rows})
+    means = {name: summary([row for row in rows if row["model"] == name]) for name in names}
+    print(table(rows, means))
     record.save(options.out, **settings, means=means, rows=rows)
 
 
-def scores(model: FaceNetwork, card: dict, images: Tensor, faces: FERPlus) -> dict[str, float]:
-    """Return the scores of a network, with the calibration of its card, on images of ``faces``."""
-    from fer.evaluation.predictions import Predictions
-    from fer.model import TorchNetwork
-    from fer.probabilities import outputs_of
-
-    network, flip = TorchNetwork(model.eval()), card.get("flip", False)
-    logits = [outputs_of(network, model.preprocess(batch), flip)[0] for batch in images.split(BATCH)]
-    predictions = Predictions(faces.keys, np.concatenate(logits), faces.labels)
-    scored = predictions.score(card, resamples=0)
-    confidence = predictions.probabilities(card).max(1).mean()
-    rounded = {"accuracy": scored.accuracy, "balanced_accuracy": scored.balanced_accuracy}
-    return {key: round(float(value), 5) for key, value in (rounded | {"confidence": confidence}).items()}
+def earlier(out: Path, settings: dict) -> list[dict]:
+    """Return the rows of an earlier call that scored the same changed faces."""
+    found = json.loads(out.read_text("utf-8")) if out.exists() else {}
+    return found["rows"] if all(found.get(key) == value for key, value in settings.items()) else []
 
 
-def summary(rows: Sequence[dict], names: Sequence[str]) -> dict[str, dict[str, float]]:
-    """Return, for each model, its scores on clean faces and their means over all changes."""
-    means = {}
-    for name in names:
-        own = [row for row in rows if row["model"] == name]
-        keys = ("accuracy", "balanced_accuracy", "confidence")
-        means[name] = {f"clean_{key}": own[0][key] for key in keys}
-        means[name] |= {key: round(float(np.mean([row[key] for row in own[1:]])), 5) for key in keys}
+class Scorer:
+    """A network with the calibration of its card, which scores changed images of ``faces``."""
+
+    def __init__(self, folder: Path, faces: FERPlus) -> None:
+        self.card, self.faces = read_card(folder), faces
+        self.preprocess = preprocess_of(folder, self.card)
+        self.network = OpenVinoNetwork(folder / ONNX, exact=True)  # in half of torch's time
+
+    def __call__(self, images: Tensor) -> dict[str, float]:
+        """Return accuracy, balanced accuracy and two mean confidences on uint8 faces (N, 1, H, W)."""
+        from fer.evaluation.predictions import Predictions
+
+        flip, logits = self.card.get("flip", False), []
+        for batch in images.split(BATCH):
+            logits.append(outputs_of(self.network, self.preprocess(batch.numpy()), flip)[0])
+        predictions = Predictions(self.faces.keys, np.concatenate(logits), self.faces.labels)
+        scores = predictions.score(self.card, resamples=0)
+        degraded = self.card | {"temperature": self.card["temperature_degraded"]}
+        numbers = scores.accuracy, scores.balanced_accuracy
+        numbers += tuple(predictions.probabilities(card).max(1).mean() for card in (self.card, degraded))
+        return {key: round(float(value), 5) for key, value in zip(COLUMNS, numbers, strict=True)}
+
+
+def summary(rows: Sequence[dict]) -> dict[str, float]:
+    """Return a model's scores on clean faces, their means over all changes, and how often it is overconfident."""
+    means = {f"clean_{key}": rows[0][key] for key in COLUMNS}
+    means |= {key: round(float(np.mean([row[key] for row in rows[1:]])), 5) for key in COLUMNS}
+    for key in CONFIDENCES:
+        means[f"over_{key}"] = sum(row[key] - row["accuracy"] > 0.05 for row in rows[1:])
     return means
 
 
-def table(rows: Sequence[dict], means: dict[str, dict[str, float]], names: Sequence[str]) -> str:
+def table(rows: Sequence[dict], means: dict[str, dict[str, float]]) -> str:
     """Return the accuracies in percent as Markdown: each change, from its lowest severity to its highest."""
-    lines = [f"| change | {' | '.join(names)} |", f"| --- |{' --- |' * len(names)}"]
+    lines = [f"| change | {' | '.join(means)} |", f"| --- |{' --- |' * len(means)}"]
     for change in ("clean", *SEVERITIES):
-        own = [[row for row in rows if (row["change"], row["model"]) == (change, name)] for name in names]
+        own = [[row for row in rows if (row["change"], row["model"]) == (change, name)] for name in means]
         cells = [" ".join(f"{100 * row['accuracy']:.0f}" for row in rows) for rows in own]
         lines.append(f"| {change} | {' | '.join(cells)} |")
-    labels = ("mean of all changes", "the same, balanced", "mean confidence")
-    for label, key in zip(labels, ("accuracy", "balanced_accuracy", "confidence"), strict=True):
-        cells = [
-            f"{100 * means[name][key]:.1f} (clean {100 * means[name][f'clean_{key}']:.1f})" for name in names
-        ]
-        lines.append(f"| {label} | {' | '.join(cells)} |")
+    for key, label in COLUMNS.items():
+        cells = [f"{100 * own[key]:.1f} (clean {100 * own[f'clean_{key}']:.1f})" for own in means.values()]
+        lines.append(f"| mean {label} | {' | '.join(cells)} |")
+    for key in CONFIDENCES:
+        cells = [f"{own[f'over_{key}']} of {sum(map(len, SEVERITIES.values()))}" for own in means.values()]
+        lines.append(f"| {COLUMNS[key]} over 5 points above accuracy | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 

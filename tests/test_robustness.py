@@ -1,0 +1,35 @@
+"""The changed faces that robustness is measured on: the same for each network, and worse with each severity."""
+
+import json
+
+import pytest
+import torch
+
+from benchmarks.robustness import SEVERITIES, changed, earlier
+from synthetic_faces.actor import Actor
+
+
+@pytest.fixture(scope="module")
+def faces():
+    frame = Actor().frame(4.5)
+    side = min(frame.shape[:2])
+    image = torch.from_numpy(frame[:side, :side].copy()).permute(2, 0, 1)[None]
+    small = torch.nn.functional.interpolate(image.float(), (48, 48), mode="bilinear", antialias=True)
+    return small.mean(1, keepdim=True).byte().repeat(4, 1, 1, 1)
+
+
+@pytest.mark.parametrize("change", SEVERITIES)
+def test_a_change_is_worse_with_each_severity_and_repeats_with_its_seed(faces, change):
+    results = [changed(faces, change, amount, seed=1) for amount in SEVERITIES[change]]
+    distances = [(result.float() - faces.float()).abs().mean().item() for result in results]
+    assert distances == sorted(distances) and 0 < distances[0] < distances[-1]
+    assert torch.equal(results[-1], changed(faces, change, SEVERITIES[change][-1], seed=1))
+
+
+def test_results_of_other_models_stay_only_for_the_same_faces(tmp_path):
+    out, settings = tmp_path / "robustness.json", {"split": "valid", "seed": 1, "faces": 9}
+    assert earlier(out, settings) == []
+    rows = [{"model": "mine", "change": "clean", "accuracy": 0.5}]
+    out.write_text(json.dumps(settings | {"rows": rows}))
+    assert earlier(out, settings) == rows
+    assert earlier(out, settings | {"seed": 2}) == []
