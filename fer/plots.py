@@ -1,18 +1,17 @@
 """Every figure of the notebooks and scripts: numbers and an Axes in, the Axes out; the caller titles, saves, shows.
 
+First what is in a data set, then networks and their training, last how good predictions are.
 Emotions keep their colours of ``fer.labels``, and no figure relies on colour alone: bars and rows are named, cells
 hold their numbers, lines differ in dashes and markers. An image is uint8, a tensor or an array, RGB or grey:
 (3, H, W), (1, H, W), (H, W, 3) or (H, W).
 """
 
-import io
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import ArrayLike
@@ -20,6 +19,7 @@ from numpy.typing import ArrayLike
 from fer.labels import COLOURS, EMOTIONS
 
 INK, FAINT = "#222222", "#c8c8c8"
+COLOUR = ["#{:02x}{:02x}{:02x}".format(*COLOURS[name]) for name in EMOTIONS]  # by class
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#999999")
 """For what is no emotion (splits, models): Okabe-Ito, like the emotions' colours."""
 
@@ -50,40 +50,25 @@ def axes(rows: int = 1, columns: int = 1, size: tuple[float, float] | None = Non
     return plt.subplots(rows, columns, figsize=size, layout="constrained", **options)[1]
 
 
-def colour(name: str) -> tuple[float, float, float]:
-    """Return the colour of an emotion, RGB, 0 to 1."""
-    red, green, blue = COLOURS[name]
-    return red / 255, green / 255, blue / 255
-
-
-# What is in a data set.
-
-
-def class_counts(
-    counts: Mapping[str, Sequence[int] | np.ndarray], ax: Axes | None = None, log: bool = True
-) -> Axes:
-    """Faces of each emotion, one bar an emotion and series, e.g. ``{"loaded": (8,), "published": (8,)}``.
-
-    Class sizes may differ by a factor of forty: ``log`` shows the small ones, a linear scale the difference.
-    """
+def class_counts(counts: Mapping[str, ArrayLike], ax: Axes | None = None, log: bool = True) -> Axes:
+    """Faces of each emotion, one bar an emotion and series, e.g. ``{"loaded": (8,), "published": (8,)}``."""
     ax = ax or axes(size=(7, 0.7 + 0.26 * len(EMOTIONS) * len(counts)))
     height = 0.8 / len(counts)
     for k, (series, values) in enumerate(counts.items()):
         y = np.arange(len(EMOTIONS)) + (k - (len(counts) - 1) / 2) * height
-        fill = [colour(name) for name in EMOTIONS] if k == 0 else "white"
-        style: dict[str, Any] = {"color": fill, "edgecolor": INK, "linewidth": 0.6, "hatch": HATCHES[k]}
-        bars = ax.barh(y, values, 0.92 * height, label=series, **style)
-        ax.bar_label(bars, [f"{int(n):,}" for n in values], padding=3, fontsize=8, color=INK)
+        look: dict[str, Any] = {"hatch": HATCHES[k], "edgecolor": INK, "linewidth": 0.6}
+        bars = ax.barh(y, values, 0.92 * height, color="white" if k else COLOUR, label=series, **look)
+        ax.bar_label(bars, fmt="{:,.0f}", padding=3, fontsize=8, color=INK)
     ax.set_yticks(range(len(EMOTIONS)), EMOTIONS)
     ax.invert_yaxis()
-    ax.set_xscale("log" if log else "linear")
+    scale, space = ("log", 4) if log else ("linear", 1.25)  # space: for the number beside the longest bar
+    ax.set(xscale=scale, xlim=(int(log), space * np.max([*counts.values()])), xlabel=f"faces ({scale} scale)")
     if not log:
         ax.locator_params("x", nbins=4)
-    ax.set_xlim(int(log), (4 if log else 1.25) * max(max(values) for values in counts.values()))
-    ax.set_xlabel(f"faces ({'logarithmic' if log else 'linear'} scale)")
     if len(counts) > 1:
-        columns = len(counts)
-        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=columns, fontsize=8, frameon=False)
+        ax.legend(
+            loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=len(counts), fontsize=8, frameon=False
+        )
     return _bare(ax)
 
 
@@ -115,7 +100,9 @@ def face(image: ArrayLike, ax: Axes | None = None) -> Axes:
     ax = ax or axes(size=(2.2, 2.2))
     ax.imshow(_rgb(image))
     ax.autoscale(False)  # landmarks outside the image do not widen its frame
-    return _no_ticks(ax)
+    ax.set(xticks=[], yticks=[])
+    ax.spines[:].set_visible(False)
+    return ax
 
 
 def landmarks(image: ArrayLike, points: np.ndarray, ax: Axes | None = None) -> Axes:
@@ -137,22 +124,17 @@ def valence_arousal(
     ax.axhline(0, color=FAINT, linewidth=0.8)
     ax.axvline(0, color=FAINT, linewidth=0.8)
     mixed = np.random.default_rng(0).permutation(len(labels))  # else the last emotion hides the one below it
-    colours = np.array([colour(name) for name in EMOTIONS])[labels[mixed]]
-    ax.scatter(valence[mixed], arousal[mixed], 9, color=colours, alpha=0.55, linewidths=0)
-    means = []
-    for k, name in enumerate(EMOTIONS):
-        x, y = valence[labels == k], arousal[labels == k]
-        if len(x):
-            ax.scatter(x.mean(), y.mean(), 70, color=colour(name), edgecolor=INK, zorder=3)
-            means.append((y.mean() + 0.08, x.mean(), name))
-    taken = [(y - 0.08, x, 0.17, 0.05) for y, x, _ in means]  # by a mean or a name: where, and how far around
-    for start, x, name in sorted(means):
-        y = start
-        while any(abs(at - x) < width and abs(other - y) < height for other, at, width, height in taken):
-            y += 0.01
-        taken.append((y, x, 0.3, 0.075))
-        box = {"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": colour(name), "alpha": 0.75}
-        ax.text(x, y, name, ha="center", va="center", fontsize=9, zorder=4, bbox=box)
+    ax.scatter(valence[mixed], arousal[mixed], 9, np.array(COLOUR)[labels[mixed]], alpha=0.55, linewidths=0)
+    means = sorted((arousal[labels == k].mean(), valence[labels == k].mean(), k) for k in np.unique(labels))
+    taken = [(y, x, 0.05, 0.17) for y, x, _ in means]  # by a mean or a name: where, and how far around
+    for y, x, k in means:
+        ax.scatter(x, y, 70, COLOUR[k], edgecolor=INK, zorder=3)
+        above = np.arange(y + 0.08, y + 2, 0.01)
+        free = [all(abs(at - b) >= h or abs(x - a) >= w for b, a, h, w in taken) for at in above]
+        place = above[np.argmax(free)]
+        taken.append((place, x, 0.075, 0.3))
+        box = {"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": COLOUR[k], "alpha": 0.75}
+        ax.text(x, place, EMOTIONS[k], ha="center", va="center", fontsize=9, zorder=4, bbox=box)
     ax.set(xlabel="valence: unpleasant to pleasant", ylabel="arousal: calm to excited")
     ax.set(xlim=(-1.05, 1.05), ylim=(-1.05, 1.05), aspect="equal")
     return _bare(ax)
@@ -164,8 +146,8 @@ def valence_arousal_scatter(predicted: np.ndarray, true: np.ndarray, ax: Axes | 
     ax.plot((-1, 1), (-1, 1), color=INK, linewidth=0.8, linestyle="--")
     for k, (name, marker) in enumerate((("valence", "o"), ("arousal", "^"))):
         known = ~np.isnan(true[:, k])
-        style: dict[str, Any] = {"color": PALETTE[k], "marker": marker, "alpha": 0.4, "linewidths": 0}
-        ax.scatter(true[known, k], predicted[known, k], 12, label=name, **style)
+        x, y = true[known, k], predicted[known, k]
+        ax.scatter(x, y, 12, color=PALETTE[k], marker=marker, alpha=0.4, linewidths=0, label=name)
     ax.set(xlim=(-1.05, 1.05), ylim=(-1.05, 1.05), aspect="equal", xlabel="annotated", ylabel="predicted")
     ax.legend(loc="upper left", frameon=False)
     return _bare(ax)
@@ -174,18 +156,15 @@ def valence_arousal_scatter(predicted: np.ndarray, true: np.ndarray, ax: Axes | 
 def boxplot_by_class(values: np.ndarray, labels: np.ndarray, ax: Axes | None = None) -> Axes:
     """How values (N,) spread in each class: box from quartile to quartile, line at the median, whiskers 5-95 %."""
     ax = ax or axes(size=(6, 3))
-    present = {name: values[labels == k] for k, name in enumerate(EMOTIONS) if (labels == k).any()}
+    present = np.unique(labels)
     boxes = ax.boxplot(
-        list(present.values()), whis=(5, 95), showfliers=False, patch_artist=True,
-        tick_labels=list(present), medianprops={"color": INK}, widths=0.6,
+        [values[labels == k] for k in present], whis=(5, 95), showfliers=False, patch_artist=True,
+        tick_labels=[EMOTIONS[k] for k in present], medianprops={"color": INK}, widths=0.6,
     )  # fmt: skip
-    for patch, name in zip(boxes["boxes"], present, strict=True):
-        patch.set_facecolor(colour(name))
+    for patch, k in zip(boxes["boxes"], present, strict=True):
+        patch.set_facecolor(COLOUR[k])
     ax.tick_params(axis="x", rotation=35)
     return _bare(ax)
-
-
-# Networks and their training.
 
 
 def filters(weights: ArrayLike, ax: Axes | None = None) -> Axes:
@@ -209,41 +188,34 @@ def curves(history: TrainingHistory, names: Sequence[str] = LOSSES, ax: Axes | N
         ax.plot(epochs, values, f"o{DASHES[k % 4]}", markersize=3.5, color=PALETTE[k], label=label)
     if chosen := history.best_epoch:
         ax.axvline(chosen, color=INK, linewidth=0.9, linestyle=":", label=f"chosen: epoch {chosen}")
-    ax.set_xlabel("epoch")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    ax.set_xlim(epochs.min() - 0.5, epochs.max() + 0.5)
-    highest = columns.max(where=np.isfinite(columns), initial=0.1)
-    ax.set_ylim(0, 1.1 * highest if any("loss" in name for name in names) else 1)
+    top = 1.1 * columns.max(where=np.isfinite(columns), initial=0.1) if "loss" in names[0] else 1
+    ax.set(xlabel="epoch", xlim=(epochs.min() - 0.5, epochs.max() + 0.5), ylim=(0, top))
     ax.legend(fontsize=8)
     return _bare(ax)
 
 
 def live_curves() -> Callable[[TrainingHistory], None]:
     """Return an ``on_epoch`` for ``fer.training.fit``: below a notebook's cell a line an epoch, then the curves."""
-    from IPython.display import Image, clear_output, display
+    from IPython.display import clear_output, display
 
     def draw(history: TrainingHistory) -> None:
-        figure = Figure(figsize=(9, 2.8), layout="constrained")  # pyplot would show it a second time
-        for names, ax in zip((LOSSES, SCORES), figure.subplots(1, 2), strict=True):
+        both = axes(1, 2, (9, 2.8))
+        for names, ax in zip((LOSSES, SCORES), both, strict=True):
             curves(history, names, ax)
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", dpi=100)
         clear_output(wait=True)  # with what closed progress bars leave behind
         print(history)
-        display(Image(buffer.getvalue()))
+        display(both[0].figure)
+        plt.close(both[0].figure)  # at the end of the cell it would be shown a second time
 
     return draw
 
 
 def heat_map(image: ArrayLike, strength: np.ndarray, ax: Axes | None = None) -> Axes:
     """An image in grey under a map (H, W) of its size, 0 to 1, e.g. Grad-CAM's: bright where it is strong."""
-    ax = ax or axes(size=(2.2, 2.2))
-    ax.imshow(_rgb(image).mean(2), cmap="gray", vmin=0, vmax=255)
+    ax = face(_rgb(image).mean(2).astype(np.uint8), ax)
     ax.imshow(strength, cmap="inferno", vmin=0, vmax=1, alpha=0.65 * np.clip(strength, 0, 1))
-    return _no_ticks(ax)
-
-
-# How good predictions are.
+    return ax
 
 
 def confusion(
@@ -277,17 +249,15 @@ def bars_by_class(values: Mapping[str, Sequence[float]], ax: Axes | None = None)
     width = 0.82 / len(values)
     for k, (series, heights) in enumerate(values.items()):
         x = np.arange(len(EMOTIONS)) + (k - (len(values) - 1) / 2) * width
-        style: dict[str, Any] = {"color": PALETTE[k % 7], "hatch": HATCHES[k % 7], "edgecolor": "white"}
-        ax.bar(x, heights, width, linewidth=0.5, label=series, **style)
+        look: dict[str, Any] = {"hatch": HATCHES[k % 7], "edgecolor": "white", "linewidth": 0.5}
+        ax.bar(x, heights, width, color=PALETTE[k % 7], label=series, **look)
     ax.set_xticks(range(len(EMOTIONS)), EMOTIONS)
     ax.set_ylim(0, 1)
     ax.legend(fontsize=8, ncols=len(values), loc="lower center", bbox_to_anchor=(0.5, 1))
     return _bare(ax)
 
 
-def reliability(
-    bins: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]], ax: Axes | None = None
-) -> Axes:
+def reliability(bins: Mapping[str, Sequence[np.ndarray]], ax: Axes | None = None) -> Axes:
     """Accuracy against confidence, a line for each result of ``fer.evaluation.calibration_curve``.
 
     Below the diagonal a network is overconfident. The size of a mark grows with the faces in its bin.
@@ -339,18 +309,14 @@ def comparison(values: Mapping[str, tuple[float, tuple[float, float]]], ax: Axes
 
 
 def probabilities(values: Sequence[float], truth: str | None = None, ax: Axes | None = None) -> Axes:
-    """The probabilities of one face as bars; the true emotion, if it is known, in bold with a mark."""
+    """The probabilities of one face as bars; the true emotion, if it is known, marked."""
     ax = ax or axes(size=(3.2, 2.4))
-    names = EMOTIONS[: len(values)]
-    fill = [colour(name) for name in names]
-    bars = ax.barh(range(len(names)), values, color=fill, edgecolor=INK, linewidth=0.5)
+    rows = range(len(values))
+    bars = ax.barh(rows, values, color=COLOUR, edgecolor=INK, linewidth=0.5)
     ax.bar_label(bars, [f"{value:.0%}" for value in values], padding=3, fontsize=8)
-    ax.set_yticks(range(len(names)), [f"{name} (true)" if name == truth else name for name in names])
-    for label, name in zip(ax.get_yticklabels(), names, strict=True):
-        label.set_fontweight("bold" if name == truth else "normal")
+    ax.set_yticks(rows, [f"{name} (true)" if name == truth else name for name in EMOTIONS[: len(rows)]])
     ax.set(xlim=(0, 1.15), xticks=[])
     ax.invert_yaxis()
-    ax.spines["bottom"].set_visible(False)
     return _bare(ax)
 
 
@@ -380,10 +346,4 @@ def _cells(ax: Axes, values: np.ndarray, text: Sequence[Sequence[str]]) -> None:
 
 def _bare(ax: Axes) -> Axes:
     ax.spines[["top", "right"]].set_visible(False)
-    return ax
-
-
-def _no_ticks(ax: Axes) -> Axes:
-    ax.set(xticks=[], yticks=[])
-    ax.spines[:].set_visible(False)
     return ax
