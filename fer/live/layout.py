@@ -86,96 +86,86 @@ def arrange(
         previous: of the picture before, for labels to stay where they are.
         lost: what bars must not cover, besides.
     """
-    page = _Page(frame, gap, previous.kept if previous else {})
-    layout, boxes, status = page.layout, [face.box for face in faces], dict(status or {})
+    page = _Page(frame, faces, gap, previous.kept if previous else {})
+    status = dict(status or {})
     hint = {"hint": status.pop("hint")} if "hint" in status else {}
-    names = page.state(status, boxes)  # what no name may cover, besides faces
-    for face, later in zip(faces, page.reserved("label", faces, boxes + names), strict=True):
-        place = page.label(face, boxes, names + later)
-        layout.labels.append(page.keep("label", face, place, names))
-    taken = boxes + names
-    taken += page.state(hint, taken)
+    page.place_status(status)
+    layout = page.layout
+    for face in faces:
+        layout.labels.append(page.keep("label", face, page.label(face)))
+    page.place_status(hint)
     for face in faces:
         (x, y, w, h), strip = face.box, face.strip
         under = [Place((x, y + h + gap, w, strip), 0, "below")] if strip else []
-        place = page.choose(under, taken, ("strip", face.track), tight=False)
-        layout.strips.append(page.keep("strip", face, place, taken))
-    taken += lost
-    for number, (face, later) in enumerate(zip(faces, page.reserved("bars", faces, taken), strict=True)):
-        near = layout.labels[number], layout.strips[number]
+        place = page.choose(under, page.taken, ("strip", face.track), tight=False)
+        layout.strips.append(page.keep("strip", face, place))
+    page.taken += lost
+    for face, *near in zip(faces, layout.labels, layout.strips, strict=True):
         own = [place.area for place in near if place and place.side != "far"]
-        # On a side where the last, the smallest form has no room, none has.
-        smallest = face._replace(bars=face.bars[-1:] if page.shows(face) else ())
-        sides = {at.side for at in _bars(smallest, own, frame, gap) if _free(at.area, frame, taken + later)}
-        beside = [at for at in _bars(face, own, frame, gap) if at.side in sides] if sides else []
-        place = page.choose(beside, taken + later, ("bars", face.track), tight=False)
-        layout.bars.append(page.keep("bars", face, place, taken))
+        place = page.choose(_bars(face, own, frame, gap), page.taken, ("bars", face.track), tight=False)
+        layout.bars.append(page.keep("bars", face, place))
     return layout
 
 
 class _Page:
-    """The picture in which ``arrange`` places one thing after the other; ``kept`` are the places in the one before."""
+    """The picture in which ``arrange`` places one thing after the other.
 
-    def __init__(self, frame: Size, gap: int, kept: Mapping[tuple[str, int], Place]) -> None:
+    Attributes:
+        taken: what the next thing must not cover.
+        kept: the places in the picture before.
+    """
+
+    def __init__(
+        self, frame: Size, faces: Sequence[Wanted], gap: int, kept: Mapping[tuple[str, int], Place]
+    ) -> None:
         self.frame, self.gap, self.kept, self.layout = frame, gap, kept, Layout()
+        self.boxes = [face.box for face in faces]
+        self.taken = list(self.boxes)
         self._no_room = frame[0]  # labels of this width or wider have no place left
 
-    def shows(self, face: Wanted) -> bool:
-        """Whether some of the face is in the picture."""
-        return overlap(face.box, (0, 0, *self.frame)) > 0
-
-    def state(self, status: Mapping[str, Sequence[Size]], taken: list[Rectangle]) -> list[Rectangle]:
-        """Place parts of the status where they cover nothing, or else where they cover least; return their areas."""
-        areas: list[Rectangle] = []
+    def place_status(self, status: Mapping[str, Sequence[Size]]) -> None:
+        """Place parts of the status where they cover nothing, or else where they cover least."""
+        areas, margin = list[Rectangle](), 2 * self.gap
         for part, forms in status.items():
-            corners, margin = list[Place](), 2 * self.gap
+            corners = list[Place]()
             for form, (width, height) in enumerate(forms):
-                room = (
-                    max(0, self.frame[0] - width - 2 * margin),
-                    max(0, self.frame[1] - height - 2 * margin),
-                )
+                across = max(0, self.frame[0] - width - 2 * margin)
+                down = max(0, self.frame[1] - height - 2 * margin)
                 for x, y in ANCHORS[part]:
-                    area = margin + round(x * room[0]), margin + round(y * room[1]), width, height
+                    area = margin + round(x * across), margin + round(y * down), width, height
                     corners.append(Place(area, form, f"{x} {y}"))
-            place = self.choose(corners, taken + areas, (part, 0))
+            place = self.choose(corners, self.taken + areas, (part, 0))
             if place is None:
-                place = min(corners, key=lambda at: _covered(at.area, taken) + 9 * _covered(at.area, areas))
-            others = taken + areas if part in ("rates", "hint") else areas
+                place = min(
+                    corners, key=lambda at: _covered(at.area, self.taken) + 9 * _covered(at.area, areas)
+                )
+            others = self.taken + areas if part in ("rates", "hint") else areas
             if part in ("keys", "message") or not _covered(place.area, others):
                 self.layout.status[part] = self.layout.kept[part, 0] = place
                 areas.append(place.area)
-        return areas
+        self.taken += areas
 
-    def reserved(self, kind: str, faces: Sequence[Wanted], taken: list[Rectangle]) -> list[list[Rectangle]]:
-        """Return, for each face, what those after it had, where that is still free: nobody shall drive them away."""
-        later, areas = list[list[Rectangle]](), list[Rectangle | None]()
-        for face in faces:
-            before = self.kept.get((kind, face.track))
-            (x, y, _, _), (left, top, width, height) = face.box, before.area if before else (0, 0, 0, 0)
-            area = x + left, y + top, width, height
-            free = before and _free(area, self.frame, taken + [other for other in areas if other])
-            areas.append(area if free else None)
-        for number in range(len(faces)):
-            later.append([area for area in areas[number + 1 :] if area])
-        return later
-
-    def label(self, face: Wanted, boxes: list[Rectangle], names: list[Rectangle]) -> Place | None:
+    def label(self, face: Wanted) -> Place | None:
         """Return a place beside the face or on its forehead, or a free one from which a line leads to it."""
-        if not (face.label and self.shows(face)):
+        if not face.label:
             return None
-        key, size = ("label", face.track), face.label[-1]
-        inside, before = None, self.kept.get(key)
-        others = [box for box in boxes if box is not face.box] + names
-        place = self.choose(_labels(face, self.frame, self.gap, before), [face.box, *others], key)
+        key, before = ("label", face.track), self.kept.get(("label", face.track))
+        place = self.choose(_labels(face, self.frame, self.gap, before), self.taken, key)
+        inside = None
         if place is None:
+            others = [area for area in self.taken if area is not face.box]
             inside = self.choose(_within_box(face, self.frame, self.gap), others, key)
+            size = face.label[-1]
             if not (inside and before and before.side == "inside") and size[0] < self._no_room:
-                area = _nearest(size, self.frame, [face.box, *others], face.box)
+                area = _nearest(size, self.frame, self.taken, face.box)
                 self._no_room = self._no_room if area else size[0]
                 if area and (inside is None or math.dist(*leader(area, face.box)) < max(face.box[2:])):
                     place = Place(area, len(face.label) - 1, "far")
         if place and place.side == "far":
-            line, apart = leader(place.area, face.box), (box for box in boxes if not overlap(box, face.box))
+            line, apart = (
+                leader(place.area, face.box),
+                (box for box in self.boxes if not overlap(box, face.box)),
+            )
             if any(cv2.clipLine(box, *line)[0] for box in apart):
                 place = None  # nobody could tell whose name that is
         return place or inside
@@ -200,12 +190,12 @@ class _Page:
             first = first or place
         return first if tight else None
 
-    def keep(self, kind: str, face: Wanted, place: Place | None, taken: list[Rectangle]) -> Place | None:
+    def keep(self, kind: str, face: Wanted, place: Place | None) -> Place | None:
         """Note what was chosen for a face, for this picture and the next; return it."""
         if place:
             (left, top, width, height), (x, y, _, _) = place.area, face.box
             self.layout.kept[kind, face.track] = place._replace(area=(left - x, top - y, width, height))
-            taken.append(place.area)
+            self.taken.append(place.area)
         return place
 
 
@@ -308,11 +298,9 @@ def _nearest(size: Size, frame: Size, taken: Sequence[Rectangle], box: Rectangle
         np.unique(np.clip(np.concatenate([first[:, i], last[:, i], [middle[i]]]), EDGE, rooms[i]))
         for i in (0, 1)
     )
-    free = np.ones((len(ys), len(xs)), bool)
-    left, right = np.searchsorted(xs, first[:, 0], "right"), np.searchsorted(xs, last[:, 0], "left")
-    top, bottom = np.searchsorted(ys, first[:, 1], "right"), np.searchsorted(ys, last[:, 1], "left")
-    for x0, x1, y0, y1 in zip(left.tolist(), right.tolist(), top.tolist(), bottom.tolist(), strict=True):
-        free[y0:y1, x0:x1] = False
+    hit_x = ((first[:, [0]] < xs) & (xs < last[:, [0]])).astype(np.float32)  # (taken, places)
+    hit_y = ((first[:, [1]] < ys) & (ys < last[:, [1]])).astype(np.float32)
+    free = hit_y.T @ hit_x == 0
     if not free.any():
         return None
     across = np.maximum(np.maximum(xs - box[0] - box[2], box[0] - xs - width), 0)

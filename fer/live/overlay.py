@@ -85,6 +85,7 @@ def draw(
     """
     sizes = Sizes((image.shape[1], image.shape[0]), scale)
     tracked = [face if isinstance(face, TrackedFace) else TrackedFace(face) for face in faces]
+    tracked = [shown for shown in tracked if layout.overlap(shown.face.box, (0, 0, *sizes.frame))]
     bars = bars and len(faces) <= MOST_BARS
     panels = _panels(status or Status(), sizes)
     places = layout.arrange(
@@ -135,16 +136,14 @@ def compose(
 
     ``hidden`` are boxes (K, 4) to ``hide``; None hides nothing.
     """
-    scale = size[0] / image.shape[1], size[1] / image.shape[0]
+    scale = 2 * (size[0] / image.shape[1], size[1] / image.shape[0])
     way = cv2.INTER_AREA if scale[0] < 1 else cv2.INTER_LINEAR
     picture = cv2.resize(image, size, interpolation=way)  # of the same size a copy
+    boxes = np.array([*(face.face.box for face in faces), *lost]).reshape(-1, 4) * scale
     if hidden is not None:
-        hide(picture, hidden * (scale * 2))
+        hide(picture, hidden * scale)
     if mirror:
         picture = cv2.flip(picture, 1)
-    boxes = np.array([*(face.face.box for face in faces), *lost]).reshape(-1, 4)
-    boxes = boxes * (scale * 2)
-    if mirror:
         boxes[:, 0] = size[0] - boxes[:, 0] - boxes[:, 2]
     moved = [face.at(box) for face, box in zip(faces, boxes, strict=False)]
     return picture, moved, [rounded(box) for box in boxes[len(faces) :]]
@@ -152,19 +151,16 @@ def compose(
 
 def hide(image: np.ndarray, boxes: np.ndarray) -> None:
     """Make the faces in ``boxes`` (K, 4) unrecognisable; without any, as one may be missed, the whole picture."""
-    if not len(boxes):
-        _pixelate(image, cells=24)
-    for x, y, w, h in boxes:
-        x0, y0 = max(0, int(x - 0.25 * w)), max(0, int(y - 0.35 * h))
-        part = image[y0 : max(0, int(y + 1.25 * h)), x0 : max(0, int(x + 1.25 * w))]
+    corners = boxes[:, [0, 1, 0, 1]] + boxes[:, [2, 3, 2, 3]] * (-0.25, -0.35, 1.25, 1.25)
+    parts = [image[y0:y1, x0:x1] for x0, y0, x1, y1 in corners.astype(int).clip(0).tolist()]
+    cells = 9 if parts else 24
+    for part in parts or [image]:
         if part.size:
-            _pixelate(part, cells=9)
-
-
-def _pixelate(part: np.ndarray, cells: int) -> None:
-    few = (cells, max(1, round(cells * part.shape[0] / part.shape[1])))
-    tiny = cv2.resize(part, few, interpolation=cv2.INTER_AREA)  # what is lost here no sharpening brings back
-    part[:] = cv2.resize(tiny, part.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+            few = cells, max(1, round(cells * part.shape[0] / part.shape[1]))
+            tiny = cv2.resize(
+                part, few, interpolation=cv2.INTER_AREA
+            )  # no sharpening brings back what is lost
+            part[:] = cv2.resize(tiny, part.shape[1::-1], interpolation=cv2.INTER_LINEAR)
 
 
 def _wanted(shown: TrackedFace, sizes: Sizes, bars: bool) -> layout.Wanted:
@@ -265,6 +261,10 @@ class _Panel:
         height = round((0.5 + 1.4 * len(self.rows)) * self.letters)
         return self._columns[1] + width + round(0.7 * self.letters), height
 
+    @property
+    def pixels(self) -> int:
+        return math.prod(self.size)
+
     def paint(self, image: np.ndarray, area: Rectangle) -> None:
         left, top, _, height = area
         size, (keys, texts) = self.letters, self._columns
@@ -282,36 +282,31 @@ class _Panel:
 
 def _panels(status: Status, sizes: Sizes) -> dict[str, list[_Panel]]:
     """Return the forms, best first, of what is shown of ``layout.ANCHORS``, the most important part first."""
-    panels, size = {}, sizes.text
-    width, height = sizes.frame
-    room = width - 4 * sizes.gap
+    panels, size, (width, height) = dict[str, list[_Panel]](), sizes.text, sizes.frame
+    room, pixels = width - 4 * sizes.gap, width * height
     if status.keys:
         # In a small picture all of them in lines, each in one piece.
         words = (f"{key.replace('  ', ' or ')}: {text}" for key, text in status.keys[0])
         lines = "   ".join(word.replace(" ", HARD_SPACE) for word in words)
         forms = [*(_Panel(rows, size) for rows in status.keys), _message(lines, size, room)]
-        small = [form for form in forms if 3 * math.prod(form.size) <= width * height]
-        keys = small or [min(forms, key=lambda form: math.prod(form.size))]
-        if len(status.keys) == 1:
-            panels["keys"] = keys
+        smallest = min(forms, key=lambda form: form.pixels)
+        part = "keys" if len(status.keys) == 1 else "hint"
+        panels[part] = [form for form in forms if 3 * form.pixels <= pixels] or [smallest]
     if status.message:
         letters = (_message(status.message, n, room) for n in range(size, 8, -1))
         least = _message(status.message, 8, room)  # for a tiny picture
         panels["message"] = [next((form for form in letters if 4 * form.size[1] <= height), least)]
-    if len(status.keys) > 1:
-        panels["hint"] = keys
     if status.recording_s is not None:
         minutes, seconds = divmod(int(status.recording_s), 60)
-        panels["recording"] = [_Panel([("", f"REC {minutes}:{seconds:02d}")], sizes.text, dot=True)]
+        panels["recording"] = [_Panel([("", f"REC {minutes}:{seconds:02d}")], size, dot=True)]
     if status.paused:
         panels["paused"] = [_Panel([("", "paused")], sizes.large)]
     numbers = status.fps, status.detect_ms, status.classify_ms
     texts = "{:.0f} fps", "detect {:.0f} ms", "classify {:.0f} ms"
     parts = [text.format(n) for text, n in zip(texts, numbers, strict=True) if n is not None]
-    rates = [_Panel([("", "   ".join(parts[:count]))], sizes.text) for count in range(len(parts), 0, -1)]
+    rates = [_Panel([("", "   ".join(parts[:count]))], size) for count in range(len(parts), 0, -1)]
     # In a tiny picture names need the room more.
-    rates = [form for form in rates if form.size[0] <= room and 16 * math.prod(form.size) <= width * height]
-    if rates:
+    if rates := [form for form in rates if form.size[0] <= room and 16 * form.pixels <= pixels]:
         panels["rates"] = rates
     return panels
 
