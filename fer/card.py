@@ -11,6 +11,7 @@ import platform
 import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from fer.errors import DataInvalid, DataMissing, reading
 from fer.files import MODELS, replacing
@@ -61,44 +62,36 @@ def read_card(folder: str | Path) -> dict:
     return card
 
 
-def _number(low: float, high: float) -> tuple[Callable[..., bool], str]:
-    def valid(value: object, classes: int = 0) -> bool:
-        return isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
-
-    return valid, f"a number from {low:g} to {high:g}"
+def _is_number(value: object, low: float, high: float) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
 
 
-def _are_frequencies(values: object, classes: int) -> bool:
-    return isinstance(values, list) and (
-        not values
-        or (len(values) == classes and all(map(_number(0, 1)[0], values)) and abs(sum(values) - 1) < 0.1)
-    )
+def _are_numbers(values: object, low: float, high: float) -> bool:
+    return isinstance(values, list) and all(_is_number(value, low, high) for value in values)
 
 
-def _are_margins(values: object) -> bool:
-    return isinstance(values, list) and bool(values) and all(map(_number(-0.45, 5)[0], values))
-
-
-def _is_hash(value: object, classes: int) -> bool:
-    return isinstance(value, str) and len(value) == 64
-
-
-_RANGES: dict[str, tuple[Callable[..., bool], str]] = {
-    "temperature": _number(0.001, 1000),
-    "temperature_degraded": _number(0.001, 1000),
-    "prior_strength": _number(-10, 10),
-    "crop_margins": (lambda values, classes: _are_margins(values), "one or more numbers from -0.45 to 5"),
-    "flip": (lambda value, classes: isinstance(value, bool), "true or false"),
-    "class_shares": (_are_frequencies, "a class frequency from 0 to 1 for each output, 1 in sum"),
-    "parameters": _number(1, 1e12),
+_RANGES: dict[str, tuple[Callable[[Any, int], bool], str]] = {
+    "temperature": (lambda v, n: _is_number(v, 0.001, 1000), "a number from 0.001 to 1000"),
+    "temperature_degraded": (lambda v, n: _is_number(v, 0.001, 1000), "a number from 0.001 to 1000"),
+    "prior_strength": (lambda v, n: _is_number(v, -10, 10), "a number from -10 to 10"),
+    "crop_margins": (
+        lambda v, n: v != [] and _are_numbers(v, -0.45, 5),
+        "one or more numbers from -0.45 to 5",
+    ),
+    "flip": (lambda v, n: isinstance(v, bool), "true or false"),
+    "class_shares": (
+        lambda v, n: v == [] or (_are_numbers(v, 0, 1) and len(v) == n and abs(sum(v) - 1) < 0.1),
+        "a class frequency from 0 to 1 for each output, 1 in sum",
+    ),
+    "parameters": (lambda v, n: _is_number(v, 1, 1e12), "a number from 1 to 1e+12"),
     "options": (
-        lambda value, classes: isinstance(value, dict) and "pretrained" not in value,
+        lambda v, n: isinstance(v, dict) and "pretrained" not in v,
         "arguments by name, none that downloads weights",
     ),
-    "weights_sha256": (_is_hash, "64 hexadecimal digits"),
-    "onnx_sha256": (_is_hash, "64 hexadecimal digits"),
+    "weights_sha256": (lambda v, n: isinstance(v, str) and len(v) == 64, "64 hexadecimal digits"),
+    "onnx_sha256": (lambda v, n: isinstance(v, str) and len(v) == 64, "64 hexadecimal digits"),
 }
-"""What scoring and the demos take from a card as it is: a test of value and number of classes, and what it must be."""
+"""What scoring and the demos take from a card as it is: a test of value and number of outputs, and what it must be."""
 
 
 def write_card(folder: str | Path, card: Mapping) -> None:

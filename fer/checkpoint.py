@@ -29,8 +29,7 @@ def save(folder: str | Path, model: FaceNetwork, card: Mapping, half: bool = Fal
     """Write weights and card into ``folder``, each under a temporary name first.
 
     Args:
-        folder: made when missing.
-        model: a network of ``fer.model``.
+        folder, model: where to, made when missing, and a network of ``fer.model``.
         card: anything JSON-ready; how to build the network and the hash of the weights are added.
         half: write convolutions and linear layers, nearly all of the file, as float16.
 
@@ -135,6 +134,5 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
             state = state[key]
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
         raise DataInvalid(f"{path} holds a {type(state).__name__}; expected a state_dict of tensors.")
-    wrappers = ("module.", "_orig_mod.")  # of DataParallel and torch.compile, in any order
-    names = {key: re.sub(rf"^({'|'.join(map(re.escape, wrappers))})+", "", key) for key in map(str, state)}
-    return {names[key]: value for key, value in state.items()}
+    wrappers = r"^((module|_orig_mod)\.)+"  # of DataParallel and torch.compile, in any order
+    return {re.sub(wrappers, "", str(key)): value for key, value in state.items()}

@@ -31,6 +31,9 @@ class UserError(Exception):
     exit_code = 1
     """Exit status of a script that ends with this error: see ``fer.cli``."""
 
+    def __str__(self) -> str:
+        return str(self.args[0])  # OSError would print an errno
+
     def _render_traceback_(self) -> list[str]:
         """Return what a notebook shows: the message alone, as scripts do."""
         return [f"error: {self}"]
@@ -38,9 +41,6 @@ class UserError(Exception):
 
 class DataMissing(UserError, FileNotFoundError):
     """A file, folder or package is missing."""
-
-    def __str__(self) -> str:
-        return str(self.args[0])  # FileNotFoundError would print an errno
 
 
 class DataInvalid(UserError, ValueError):
@@ -84,9 +84,6 @@ def reading(path: str | PathLike | zipfile.Path, advice: str) -> Iterator[None]:
 
 class DeviceError(UserError, OSError):
     """A camera, screen or window cannot be used."""
-
-    def __str__(self) -> str:
-        return str(self.args[0])
 
 
 class Stopped(UserError):

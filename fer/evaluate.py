@@ -78,8 +78,7 @@ def main(config: EvaluateConfig) -> None:
 
     from fer import checkpoint
     from fer.card import write_card
-    from fer.datasets.face_dataset import FaceDataset
-    from fer.datasets.finding import HELD_OUT, open_held_out, open_split
+    from fer.datasets.finding import open_split
     from fer.evaluation.calibration import calibrate
     from fer.evaluation.predictions import predict
     from fer.evaluation.recorded import METRICS, drop_derived, record
@@ -98,11 +97,7 @@ def main(config: EvaluateConfig) -> None:
     labels = {"labels": config.labels} if config.data == "ferplus" else {}
     options = labels | ({"on_error": config.on_error} if config.data == "affectnet8" else {})
     split = config.split or ("test" if config.data == "ferplus" else "val")
-    dataset: FaceDataset
-    if split == HELD_OUT and config.data != "ferplus":
-        dataset = open_held_out(config.data, config.root, limit=config.limit, **options)
-    else:
-        dataset = open_split(config.data, config.root, split, limit=config.limit, **options)
+    dataset = open_split(config.data, config.root, split, limit=config.limit, **options)
     predictions = predict(model, dataset, config.batch_size, flip)
     if config.calibrate:
         card = calibrate(card, predictions, predict_degraded(model, dataset, flip))

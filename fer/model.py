@@ -159,12 +159,9 @@ class Residual(nn.Module):
 class SqueezeExcitation(nn.Module):
     """Scale each channel by a gate computed from all channel means: (N, C, H, W) to the same."""
 
-    def __init__(self, channels: int, reduction: int = 8) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
-        squeeze, excite = (
-            nn.Linear(channels, channels // reduction),
-            nn.Linear(channels // reduction, channels),
-        )
+        squeeze, excite = nn.Linear(channels, channels // 8), nn.Linear(channels // 8, channels)
         self.gate = nn.Sequential(squeeze, nn.ReLU(), excite, nn.Sigmoid())
 
     def forward(self, x: Tensor) -> Tensor:  # noqa: D102
@@ -241,7 +238,7 @@ ARCHITECTURES: dict[str, type[FaceNetwork]] = {
 
 
 def architecture(name: str) -> type[FaceNetwork]:
-    """Return the class of a name; raise UsageError for another one than those of ``ARCHITECTURES``."""
+    """Return the class of a name in ``ARCHITECTURES``; raise UsageError for another name."""
     if name not in ARCHITECTURES:
         raise UsageError(f"No model is called {name!r}; expected one of {', '.join(ARCHITECTURES)}.")
     return ARCHITECTURES[name]
@@ -263,11 +260,8 @@ def build(
     """
     make = architecture(name)
     if preprocess:
-        expected, found = make.preprocess.channels, preprocess.channels
-        if found != expected:
-            raise DataInvalid(
-                f"{name} cannot use Preprocess(channels={found}); expected channels={expected}."
-            )
+        if preprocess.channels != (expected := make.preprocess.channels):
+            raise DataInvalid(f"{name} cannot use channels={preprocess.channels}; expected {expected}.")
         check_size(name, preprocess.size)
     model = make(num_classes, **options)
     model.preprocess = preprocess or model.preprocess

@@ -103,11 +103,8 @@ def check(dtype: object, shape: tuple[int, ...]) -> None:
 
 def _standardize(images: np.ndarray) -> np.ndarray:
     """Return each image of uint8 or float32 (..., C, H, W) at mean 0 and deviation 1, float32."""
-    faces = images.reshape(-1, *images.shape[-3:])
-    n, channels, height, width = faces.shape
-    channels_last = faces.transpose(0, 2, 3, 1).flags.c_contiguous
-    pixels = faces.transpose(0, 2, 3, 1) if channels_last else np.ascontiguousarray(faces)
-    pixels = pixels.reshape(n, height, width * channels)
+    channels, height, width = images.shape[-3:]
+    pixels = np.ascontiguousarray(images).reshape(-1, channels * height, width)
     scaled = np.empty(pixels.shape, np.float32)
 
     def scale(k: int) -> None:
@@ -115,9 +112,7 @@ def _standardize(images: np.ndarray) -> np.ndarray:
         gain = 1 / max(std, 1.0)  # a flat image stays near 0 instead of becoming noise
         cv2.addWeighted(pixels[k], gain, pixels[k], 0, -mean * gain, scaled[k], cv2.CV_32F)
 
-    for_each(n, scale)
-    if channels_last:
-        return scaled.reshape(n, height, width, channels).transpose(0, 3, 1, 2).reshape(images.shape)
+    for_each(len(pixels), scale)
     return scaled.reshape(images.shape)
 
 

@@ -9,7 +9,7 @@ import os
 import sys
 import threading
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -26,12 +26,8 @@ ONNX = "model.onnx"
 INPUT, LOGITS, VALENCE_AROUSAL = "faces", "logits", "valence_arousal"
 
 
-class OpenVinoNetwork:
-    """A ``fer.probabilities.Network`` that OpenVINO runs on the CPU.
-
-    Args:
-        file: written by ``python -m fer.export``.
-        exact: float32 also where the processor is faster with 16 bits, whose logits differ by about 0.01.
+class _Exported:
+    """A ``fer.probabilities.Network`` from a file that ``python -m fer.export`` has written.
 
     Attributes:
         metadata: entries of the card, see ``fer.training.export``.
@@ -39,8 +35,34 @@ class OpenVinoNetwork:
         shapes: of a face and of its outputs, by name, None for what is not fixed: ``{"faces": (1, 48, 48), …}``.
 
     Raises:
-        DataMissing: the package openvino is not installed.
+        DataMissing: the package that runs it is not installed.
         DataInvalid: the file is missing, damaged, or from another program.
+    """
+
+    def _describe(
+        self, file: str | Path, ports: Mapping[str, Sequence[object]], notes: Mapping[str, str]
+    ) -> None:
+        """Check the shapes of inputs and outputs by name, with that of the batch, and read the metadata."""
+        names = list(ports)
+        if names not in ([INPUT, LOGITS], [INPUT, LOGITS, VALENCE_AROUSAL]):
+            raise DataInvalid(
+                f"{file} has the inputs and outputs {names}; expected {[INPUT, LOGITS]}, and {VALENCE_AROUSAL!r} where "
+                "it is predicted, from python -m fer.export."
+            )
+        self.valence_arousal = VALENCE_AROUSAL in names
+        self.shapes = {
+            k: tuple(n if isinstance(n, int) else None for n in shape[1:]) for k, shape in ports.items()
+        }
+        with reading(file, AGAIN):  # entries of other programs are no JSON
+            self.metadata = {key: json.loads(note) for key, note in notes.items() if key.startswith("fer.")}
+
+
+class OpenVinoNetwork(_Exported):
+    """Run by OpenVINO on the CPU.
+
+    Args:
+        file: to run.
+        exact: float32 also where the processor is faster with 16 bits, whose logits differ by about 0.01.
     """
 
     def __init__(self, file: str | Path, exact: bool = False) -> None:
@@ -57,15 +79,12 @@ class OpenVinoNetwork:
             entries = model.get_rt_info()["framework"] if model.has_rt_info("framework") else {}
             notes = {key: value.astype(str) for key, value in entries.items()}
             ports = {
-                name: port.partial_shape for port in (*model.inputs, *model.outputs) for name in port.names
-            }
-            fixed = {
-                k: [n.get_length() if n.is_static else None for n in shape] for k, shape in ports.items()
+                name: [n.get_length() if n.is_static else None for n in port.partial_shape]
+                for port in (*model.inputs, *model.outputs)
+                for name in port.names
             }
         self.lock = threading.Lock()
-        self.valence_arousal = _check_names(file, list(ports))
-        self.shapes = {name: tuple(sizes[1:]) for name, sizes in fixed.items()}
-        self.metadata = _metadata(file, notes)
+        self._describe(file, ports, notes)
 
     def __call__(self, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """Return logits (N, C), and valence and arousal (N, 2) or None, of a batch."""
@@ -75,8 +94,8 @@ class OpenVinoNetwork:
             return logits, outputs[VALENCE_AROUSAL].copy() if self.valence_arousal else None
 
 
-class OnnxNetwork:
-    """The same in ONNX Runtime: float32 everywhere, and outputs within 1e-4 of torch's."""
+class OnnxNetwork(_Exported):
+    """Run by ONNX Runtime: float32 everywhere, and outputs within 1e-4 of torch's."""
 
     def __init__(self, file: str | Path) -> None:
         with _opening(file, "onnxruntime"):
@@ -93,11 +112,7 @@ class OnnxNetwork:
             )
             notes = self.session.get_modelmeta().custom_metadata_map
         ports = {node.name: node.shape for node in (*self.session.get_inputs(), *self.session.get_outputs())}
-        self.valence_arousal = _check_names(file, list(ports))
-        self.shapes = {
-            name: tuple(n if isinstance(n, int) else None for n in shape[1:]) for name, shape in ports.items()
-        }
-        self.metadata = _metadata(file, notes)
+        self._describe(file, ports, notes)
 
     def __call__(self, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """Return logits (N, C), and valence and arousal (N, 2) or None, of a batch."""
@@ -142,22 +157,6 @@ def _core(openvino: ModuleType) -> Any:
     signal that Python handles, Ctrl-C for one, is a segmentation fault.
     """
     return openvino.Core()
-
-
-def _check_names(file: str | Path, names: list[str]) -> bool:
-    """Refuse inputs and outputs of other names; return whether there is one for valence and arousal."""
-    if names not in ([INPUT, LOGITS], [INPUT, LOGITS, VALENCE_AROUSAL]):
-        raise DataInvalid(
-            f"{file} has the inputs and outputs {names}; expected {[INPUT, LOGITS]}, and {VALENCE_AROUSAL!r} where it "
-            "is predicted, from python -m fer.export."
-        )
-    return VALENCE_AROUSAL in names
-
-
-def _metadata(file: str | Path, entries: Mapping[str, str]) -> dict:
-    """Return what the export noted: entries of other programs are no JSON."""
-    with reading(file, AGAIN):
-        return {key: json.loads(value) for key, value in entries.items() if key.startswith("fer.")}
 
 
 def exported(folder: Path, card: Mapping) -> OpenVinoNetwork | OnnxNetwork | None:

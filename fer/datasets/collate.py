@@ -6,9 +6,8 @@ block that the data set filled.
 """
 
 import math
-import operator
 from collections.abc import Iterator, Sequence
-from typing import SupportsIndex, cast
+from typing import cast
 
 import numpy as np
 import torch
@@ -44,17 +43,6 @@ def resized(image: Tensor, size: Sequence[int]) -> Tensor:
         return image
     smaller = max(size) < max(image.shape[-2:])
     return F.interpolate(image[None], tuple(size), mode="bilinear", antialias=smaller)[0]
-
-
-def position(i: SupportsIndex) -> int:
-    """Return the index of ``dataset[i]`` as an int; raise TypeError for a slice or another type."""
-    try:
-        return operator.index(i)
-    except TypeError:
-        raise TypeError(
-            f"dataset[{i!r}]: expected an int, for one face. "
-            "For several: fer.datasets.splits.Subset(dataset, [0, 1, 2])."
-        ) from None
 
 
 def collate(items: Sequence) -> list[Tensor]:

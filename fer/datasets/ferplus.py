@@ -5,6 +5,7 @@ Source: Barsoum et al. 2016, arXiv:1608.01041. Faces are not shipped.
 
 import csv
 import io
+import operator
 import zipfile
 from collections.abc import Callable
 from functools import cached_property
@@ -17,7 +18,6 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
-from fer.datasets.collate import position
 from fer.datasets.splits import check_limit, own_name, representative
 from fer.errors import DataInvalid, DataMissing, UsageError, reading
 from fer.labels import EMOTIONS
@@ -105,7 +105,7 @@ class FERPlus(Dataset):
         return len(self.labels)
 
     def __getitem__(self, i: int) -> tuple[Tensor, int | Tensor]:
-        i = position(i)
+        i = operator.index(i)
         label = torch.from_numpy(self.vote_distribution[i]) if self.kind == "soft" else int(self.labels[i])
         return self.images[i] if self.transform is None else self.transform(self.images[i]), label
 

@@ -68,12 +68,15 @@ def find(root: str | Path = "dataset", split: str = "train", **options: Any) -> 
     return dataset
 
 
-def open_split(data: str, root: str | Path, split: str, **options: Any) -> OpenedDataset:
+def open_split(
+    data: str, root: str | Path, split: str, limit: int | None = None, **options: Any
+) -> OpenedDataset | Subset:
     """Open one split of the data set with that name, one of ``DATA``; the sample is made in ``root/synthetic``.
 
     Args:
         root: where it is, see each of them.
-        split: ``"val"`` and ``"valid"`` mean the same everywhere.
+        split: ``"val"`` and ``"valid"`` mean the same everywhere; ``HELD_OUT`` is the second part of ``cut_train``.
+        limit: keep up to ``limit`` faces, every emotion among them.
         options: passed to the data set; of ``labels``, which are for FER+, the others refuse only ``"soft"``.
 
     Raises:
@@ -83,6 +86,9 @@ def open_split(data: str, root: str | Path, split: str, **options: Any) -> Opene
     root = Path(root)
     if data not in DATA:
         raise UsageError(f"No data set {data!r}; expected one of {', '.join(DATA)}.")
+    if split == CHOSEN_ON[data] == HELD_OUT:
+        part = cut_train(data, root, **options)[1]
+        return part if limit is None else Subset(part, representative(part.labels, part.keys, limit))
     if data == "ferplus":
         found = _Found(data, root, partial(FERPlus, root), ferplus.SPLITS, _TITLES[data])
     elif pack := _pack(root):
@@ -91,7 +97,7 @@ def open_split(data: str, root: str | Path, split: str, **options: Any) -> Opene
         found = _sample(root) if data == "sample" else _release(releases.find(root))
     if found.data != data:
         raise DataInvalid(f"{root} is a pack of {_TITLES[found.data]}: open it with --data {found.data}.")
-    return _open(found, split, options)
+    return _open(found, split, {"limit": limit, **options})
 
 
 def data_of(dataset: FaceDataset) -> str:
@@ -111,12 +117,6 @@ def cut_train(data: str, root: str | Path, **options: Any) -> tuple[Subset, Subs
     parts = Subset(train, kept), Subset(train, held_out)
     parts[1].split = f"{train.split}-{HELD_OUT}"
     return parts
-
-
-def open_held_out(data: str, root: str | Path, limit: int | None = None, **options: Any) -> Subset:
-    """Open the second part of ``cut_train``, or ``limit`` of its faces, every emotion among them."""
-    part = cut_train(data, root, **options)[1]
-    return part if limit is None else Subset(part, representative(part.labels, part.keys, limit))
 
 
 def chooses(data: str, split: str | None) -> bool:

@@ -133,7 +133,7 @@ def test_synthetic_faces_follow_those_of_ferplus(ferplus):
     assert both[-1][1] == both[len(both) - 1][1] == both.labels[-1]
     with pytest.raises(IndexError):
         both[len(both)]
-    with pytest.raises(TypeError, match="expected an int"):
+    with pytest.raises(TypeError, match="as an integer"):
         both[:2]
 
 

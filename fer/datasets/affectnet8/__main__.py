@@ -48,16 +48,21 @@ class Extract:
 
 
 @dataclass(frozen=True)
-class Verify:
-    """Decode every image and list the broken ones (exit code 1 if there are any).
-
-    Restore them, or delete them and open the set with --on-error skip.
-    """
+class Split:
+    """A split that can be opened."""
 
     root: Positional[Path] = Path("dataset")
     """As for AffectNet8: a folder or a tar."""
     split: Annotated[str, arg(metavar="NAME")] = "train"
     """train or val."""
+
+
+@dataclass(frozen=True)
+class Verify(Split):
+    """Decode every image and list the broken ones (exit code 1 if there are any).
+
+    Restore them, or delete them and open the set with --on-error skip.
+    """
 
     def run(self) -> int:
         """List broken images; 1 if there are any."""
@@ -74,13 +79,8 @@ class Verify:
 
 
 @dataclass(frozen=True)
-class Count:
+class Count(Split):
     """Build the index if it is missing, and print the number of faces of each class."""
-
-    root: Positional[Path] = Path("dataset")
-    """As for AffectNet8: a folder or a tar."""
-    split: Annotated[str, arg(metavar="NAME")] = "train"
-    """train or val."""
 
     def run(self) -> int:
         """Print found and published counts."""

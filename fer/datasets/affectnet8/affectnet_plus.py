@@ -32,8 +32,7 @@ class JsonFolder(Folder):
     annotation_pattern = "annotations/{}.json"
     separator, ends, label_end = ".", {"json"}, "json"
 
-    def label(self, data: bytes) -> int | Problem:
-        """Return the code in ``human-label``."""
+    def label(self, data: bytes) -> int | Problem:  # noqa: D102
         try:
             return code(json.loads(data)["human-label"])
         except DAMAGE as error:

@@ -48,8 +48,7 @@ class ClassFolders(Source):
         counted = [name for name in folders if class_of(name) is not None or any(self._photos(name))]
         return {name: os.stat(self.path / name).st_mtime_ns for name in counted}
 
-    def scan(self) -> Index:
-        """List all class folders."""
+    def scan(self) -> Index:  # noqa: D102
         ids, labels, problems = [], [], []
         for folder in self.times():
             if (label := class_of(folder)) is None:

@@ -1,7 +1,6 @@
 """The data set ``AffectNet8``, and the annotations of a face."""
 
-import io
-import math
+import operator
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -12,7 +11,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -26,20 +24,12 @@ from fer.datasets.affectnet8.index import (
     count_by_kind,
 )
 from fer.datasets.affectnet8.releases import find
-from fer.datasets.affectnet8.source import BrokenImage, in_threads
-from fer.datasets.collate import Batch, block, position, resized
+from fer.datasets.affectnet8.source import BrokenImage, decoded, in_threads, looks_whole
+from fer.datasets.collate import Batch, block, resized
 from fer.datasets.splits import representative, requested
-from fer.errors import DAMAGE, DataInvalid, DataMissing
-from fer.files import MOST_PIXELS
+from fer.errors import DataInvalid, DataMissing
 from fer.labels import EMOTIONS
 from fer.threads import for_each
-
-_STARTS, _ENDS = (b"\xff\xd8", b"\x89PNG"), (b"\xff\xd9", b"IEND\xaeB`\x82")  # of a JPEG and a PNG
-
-_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # markers of a JPEG that its height and width follow
-
-# The stored pixels, without turning them as EXIF may ask: landmarks refer to these.
-_DECODE = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,7 +180,7 @@ class AffectNet8(Dataset):
         return len(self._index)
 
     def __getitem__(self, i: int) -> tuple[Tensor, int]:
-        i = position(i)
+        i = operator.index(i)
         image = resized(self.image(i), self._size)
         if self.transform is not None:
             image = self.transform(image)
@@ -242,13 +232,13 @@ class AffectNet8(Dataset):
             ) from error
 
     def _face(self, i: int) -> np.ndarray:
-        return self._source.face(_decoded(self._source.image(self._index, i)), self._index, i)
+        return self._source.face(decoded(self._source.image(self._index, i)), self._index, i)
 
     def _whole(self, i: int) -> None:
         """Raise BrokenImage for an image that is not whole; one is decoded only if its header or end look so."""
         data = self._source.image(self._index, i)
-        if not (data.startswith(_STARTS) and data.endswith(_ENDS)) or _claimed(data) > MOST_PIXELS:
-            _decoded(data)
+        if not looks_whole(data):
+            decoded(data)
 
     def annotations(self, i: int) -> Annotations:
         """Return all annotations of a face, read now; of one that cannot be, see ``on_error``."""
@@ -331,32 +321,3 @@ def _planes(pixels: np.ndarray) -> Tensor:
 def _number(values: np.ndarray | None) -> float | None:
     """Return valence or arousal, of which the release of 2017 writes -2 where it is absent."""
     return float(values[0]) if values is not None and abs(values[0]) <= 1 else None
-
-
-def _claimed(data: bytes) -> float:
-    """Return the number of pixels that the header of an image claims; 0 where it has none."""
-    at = 2
-    while data[:2] == _STARTS[0] and data[at : at + 1] == b"\xff" and at + 9 <= len(data):
-        if data[at + 1] in _FRAMES:  # found in a hundredth of the time that Pillow takes
-            return int.from_bytes(data[at + 5 : at + 7]) * int.from_bytes(data[at + 7 : at + 9])
-        at += 2 + int.from_bytes(data[at + 2 : at + 4])
-    try:
-        return math.prod(Image.open(io.BytesIO(data)).size)
-    except Image.DecompressionBombError:
-        return math.inf
-    except (OSError, *DAMAGE):
-        return 0
-
-
-def _decoded(data: bytes) -> np.ndarray:
-    """Return BGR uint8 (H, W, 3), or raise BrokenImage for no complete image (OpenCV 4.14 refuses truncated ones).
-
-    Nor is one whose header claims more than ``MOST_PIXELS``: for a JPEG of 700 bytes OpenCV took 5 GB and a minute.
-    """
-    pixels = None
-    if data and _claimed(data) <= MOST_PIXELS:
-        with suppress(cv2.error):  # more than OpenCV reads, in a kind of file that Pillow does not know
-            pixels = cv2.imdecode(np.frombuffer(data, np.uint8), _DECODE)
-    if pixels is None:
-        raise BrokenImage(f"{len(data):,} bytes, not a complete image" if data else "an empty file")
-    return pixels

@@ -22,8 +22,7 @@ class Folder(Source):
     def __init__(self, path: Path, split: str) -> None:
         super().__init__(path, split, path / "affectnet8.index")
 
-    def times(self) -> dict[str, int]:
-        """Return the times of both folders."""
+    def times(self) -> dict[str, int]:  # noqa: D102
         if not (self.path / "annotations").is_dir():
             raise DataMissing(
                 f"{self.path} holds images/ but no annotations/ ({describe(self.path)}): labels would be missing. "
@@ -37,8 +36,7 @@ class Folder(Source):
         problems = [problem.file for problem in index.problems[: 20 * _WATCHED]]
         return [self.annotation_file(id_, "exp") for id_ in ids] + problems
 
-    def scan(self) -> Index:
-        """List both folders and read every label, with a progress bar."""
+    def scan(self) -> Index:  # noqa: D102
         images = {name[:-4] for name in listing(self.path / "images") if name.endswith(".jpg")}
         annotated: set[str] = set()
         labelled: list[str] = []
@@ -62,8 +60,7 @@ class Folder(Source):
         in_threads(read, len(labelled), "reading labels")
         return pair(images, annotated, labels, lambda id_: self.annotation_file(id_, "exp"))
 
-    def values(self, index: Index, i: int, kind: str) -> np.ndarray | None:
-        """Return the numbers in the file of one annotation, or None where there is no file."""
+    def values(self, index: Index, i: int, kind: str) -> np.ndarray | None:  # noqa: D102
         try:
             return self.numbers(contents(f"{self.path}/{self.annotation_file(index.ids[i], kind)}"), kind)
         except FileNotFoundError:

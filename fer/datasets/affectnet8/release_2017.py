@@ -47,14 +47,12 @@ class Table(Source):
         super().__init__(images, split, table.with_name(f"{table.name}.index"))
         self.table, self.columns = table, columns
 
-    def times(self) -> dict[str, int]:
-        """Return size and time of the table, and the times of the folders of photos."""
+    def times(self) -> dict[str, int]:  # noqa: D102
         table, folders = self.table.stat(), subfolders(self.path)
         times = {name: os.stat(self.path / name).st_mtime_ns for name in folders}
         return {**times, "/size": table.st_size, "/time": table.st_mtime_ns}
 
-    def scan(self) -> Index:
-        """Read the table and list the photos, with a progress bar."""
+    def scan(self) -> Index:  # noqa: D102
         folders = subfolders(self.path)
         photos = {f"{folder}/{name}" for folder in folders for name in listing(self.path / folder)}
         labels: dict[str, int] = {}

@@ -90,8 +90,7 @@ class Tar(Source):
     def __init__(self, path: Path, split: str) -> None:
         super().__init__(path, split, path.with_name(f"{path.name}.index"))
 
-    def times(self) -> dict[str, int]:
-        """Return the tar's size and time."""
+    def times(self) -> dict[str, int]:  # noqa: D102
         found = self.path.stat()
         return {"size": found.st_size, "time": found.st_mtime_ns}
 
@@ -139,12 +138,10 @@ class Tar(Source):
                 if end in _COLUMN_OF:
                     yield _COLUMN_OF[end], id_, member
 
-    def image(self, index: Index, i: int) -> bytes:
-        """Return the bytes of one image."""
+    def image(self, index: Index, i: int) -> bytes:  # noqa: D102
         return self._read(*index.places[i, 0].tolist())
 
-    def values(self, index: Index, i: int, kind: str) -> np.ndarray | None:
-        """Return the numbers in the member of one annotation, or None where there is no member."""
+    def values(self, index: Index, i: int, kind: str) -> np.ndarray | None:  # noqa: D102
         offset, size = index.places[i, _COLUMN_OF[f"{kind}.npy"]].tolist()
         return None if offset < 0 else npy.numbers(self._read(offset, size))
 
@@ -154,8 +151,7 @@ class Tar(Source):
             file.seek(offset)
             return file.read(size)
 
-    def where(self, file: str) -> str:
-        """Return what to call a member in a message."""
+    def where(self, file: str) -> str:  # noqa: D102
         return f"{self.path}:{self.split}_set/{file}"
 
 

@@ -3,6 +3,7 @@
 import io
 import json
 import math
+import operator
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +19,7 @@ from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
 from fer.datasets.affectnet8.dataset import AffectNet8, Annotations
-from fer.datasets.collate import Batch, block, position, resized
+from fer.datasets.collate import Batch, block, resized
 from fer.datasets.splits import representative, requested
 from fer.errors import DataInvalid, DataMissing, UsageError, reading
 from fer.files import check_same_options, locked, naming, replacing
@@ -103,7 +104,7 @@ class Packed(Dataset):
         return len(self.labels)
 
     def __getitem__(self, i: int) -> tuple[Tensor, int]:
-        i = position(i)
+        i = operator.index(i)
         image = torch.from_numpy(self._pixels[self._rows[i]].copy())
         return image if self.transform is None else self.transform(image), int(self.labels[i])
 

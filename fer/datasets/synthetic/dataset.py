@@ -1,5 +1,6 @@
 """Synthetic faces as data sets: alone, or beside the photos of FER+."""
 
+import operator
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +12,6 @@ from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
 from fer.datasets.affectnet8.dataset import AffectNet8
-from fer.datasets.collate import position
 from fer.datasets.ferplus import SIDE, FERPlus
 from fer.files import check_output_folder, naming
 from fer.labels import EMOTIONS
@@ -102,7 +102,7 @@ class WithSynthetic(Dataset):
         return len(self.labels)
 
     def __getitem__(self, i: int) -> tuple[Tensor, int | Tensor]:
-        i = range(len(self))[position(i)]
+        i = range(len(self))[operator.index(i)]
         if i < len(self.faces):
             return self.faces[i]
         k = i - len(self.faces)
