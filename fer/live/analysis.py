@@ -63,13 +63,12 @@ class Analysis:
         if image is self.frame.image or not len(self.hide):
             return self
         small, scale = small_grey(image)
-        count = len(self.faces)
-        boxes = np.concatenate([np.array([f.face.box for f in self.faces]).reshape(-1, 4), self.hide])
         if is_cut(self.small, small, self.hide, scale, step_s=math.inf):
             return replace(self, faces=(), hide=np.zeros((0, 4)), lost=())
+        boxes = np.array([*(face.face.box for face in self.faces), *self.hide])
         boxes = follow(self.small, small, boxes, scale)
-        faces = tuple(face.at(box) for face, box in zip(self.faces, boxes[:count], strict=True))
-        return replace(self, faces=faces, hide=boxes[count:])
+        faces = tuple(face.at(box) for face, box in zip(self.faces, boxes, strict=False))
+        return replace(self, faces=faces, hide=boxes[len(faces) :])
 
 
 @dataclass
@@ -127,24 +126,21 @@ class Analyser:
         self._people: list[_Person] = []
         self._last: Analysis | None = None
         self._before: _Shot | None = None  # until the newest cut
-        self._forget = False
         self._turn = 0  # of the views of a face
         self._turns, self._classified = turns, (0, 0.0)  # faces in the newest forward pass, and its seconds
 
     def forget(self) -> None:
-        """Start anew with the next frame: it comes from another camera. Can be called from any thread."""
-        self._forget = True
+        """Start anew with the next frame: it comes from another camera."""
+        self._tracker.tracks, self._people, self._last, self._before = [], [], None, None
 
     def __call__(self, frame: Frame) -> Analysis:
         """Analyse one frame."""
         start = time.perf_counter()
-        if self._forget or self._stills:
-            self._forget, self._last, self._before = False, None, None
-            self._tracker.tracks, self._people = [], []
+        if self._stills:
+            self.forget()
         small, scale = small_grey(frame.image)
-        moved = self._follow(small, scale, frame.time_s)
-        boxes = self.predictor.detect(frame.image, self.detection_size)
-        tracks = self._tracker.update(boxes, frame.time_s, moved)
+        self._follow(small, scale, frame.time_s)
+        tracks = self._tracker.update(self.predictor.detect(frame.image, self.detection_size), frame.time_s)
         self._update_people(frame.time_s)
         detected = time.perf_counter()
         shown = [person for person in self._people if person.track in tracks]
@@ -161,13 +157,13 @@ class Analyser:
         )
         return self._last
 
-    def _follow(self, small: np.ndarray, scale: float, time_s: float) -> np.ndarray | None:
-        """Where the tracks have moved to, (K, 4). At a cut they start anew.
+    def _follow(self, small: np.ndarray, scale: float, time_s: float) -> None:
+        """Move the tracks with the picture. At a cut they start anew.
 
         They go on if the shot before is back, as after a flash, which looks like a shot of one or two pictures.
         """
         if self._last is None:
-            return None
+            return
         shot = _Shot(self._last.small, self._last.frame.time_s, self._tracker.tracks, self._people)
         cut, before = is_cut(shot.small, small, shot.faces(), scale, time_s - shot.end_s), self._before
         if cut:
@@ -175,7 +171,9 @@ class Analyser:
         if before and not len(shot.faces()) and time_s - before.end_s <= GAP_S:
             shot = shot if is_cut(before.small, small, before.faces(), scale) else before
         self._tracker.tracks, self._people = shot.tracks, shot.people
-        return follow(shot.small, small, np.array([track.box for track in shot.tracks]), scale)
+        moved = follow(shot.small, small, np.array([track.box for track in shot.tracks]), scale)
+        for track, box in zip(shot.tracks, moved, strict=True):
+            track.box = box
 
     def _update_people(self, time_s: float) -> None:
         """Take in new tracks; forget people who are gone, once their place need not be hidden any more."""
@@ -207,7 +205,7 @@ class Analyser:
 class Worker:
     """An analyser in a thread of its own: it always takes the newest frame offered, at its own pace.
 
-    ``load`` and ``on_analysis`` are called in the thread, so that loading a model delays no picture.
+    ``load`` and ``on_analysis`` are called in the thread, too: loading a model delays no picture.
 
     Attributes:
         pace_s: seconds that an analysis takes, the longest of the newest three.
@@ -231,9 +229,7 @@ class Worker:
         return self.analyser is not None
 
     def offer(self, frame: Frame) -> None:
-        """Hand over the newest frame; raises what loading, or the analysis of an earlier frame, raised."""
-        if self._error is not None:
-            raise self._error
+        """Hand over the newest frame."""
         self._offered.append(frame)
         self._job.cancel()  # unless it runs: frames come faster than they are analysed, and jobs must not pile up
         self._job = self._thread.submit(self._work)
@@ -242,6 +238,14 @@ class Worker:
         """Wait until the frame offered last is analysed, and return the result."""
         self._job.result()
         return self.latest if self.ready else None
+
+    def forget(self) -> None:
+        """Start anew: the next frame comes from another source."""
+        self._offered.clear()
+        if self.analyser:
+            self._job.result()
+            self.analyser.forget()
+            self.latest = None
 
     def close(self) -> None:
         """Stop after the frame being analysed."""

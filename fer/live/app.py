@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable
-from contextlib import ExitStack, closing, nullcontext
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,6 @@ from fer.live.records import CsvWriter, Tally
 from fer.live.sources import Photos, Source
 from fer.predictor import EmotionPredictor, default_model
 
-MOST_NAMES = 30  # are printed
 SMALLEST_FACE = 0.05  # of the picture's height: people in the last row of a room; `+` makes it reach that far
 
 
@@ -58,16 +57,13 @@ def show(
         return Analyser(predictor, options.threshold, options.smoothing, size, source.stills, turns)
 
     def record(analysis: Analysis) -> None:
-        if source.stills:
-            if analysis.frame.index in photos:
-                return  # seen again, by going back
-            photos.add(analysis.frame.index)
+        if analysis.frame.index in tally.photos:
+            return  # seen again, by going back
         if table:
             table.write(analysis)
-        if options.summary or options.timeline:
-            tally.add(analysis)
+        tally.add(analysis)
 
-    table, tally, photos = None, Tally(source.stills), set[int]()
+    table, tally = CsvWriter(options.csv) if options.csv else None, Tally(source.stills)
     on_analysis = record if options.csv or options.summary or options.timeline else None
     view = View(not options.no_bars, options.blur, mirror or source.mirrored, mirror)
     # A signal is noted and seen at the next turn of the loop: an exception could come between the taking of a lock and
@@ -83,11 +79,12 @@ def show(
         try:
             if not watched:  # elsewhere it is written on the picture
                 print(overlay.NOTICE, file=sys.stderr)
-            table = files.enter_context(closing(CsvWriter(options.csv))) if options.csv else None
+            if table:
+                files.callback(table.close)
             player.run()
         finally:
             player.close()
-            written = [*player.written, *([options.csv] if options.csv and table and table.written else [])]
+            written = [*player.written, *([table.path] if table and table.written else [])]
             try:
                 if options.timeline and tally.frames:
                     timeline.save(draw_timeline(tally, source), options.timeline)
@@ -98,8 +95,12 @@ def show(
 
 
 def _print_results(player: Player, tally: Tally, written: list[Path], options: LiveOptions) -> None:
-    if options.csv in written and isinstance(player.source, Photos):
-        print(names_of_photos(player.source))
+    if options.csv in written and isinstance(player.source, Photos) and player.source.path.is_dir():
+        names = [path.name for path in player.source.files()]
+        print(
+            f"frames 0 to {len(names) - 1} are the photos by name, {names[0]} to {names[-1]}; "
+            f"`python -m fer.predict {player.source.path} --csv …` writes names"
+        )
     for path in written:
         print(f"wrote {path}")
     if options.summary and tally.frames and player.frame:
@@ -117,26 +118,14 @@ def load_predictor(options: LiveOptions, photos: bool = False) -> EmotionPredict
     return EmotionPredictor(options.model, options.threshold, detector, prior=options.prior)
 
 
-def names_of_photos(source: Photos) -> str:
-    """Say which photo each number of a table's column ``frame`` is; of many, how to know."""
-    names = [path.name for path in source.files()]
-    if len(names) <= MOST_NAMES:
-        return "\n".join(f"frame {number} = {name}" for number, name in enumerate(names))
-    return (
-        f"frames 0 to {len(names) - 1} are the photos by name, {names[0]} to {names[-1]}; "
-        f"`python -m fer.predict {source.path} --csv …` writes names"
-    )
-
-
 def draw_timeline(tally: Tally, source: Source) -> np.ndarray:
     """Draw the probabilities of every face over time, or of every photo: BGR uint8 (H, W, 3)."""
     if not source.stills:
         faces = ((f"face {track}", times, values) for track, times, values in tally.curves())
         return timeline.strips(faces, tally.end_s)
-    names = [path.name for path in source.files()]
-    photos = []
-    for time_s, shown in tally.photos:
-        number = round(time_s * (source.fps or 1))
-        values = np.array([face.face.probabilities for face in shown]).reshape(-1, len(EMOTIONS))
-        photos.append((names[number] if number < len(names) else str(number + 1), values))
-    return timeline.bars(photos)
+    names = [path.name for path in source.files()] or [source.name]
+    values = (
+        np.array([shown.face.probabilities for shown in faces]).reshape(-1, len(EMOTIONS))
+        for faces in tally.photos.values()
+    )
+    return timeline.bars([(names[number], each) for number, each in zip(tally.photos, values, strict=True)])

@@ -85,16 +85,16 @@ class Tally:
     """Seconds per emotion, and averaged probabilities over time, of the faces that were seen longest.
 
     Args:
-        stills: the frames are photos: their faces are counted, and kept in ``photos``.
+        stills: the frames are photos, whose faces are counted.
 
     Attributes:
         frames, end_s: number of frames, and time of the last.
-        photos: time and faces of each photo.
+        photos: the faces of each photo by its number.
     """
 
     def __init__(self, stills: bool = False) -> None:
         self.frames, self.end_s, self._stills = 0, 0.0, stills
-        self.photos: list[tuple[float, Sequence[TrackedFace]]] = []
+        self.photos: dict[int, Sequence[TrackedFace]] = {}
         self._all: dict[int, FaceTally] = {}  # by track
         self._step_s, self._forgotten = STEP_S, 0
 
@@ -111,7 +111,7 @@ class Tally:
         self.frames += 1
         self.end_s = now = analysis.frame.time_s
         if self._stills:
-            self.photos.append((now, analysis.faces))
+            self.photos[analysis.frame.index] = analysis.faces
             return
         while now >= MOST_STEPS * self._step_s:
             self._double_steps()
@@ -147,8 +147,8 @@ class Tally:
     def table(self) -> str:
         """Return the summary as text: a row per face and emotion that it showed, longest first; of photos, counts."""
         if self._stills:
-            counts = Counter(shown.face.emotion for _, faces in self.photos for shown in faces)
-            counts["no face"] = sum(not faces for _, faces in self.photos)
+            counts = Counter(shown.face.emotion for faces in self.photos.values() for shown in faces)
+            counts["no face"] = sum(not faces for faces in self.photos.values())
             rows = [f"{name:<10} {count:>8}" for name, count in counts.most_common() if count]
             return "\n".join([f"{'emotion':<10} {'faces':>8}", *rows])
         lines, faces = [f"{'face':>4}  {'emotion':<10} {'seconds':>8} {'proportion':>10}"], self.faces

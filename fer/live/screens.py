@@ -26,7 +26,6 @@ class Screen(Source):
     """
 
     live = True
-    fps: float
 
     def __init__(self, monitor: int = 1, region: Rectangle | None = None, fps: float = 30.0) -> None:
         check_rate(fps)

@@ -41,7 +41,6 @@ class Source:
         live: goes on whether or not anybody watches, so frames may be dropped and time is the clock's.
         stills: its pictures have nothing to do with each other, and the last one stays.
         mirrored: people look at themselves, and expect a mirror.
-        fps: frames a second, where that is known beforehand.
         first: number of the first frame.
         hidden: how much of it, from 0 to 1, lies under the program's own window.
     """
@@ -52,7 +51,6 @@ class Source:
     live = False
     stills = False
     mirrored = False
-    fps: float | None = None
 
     def __iter__(self) -> SomeFrames:
         raise NotImplementedError
@@ -118,8 +116,6 @@ class Photos(Source):
 
     Frame 3 is ``files()[3]``, also where photos before it cannot be read.
     """
-
-    fps: float
 
     def __init__(self, path: Path, fps: float | None = None) -> None:
         self.path, self.fps, self.name = Path(path), fps or 1.0, Path(path).name

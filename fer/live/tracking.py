@@ -1,5 +1,6 @@
 """Which face in this frame is which face of the frames before: identities for boxes."""
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -33,11 +34,10 @@ class Track:
 
 
 class Tracker:
-    """Matches the detections of each frame with the faces known so far.
+    """Matches the detections of each frame with the faces known so far, greedily, the largest overlap first.
 
-    Overlap (intersection over union) is enough to tell faces apart, once the
-    known boxes were moved along with the picture (``follow``). Pairs are taken
-    greedily, the largest overlap first.
+    Overlap (intersection over union) is enough to tell faces apart, once ``tracks`` were moved with the picture
+    (``follow``).
 
     Args:
         confirm: wait for a second detection: Haar's false alarms are seldom detected twice.
@@ -47,26 +47,17 @@ class Tracker:
         self.confirm = confirm
         self.tracks: list[Track] = []
         self._next = 1
-        self._last_s: float | None = None
+        self._last_s = math.inf  # before the first frame
 
-    def update(self, boxes: np.ndarray, time_s: float, moved: np.ndarray | None = None) -> list[Track]:
-        """Take in the detections of one frame.
-
-        Args:
-            boxes: (K, 4) x, y, width, height.
-            moved: where the boxes of ``self.tracks`` have moved to, (len(tracks), 4); by default they stay.
+    def update(self, boxes: np.ndarray, time_s: float) -> list[Track]:
+        """Take in the detections of one frame, (K, 4) x, y, width, height.
 
         Returns:
             The confirmed tracks, oldest first; those with ``seen_s == time_s`` were detected in this frame.
         """
         boxes = np.asarray(boxes, float).reshape(-1, 4)
-        first = self._last_s is None
-        step_s = 0.0 if self._last_s is None else max(time_s - self._last_s, 0.0)
-        weight = 1 - np.exp(-step_s / SETTLE_S)
-        self._last_s = time_s
-        if moved is not None:
-            for track, box in zip(self.tracks, moved, strict=True):
-                track.box = box
+        first, step_s = math.isinf(self._last_s), max(time_s - self._last_s, 0.0)
+        weight, self._last_s = 1 - np.exp(-step_s / SETTLE_S), time_s
         gap_s = max(GAP_S, min(step_s, SLOWEST_S))
         self.tracks = [track for track in self.tracks if time_s - track.seen_s <= gap_s]
         free = set(range(len(boxes)))

@@ -272,7 +272,7 @@ def test_an_error_while_loading_or_analysing_reaches_the_thread_that_draws():
         raise DataMissing("no model")
 
     worker = Worker(missing, print)
-    for call in (worker.finish, lambda: worker.offer(frames(film(1))[0]), lambda: worker.ready):
+    for call in (worker.finish, lambda: worker.ready):
         with pytest.raises(DataMissing, match="no model"):
             call()
 

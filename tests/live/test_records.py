@@ -135,8 +135,8 @@ def test_the_table_of_an_empty_room_names_that():
 def test_photos_are_counted_and_kept_with_their_faces():
     tally = Tally(stills=True)
     for second, faces in enumerate([[(1, "fear", True), (2, "anger", True)], [], [(3, "fear", True)]]):
-        tally.add(analysis(float(second), *faces))
-    assert [(time_s, len(faces)) for time_s, faces in tally.photos] == [(0.0, 2), (1.0, 0), (2.0, 1)]
+        tally.add(analysis(float(second), *faces, index=second))
+    assert [(number, len(faces)) for number, faces in tally.photos.items()] == [(0, 2), (1, 0), (2, 1)]
     assert [line.split() for line in tally.table().splitlines()] == [
         ["emotion", "faces"],
         ["fear", "2"],
