@@ -15,6 +15,9 @@ from fer.live.tracking import GAP_S, Track, Tracker, follow, is_cut, small_grey
 from fer.predictor import EmotionPredictor, FaceEmotion
 
 TURN_S = 0.25  # of an analysis, for classification; faces that would take longer take turns
+STALE_S = 1.0  # on top of the time of ``PACES`` analyses; faces detected longer ago are not shown: they may have left
+PACES = 3  # a picture waits for the analysis before its own, and is shown until that of the next ends
+SLOW_S = 0.5  # an analysis that takes longer
 HIDDEN_S = 3.0  # the place of a face stays hidden after it was last detected: it may only have been missed
 
 
@@ -238,6 +241,24 @@ class Worker:
         """Wait until the frame offered last is analysed, and return the result."""
         self._job.result()
         return self.latest if self.ready else None
+
+    @property
+    def slow(self) -> bool:
+        """Whether much can move during an analysis."""
+        return self.pace_s > SLOW_S
+
+    def analysis_of(self, frame: Frame) -> Analysis | None:
+        """Return the newest analysis, its faces moved to where they are in ``frame``; None where it is too old.
+
+        Where analysis is slow, faces of earlier frames are marked as not detected in this one: they may be elsewhere.
+        """
+        latest = self.latest
+        if latest is None or frame.time_s - latest.frame.time_s > STALE_S + PACES * self.pace_s:
+            return None
+        moved = latest.moved_to(frame.image)
+        if self.slow and frame is not latest.frame:
+            moved = replace(moved, faces=tuple(replace(face, detected=False) for face in moved.faces))
+        return moved
 
     def forget(self) -> None:
         """Start anew: the next frame comes from another source."""

@@ -13,13 +13,14 @@ from fer.faces import FaceDetector
 from fer.files import locked
 from fer.interrupt import stop_signals
 from fer.labels import EMOTIONS
-from fer.live import overlay, timeline
+from fer.live import overlay, paint, timeline
 from fer.live.analysis import Analyser, Analysis
 from fer.live.display import Display, Window
-from fer.live.loop import Player, View
+from fer.live.loop import Player
 from fer.live.options import LiveOptions
 from fer.live.records import CsvWriter, Tally
 from fer.live.sources import Photos, Source
+from fer.live.view import View
 from fer.predictor import EmotionPredictor, default_model
 
 SMALLEST_FACE = 0.05  # of the picture's height: people in the last row of a room; `+` makes it reach that far
@@ -87,7 +88,7 @@ def show(
             written = [*player.written, *([table.path] if table and table.written else [])]
             try:
                 if options.timeline and tally.frames:
-                    timeline.save(draw_timeline(tally, source), options.timeline)
+                    paint.save(draw_timeline(tally, source), options.timeline)
                     written.append(options.timeline)
             finally:  # last, because a closed terminal is an error
                 _print_results(player, tally, written, options)

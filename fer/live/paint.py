@@ -1,12 +1,16 @@
-"""Drawing that OpenCV lacks: good letters, rounded and translucent shapes. Everything paints into BGR uint8 images."""
+"""Drawing that OpenCV lacks: good letters, rounded and translucent shapes, whole files. All images are BGR uint8."""
 
 from collections.abc import Callable
 from functools import lru_cache
+from pathlib import Path
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+
+from fer.errors import DataInvalid
+from fer.files import replacing
 
 Colour = tuple[int, int, int]  # RGB 0-255, as in fer.labels.COLOURS
 INK: Colour = (16, 18, 22)
@@ -119,3 +123,12 @@ def outline(
     points = np.concatenate([cv2.ellipse2Poly((cx, cy), size, 0, at, at + 90, 15) for cx, cy, at in arcs])
     cv2.polylines(image, [points], True, bgr(INK), thickness + 2 * max(1, thickness // 2))
     cv2.polylines(image, [points], True, bgr(colour), thickness, cv2.LINE_AA)
+
+
+def save(image: np.ndarray, path: Path) -> None:
+    """Write a picture to a file, by its ending .png or .jpg: complete or not at all; DataInvalid if it cannot be."""
+    try:
+        with replacing(path) as temporary:
+            temporary.write_bytes(cv2.imencode(path.suffix.lower(), image)[1].tobytes())
+    except OSError as error:
+        raise DataInvalid(f"{path} cannot be written: {error.strerror}.") from error

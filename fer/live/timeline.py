@@ -1,16 +1,13 @@
-"""Draws what faces showed over time, or from photo to photo, as one picture: BGR uint8 (H, W, 3), for ``save``."""
+"""Draws what faces showed over time, or from photo to photo, as one picture: BGR uint8 (H, W, 3)."""
 
 import itertools
 import re
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
-from pathlib import Path
 
 import cv2
 import numpy as np
 
-from fer.errors import DataInvalid
-from fer.files import replacing
 from fer.labels import COLOURS, EMOTIONS
 from fer.live.paint import INK, bgr, fill, ink_on, text_mask, text_width, write
 
@@ -91,18 +88,9 @@ def bars(photos: Sequence[tuple[str, np.ndarray]]) -> np.ndarray:
     return image
 
 
-def encoded(image: np.ndarray, ending: str = ".png") -> bytes:
-    """Return the picture as the bytes of a file with one of ``options.PICTURES``."""
-    return cv2.imencode(ending, image)[1].tobytes()
-
-
-def save(image: np.ndarray, path: Path) -> None:
-    """Write the picture to a file with one of ``options.PICTURES``, complete or not; DataInvalid if it cannot be."""
-    try:
-        with replacing(path) as temporary:
-            temporary.write_bytes(encoded(image, path.suffix.lower()))
-    except OSError as error:
-        raise DataInvalid(f"{path} cannot be written: {error.strerror}.") from error
+def encoded(image: np.ndarray) -> bytes:
+    """Return the picture as the bytes of a PNG."""
+    return cv2.imencode(".png", image)[1].tobytes()
 
 
 def averages(times: np.ndarray, values: np.ndarray, edges: np.ndarray, step_s: float) -> np.ndarray:

@@ -60,7 +60,8 @@ class VideoWriter:
 
         A frame of another size than the first is fitted into the first one's.
         """
-        self._check()
+        if self._error:
+            self.close()  # raises
         if self.start_s is None:
             self.start_s = time_s
         if self.drop and self._queue.full():

@@ -11,7 +11,7 @@ import numpy as np
 
 from fer.errors import DataInvalid
 from fer.files import fitting
-from fer.live import overlay, timeline
+from fer.live import overlay, paint, timeline
 from fer.live.analysis import Analysis, TrackedFace
 from fer.live.capture import Frame
 from fer.live.records import Tally
@@ -137,7 +137,7 @@ class _VideoCopy:
         """Finish both files."""
         if self._writer.close():
             faces = ((f"face {track}", times, values) for track, times, values in self._tally.curves())
-            timeline.save(timeline.strips(faces, self._tally.end_s), self._timeline)
+            paint.save(timeline.strips(faces, self._tally.end_s), self._timeline)
 
 
 def _reduced(face: FaceEmotion, factor: int) -> FaceEmotion:

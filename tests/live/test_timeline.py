@@ -6,7 +6,7 @@ import pytest
 
 from fer.errors import DataInvalid
 from fer.labels import COLOURS, EMOTIONS
-from fer.live import timeline
+from fer.live import paint, timeline
 
 SURPRISE, FEAR = np.eye(8)[EMOTIONS.index("surprise")], np.eye(8)[EMOTIONS.index("fear")]
 PLOT = timeline.TOP  # first row of the first strip
@@ -108,7 +108,7 @@ def test_many_photos_are_in_rows_and_only_so_many():
 
 @pytest.mark.parametrize("name", ["a.png", "b.JPG", "deep/c.jpeg"])
 def test_the_picture_is_saved_as_its_name_says(tmp_path, name):
-    timeline.save(timeline.strips([]), tmp_path / name)
+    paint.save(timeline.strips([]), tmp_path / name)
     start = b"\x89PNG" if name.endswith("png") else b"\xff\xd8\xff"
     assert (tmp_path / name).read_bytes().startswith(start)
     assert cv2.imread(str(tmp_path / name)).shape[1] == timeline.WIDTH
@@ -117,4 +117,4 @@ def test_the_picture_is_saved_as_its_name_says(tmp_path, name):
 def test_a_picture_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(DataInvalid, match=r"a\.png cannot be written"):
-        timeline.save(timeline.strips([]), tmp_path / "file" / "a.png")
+        paint.save(timeline.strips([]), tmp_path / "file" / "a.png")
