@@ -261,7 +261,7 @@ def build(
     make = architecture(name)
     if preprocess:
         if preprocess.channels != (expected := make.preprocess.channels):
-            raise DataInvalid(f"{name} cannot use channels={preprocess.channels}; expected {expected}.")
+            raise DataInvalid(f"{name} needs channels={expected}; found {preprocess.channels}.")
         check_size(name, preprocess.size)
     model = make(num_classes, **options)
     model.preprocess = preprocess or model.preprocess

@@ -60,15 +60,10 @@ def check_limit(limit: int | None) -> None:
 
 
 class Subset(data.Subset):
-    """The samples of a data set at ``indices``, with their labels and keys; items are those of the data set."""
+    """The samples of a data set at ``indices`` (or a mask), with their labels and keys; items are the data set's."""
 
     def __init__(self, dataset: FaceDataset, indices: np.ndarray | Sequence[int]) -> None:
-        indices = np.asarray(indices)
-        if indices.size and not np.issubdtype(indices.dtype, np.integer):
-            raise DataInvalid(
-                f"Found indices of {indices.dtype}; expected integers. For a mask: np.flatnonzero(mask)."
-            )
-        indices = indices.astype(np.int64)
+        indices = np.arange(len(dataset))[indices]  # refuses what is no index
         super().__init__(cast(data.Dataset, dataset), indices.tolist())
         self.labels = dataset.labels[indices]
         self.keys = [dataset.keys[i] for i in self.indices]

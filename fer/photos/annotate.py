@@ -1,6 +1,5 @@
 """Copies of photos and videos with boxes and emotions, laid out like the originals; of a video a timeline, too."""
 
-import errno
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,7 +9,7 @@ import cv2
 import numpy as np
 
 from fer.errors import DataInvalid
-from fer.files import fitting
+from fer.files import fitting, naming
 from fer.live import overlay, paint, timeline
 from fer.live.analysis import Analysis, TrackedFace
 from fer.live.capture import Frame
@@ -31,13 +30,7 @@ class Annotator:
     Of two inputs with the same place the later is called ``x-2.jpg``. What
     cannot be written in its own format becomes .png, and every video .mp4; beside
     that, ``x.timeline.png`` shows the probabilities of each of its faces over time.
-
-    Args:
-        folder: where the copies go.
-        files: all inputs that are known when work begins.
-
-    Raises:
-        DataInvalid: a copy would take the place of an original.
+    DataInvalid where a copy would take the place of an original of ``files``.
     """
 
     def __init__(self, folder: Path, files: Sequence[File]) -> None:
@@ -74,14 +67,7 @@ class Annotator:
         return target
 
     def write(self, picture: Picture) -> None:
-        """Write the copy of a photo, or append a frame to the copy of its video.
-
-        Args:
-            picture: with its image.
-
-        Raises:
-            DataInvalid: the copy cannot be written.
-        """
+        """Write the copy of a photo with its image, or append a frame to the copy of its video."""
         assert picture.image is not None
         image, file = picture.image.copy(), picture.file
         overlay.draw(image, [_reduced(face, picture.factor) for face in picture.faces])
@@ -97,13 +83,9 @@ class Annotator:
         if not done:  # larger than this kind of file can be
             target = Path(f"{target}.png")
             done, data = cv2.imencode(target.suffix, image)
-        try:
+        with naming(target):
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(data.tobytes())
-        except OSError as error:
-            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-            advice = "Make room there." if full else "Choose another --save-annotated."
-            raise DataInvalid(f"{target} cannot be written: {error.strerror}. {advice}") from error
 
     def close(self) -> None:
         """Finish the video that is being written, if any."""
@@ -147,7 +129,6 @@ def _reduced(face: FaceEmotion, factor: int) -> FaceEmotion:
 
 
 def _written(target: Path, file: File) -> list[Path]:
-    """Return all files that belong to the copy ``target``."""
     return [target, target.with_suffix(TIMELINE)] if file.is_video else [target]
 
 

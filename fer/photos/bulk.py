@@ -34,7 +34,6 @@ class Picture:
     """A photo or a frame of a video, and its faces.
 
     Attributes:
-        file: where it comes from.
         frame: number within the video, from 0; None for a photo.
         time_s: seconds since the first frame; 0 for a photo.
         faces: largest first.
@@ -59,8 +58,7 @@ class Sampling:
     step: int = 1
     every_s: float = 0.0
 
-    def frames(self, path: Path) -> Iterator[VideoFrame]:
-        """Yield the chosen frames."""
+    def frames(self, path: Path) -> Iterator[VideoFrame]:  # noqa: D102
         due_s = -np.inf
         for frame in read_video(path):
             if frame.number % self.step == 0 and frame.time_s >= due_s:
@@ -84,10 +82,7 @@ def analyse(
     frame of a video by the fast one: what it misses, the next frame has.
 
     Args:
-        files: what to work on.
-        predictor: finds and classifies the faces.
         whole_image: every picture is one face, already cut out.
-        sampling: which frames of videos.
         batch_size: faces, or pictures, that wait for a shared forward pass.
         keep_images: fill ``Picture.image``, with the whole image or with what was read of it to find the faces.
     """

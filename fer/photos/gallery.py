@@ -37,16 +37,14 @@ NAMES = (*EMOTIONS, UNCERTAIN)
 
 
 class Gallery:
-    """The page and its thumbnails. They hold faces: made only when asked for.
-
-    Args:
-        page: the HTML file.
-    """
+    """The HTML page and its thumbnails. They hold faces: made only when asked for."""
 
     def __init__(self, page: Path) -> None:
         self.page, self.folder = page, thumbnails(page)
-        # The latest frame with a thumbnail: its video and its time.
-        self._shown: tuple[Path | None, float] = None, 0.0
+        self._shown: tuple[Path | None, float] = (
+            None,
+            0.0,
+        )  # video and time of the latest frame with a thumbnail
 
     def add(self, picture: Picture) -> None:
         """Write the thumbnail of a photo or frame, whose image was kept; or why the file cannot be read."""

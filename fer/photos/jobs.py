@@ -43,9 +43,7 @@ def in_processes(
 
     Args:
         work, load: picklable; ``load`` is called once in each process.
-        files: read as the work goes.
-        jobs: number of processes.
-        share: each gets the cores divided by this.
+        jobs, share: number of processes, and by what the cores are divided for each.
 
     Raises:
         UserError: a process was killed.

@@ -76,14 +76,7 @@ class Part:
 class Parts:
     """A table, and the part that this process writes: ``begin``, ``write`` the rows of ``todo``, ``finish``.
 
-    A row belongs to the file that its first column names; the rows of a file stand together.
-
-    Args:
-        table: what the parts become in the end.
-        columns: of the table.
-        listing: the files to work on, and their order.
-        part: that of this process.
-        allow_unlocked: go on where the file system has no locks.
+    A row belongs to the file that its first column names; the rows of a file stand together, in the listing's order.
     """
 
     def __init__(
@@ -95,14 +88,10 @@ class Parts:
         self._mine = self.folder / f"{part}.{unique()}.csv"
 
     def begin(self, options: dict, resume: bool) -> bool:
-        """Begin, or join a run that is unfinished; return False where the table is finished already.
-
-        Args:
-            options: JSON-ready; rows written with other ones do not fit.
-            resume: whether to join an unfinished run, and to leave a finished table alone.
+        """Begin, or with ``resume`` join a run that is unfinished; return False where the table is finished already.
 
         Raises:
-            DataInvalid: there is an unfinished run, and ``resume`` was not given or its options differ.
+            DataInvalid: there is an unfinished run, and ``resume`` was not given or its (JSON-ready) options differ.
         """
         record, options = self.folder / "options.json", {**options, "columns": self.columns}
         with self._alone():
@@ -144,11 +133,7 @@ class Parts:
     def finish(self, through: Callable[[Iterable[list[str]]], Iterable[list[str]]]) -> str:
         """Note that this part is finished; if it was the last, write the table and remove the folder.
 
-        Args:
-            through: is given the rows of the table, in the order of the listing, and hands them on.
-
-        Returns:
-            Why this process did not write the table, or nothing if it did.
+        ``through`` is given the rows of the table and hands them on. Returns why the table was not written, or "".
         """
         with self._alone():
             if not self._mine.exists():  # the folder, if there is one, is that of another run

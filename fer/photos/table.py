@@ -99,11 +99,7 @@ class Summary(Counter[str]):
         return self["photo"] + self["video frame"]
 
     def text(self, passed_over: Mapping[str, int]) -> str:
-        """Return the totals as lines: the most frequent emotion first, and at the end what has no emotion.
-
-        Args:
-            passed_over: what ``Listing.count`` returns.
-        """
+        """Return the totals as lines: the most frequent emotion first, then the rest, and what was ``passed_over``."""
         emotions = sorted(EMOTIONS, key=lambda name: -self[name])
         faces = {name: self[name] for name in (*emotions, UNCERTAIN) if self[name]}
         total = sum(faces.values())
