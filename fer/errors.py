@@ -64,12 +64,7 @@ DAMAGE = (
 
 @contextmanager
 def reading(path: str | PathLike | zipfile.Path, advice: str) -> Iterator[None]:
-    """Turn whatever damaged data can raise in the block, which does nothing but read ``path``, into a DataInvalid.
-
-    Args:
-        path: named in the message.
-        advice: what to do, its end.
-    """
+    """Turn whatever damaged data can raise in the block, which does nothing but read ``path``, into a DataInvalid."""
     try:
         yield
     except (OSError, *DAMAGE) as error:

@@ -18,17 +18,15 @@ def grad_cam(model: FaceNetwork, image: Tensor, target: int | None = None) -> tu
     """Return where in an image a network finds evidence for a class (Grad-CAM, Selvaraju et al. 2017).
 
     Args:
-        model: in eval mode.
-        image: uint8 (C, H, W), RGB or grey.
+        model, image: in eval mode, and uint8 (C, H, W), RGB or grey.
         target: class index; by default the predicted one.
 
     Returns:
         The map, float32 (H, W), 1 at its strongest place, or all 0 without any evidence; and the class.
     """
     device = next(model.parameters()).device
-    x = (
-        torch.from_numpy(model.preprocess(image))[None].to(device).requires_grad_()
-    )  # also where all weights are frozen
+    x = torch.from_numpy(model.preprocess(image))[None].to(device)
+    x.requires_grad_()  # also where all weights are frozen
     if target is None:
         with torch.no_grad():
             target = int(model(x).argmax())

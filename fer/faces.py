@@ -58,12 +58,10 @@ class FaceDetector:
     ``thorough``, for photos, asks three cascades: where a quick search proposes
     faces, in all of a padded copy where the evidence there is weak, and when
     they agree on nothing, again for one large face, also tilted or in profile.
-    Either way the boxes have the default cascade's proportions.
-
-    Threads may share a detector.
+    Either way the boxes have the default cascade's proportions. Threads may share a detector.
 
     Args:
-        thorough: search for long, as is worth it for a photo.
+        thorough: see above.
         min_size: the smallest face to find, as a fraction of the picture's shorter side (but never
             under 24 pixels of the searched copy). By default 0.1, thorough 0.05.
 
@@ -81,17 +79,11 @@ class FaceDetector:
         )
 
     def __call__(self, frame: np.ndarray, max_side: int | None = None) -> np.ndarray:
-        """Return int32 (K, 4): left, top, width, height in pixels of the frame.
+        """Return int32 (K, 4): left, top, width, height in pixels of a uint8 frame, BGR (H, W, 3) or grey (H, W).
 
         A face that the frame's border cuts keeps its whole box, which then
         reaches over the border: ``crop`` pads it, ``clip`` shortens it.
-
-        Args:
-            frame: uint8, BGR (H, W, 3) or grey (H, W).
-            max_side: the search runs on a copy whose longer side is at most this; by default 320, thorough 640.
-
-        Raises:
-            DataInvalid: the frame has another type or shape.
+        The search runs on a copy whose longer side is at most ``max_side``, by default 320, thorough 640.
         """
         grey = grey_frame(frame)
         limit = max_side or self.max_side
@@ -291,12 +283,7 @@ def crop(frame: np.ndarray, box: Sequence[int] | np.ndarray, margin: float = 0.0
     """Cut the square around a box, grown on each side by ``margin`` times its side: uint8 (S, S, 3) or (S, S), a copy.
 
     What lies outside the frame repeats the frame's border pixels, so that a
-    face at the border keeps its place and proportions in the crop.
-
-    Args:
-        frame: uint8 (H, W, 3) or (H, W).
-        box: left, top, width, height; may reach over the frame's border.
-        margin: a fraction; negative values cut tighter.
+    face at the border keeps its place and proportions in the crop. A negative margin cuts tighter.
 
     Raises:
         DataInvalid: the box is empty, or the square lies wholly outside the frame.

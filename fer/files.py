@@ -29,11 +29,7 @@ MODELS = _PACKAGE / "models" if (_PACKAGE / "models").is_dir() else _PACKAGE.par
 
 
 def check_output(option: str, path: Path) -> None:
-    """Refuse, before the work begins, a file that could not be written after it.
-
-    Raises:
-        DataInvalid: ``path`` is a folder or ``-``, or its folder is a file or cannot be written to.
-    """
+    """Raise DataInvalid, before the work begins, for what is no file that could be written after it."""
     if str(path) == "-":
         raise DataInvalid(
             f"{option} - is no file name, and standard output is for messages; expected a file or pipe (mkfifo)."
@@ -45,11 +41,7 @@ def check_output(option: str, path: Path) -> None:
 
 
 def check_output_folder(option: str, path: Path) -> None:
-    """Refuse, before the work begins, a folder that cannot be written to, or not be made.
-
-    Raises:
-        DataInvalid: ``path`` is a file, or neither it nor the nearest folder around it can be written to.
-    """
+    """Raise DataInvalid, before the work begins, for a folder that cannot be written to, or not be made."""
     if os.path.isfile(path):
         raise DataInvalid(f"{option} {path} is a file; expected a folder to write into.")
     _check_writable(option, path, path.absolute())
@@ -162,12 +154,9 @@ def _lock(path: Path, lock: Path, allow_unlocked: bool, wait: bool) -> FileIO | 
 
 
 def check_same_options(record: Path, then: Mapping, now: Mapping, option: str) -> None:
-    """Raise DataInvalid if a run is resumed with other options; one that is new since then is not compared.
+    """Raise DataInvalid if a run is resumed with other JSON-ready options; one that is new since is not compared.
 
-    Args:
-        record: file or folder of the run.
-        then, now: JSON-ready options by name.
-        option: the one that names the place of the run, e.g. ``"--out"``.
+    ``record`` is the file or folder of the run, ``option`` what names its place, e.g. ``"--out"``.
     """
     changed = [f"{k} was {then[k]}, is {v}" for k, v in now.items() if k in then and then[k] != v]
     if changed:

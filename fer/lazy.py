@@ -25,12 +25,7 @@ def announced(what: str) -> Iterator[None]:
 
 
 def exports(package: str, homes: Mapping[str, str]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """Return ``__getattr__`` and ``__dir__`` of a package (PEP 562).
-
-    Args:
-        package: its ``__name__``.
-        homes: each public name, and the module below ``package`` that defines it.
-    """
+    """Return ``__getattr__`` and ``__dir__`` (PEP 562) of a package, each of whose names has a module as its home."""
 
     def getattr_(name: str) -> Any:
         if name not in homes:

@@ -18,8 +18,6 @@ from fer.runtime import ONNX, exported
 
 Detector = Callable[..., np.ndarray]
 """From a BGR uint8 frame (H, W, 3) to boxes int (K, 4), as a ``FaceDetector``; the demos also give ``max_side``."""
-
-
 Views = np.ndarray
 """A face as the network takes it, float32 (V, channels, size, size), in V slightly different ways: their outputs are
 averaged."""
@@ -53,12 +51,10 @@ class FaceEmotion:
         *valence_arousal: float,
     ) -> "FaceEmotion":
         """Return the face with its most probable emotion."""
-        best = int(probabilities.argmax())
-        confidence = float(probabilities[best])
+        best, confidence = int(probabilities.argmax()), float(probabilities.max())
         x, y, w, h = (int(v) for v in box)
-        return cls(
-            (x, y, w, h), probabilities, label(best, confidence, threshold), confidence, *valence_arousal
-        )
+        emotion = label(best, confidence, threshold)
+        return cls((x, y, w, h), probabilities, emotion, confidence, *valence_arousal)
 
     def as_dict(self) -> dict[str, float]:
         """Return the probabilities by name: ``{"neutral": 0.02, …}``."""
@@ -77,8 +73,7 @@ class EmotionPredictor:
             ``"torch"`` runs the weights.
 
     Attributes:
-        card: of the model; see ``fer.card``.
-        preprocess: of the model.
+        card, preprocess: of the model; see ``fer.card``.
         flip: whether a face is also looked at in the mirror.
         margins: how much wider than its box it is cut, as fractions of its side.
         valence_arousal: whether the model predicts them.
@@ -132,15 +127,14 @@ class EmotionPredictor:
         if isinstance(picture, str | Path):
             _, boxes, faces = self.find(picture)
             return self.classify_views(faces, boxes)
-        if isinstance(picture, np.ndarray):
-            check_frame(picture)
-            swapped = image_format == "RGB" and picture.ndim == 3
-            frame = np.ascontiguousarray(picture[:, :, ::-1] if swapped else picture)
-        else:
+        if not isinstance(picture, np.ndarray):
             raise DataInvalid(
                 f"Found a picture of type {type(picture).__name__}; expected a path or a uint8 array (H, W, 3): "
                 "cv2.imread gives None for a file that it cannot read."
             )
+        check_frame(picture)
+        swapped = image_format == "RGB" and picture.ndim == 3
+        frame = np.ascontiguousarray(picture[:, :, ::-1] if swapped else picture)
         return self.classify(frame, self.detect(frame))
 
     def find(self, path: str | Path) -> tuple[Photo, np.ndarray, list[Views]]:
@@ -148,9 +142,6 @@ class EmotionPredictor:
 
         A large JPEG is read at reduced size, but large enough to find the same faces and to fill the input
         of the network with each. Threads may call this at the same time, if the detector may be shared.
-
-        Raises:
-            DataInvalid: the file cannot be read.
         """
         photo = read_photo(path, getattr(self.detect, "max_side", None))  # a function may want all pixels
         boxes = np.asarray(self.detect(photo.image)).reshape(-1, 4)
@@ -187,9 +178,7 @@ class EmotionPredictor:
         """Return a face for each box (K, 4) of a BGR frame, all in one forward pass.
 
         A box that reaches over the border is cropped as it is, with padding, and reported within the frame.
-
-        Args:
-            turn: of frames whose predictions are averaged later, each has one view of a face, in turn, by this number.
+        Of frames whose predictions are averaged later, each has one view of a face, by the number ``turn``.
         """
         boxes = np.asarray(boxes).reshape(-1, 4)
         return self.classify_views([self.views(frame, box, turn) for box in boxes], clip(boxes, frame.shape))
