@@ -55,15 +55,9 @@ def collate(items: Sequence) -> list[Tensor]:
 def load_batches(
     dataset: FaceDataset, batches: Sequence[list[int]], workers: int = 0
 ) -> Iterator[list[Tensor]]:
-    """Yield ``[images, labels]``: uint8 (N, C, H, W), and int64 (N,) or float32 (N, classes).
+    """Yield ``[images, labels]`` of each batch of indices: uint8 (N, C, H, W), and int64 (N,) or float32 (N, classes).
 
-    Args:
-        dataset: gives images of one size.
-        batches: the indices of each batch's faces.
-        workers: processes that read images.
-
-    Raises:
-        UserError: as the data set does; a process was killed.
+    ``workers`` are processes that read images; UserError as from the data set, or where one was killed.
     """
     iterator = iter(
         DataLoader(

@@ -80,8 +80,7 @@ def open_split(
         options: passed to the data set; of ``labels``, which are for FER+, the others refuse only ``"soft"``.
 
     Raises:
-        DataMissing: it is not there.
-        DataInvalid: no such data set, no such split of it, or no such labels.
+        DataMissing, DataInvalid: it is not there; no such data set, split of it, or labels.
     """
     root = Path(root)
     if data not in DATA:

@@ -71,8 +71,7 @@ def _hashes(samples: FaceDataset) -> tuple[np.ndarray, np.ndarray]:
     digests, hashes = [], []
     for i in tqdm(range(len(samples)), "hashing", delay=1, leave=False, disable=None):
         image = samples[i][0]
-        if getattr(image, "dtype", None) != torch.uint8:
-            kind = getattr(image, "dtype", type(image).__name__)
+        if (kind := getattr(image, "dtype", type(image).__name__)) != torch.uint8:
             raise DataInvalid(f"Found images of {kind}; leaks() compares uint8: open without transform.")
         pixels = np.ascontiguousarray(image.permute(1, 2, 0).numpy())
         digests.append(hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).digest())

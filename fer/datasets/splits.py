@@ -85,9 +85,7 @@ def split_indices(
         DataInvalid: fractions that do not add up to 1, or keys that occur twice.
     """
     if not fractions or min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-6:
-        raise DataInvalid(
-            f"fractions={tuple(fractions)}; expected fractions that add up to 1, e.g. (.8, .1, .1)."
-        )
+        raise DataInvalid(f"fractions={tuple(fractions)}; expected some that add up to 1, e.g. (.8, .1, .1).")
     ends = np.cumsum(fractions)
     parts: list[list[np.ndarray]] = [[np.empty(0, np.int64)] for _ in fractions]
     for members in _shuffled_classes(samples.labels, samples.keys, seed):

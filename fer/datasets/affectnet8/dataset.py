@@ -57,9 +57,8 @@ class AffectNet8(Dataset):
     another size that a copy may hold are resized. Files pair by id, never by
     place in a listing: ``images/42.jpg`` goes with ``annotations/42_exp.npy``.
 
-    The first opening lists the files and reads the labels into an index file
-    beside them, which is made anew when files were added or removed, or watched
-    ones changed. Valence and arousal are added to it when something asks for them.
+    The first opening lists the files and reads the labels into an index file beside them, made
+    anew when files change; valence and arousal are added when something asks for them.
 
     Other releases open the same way (see ``releases``); ``name`` and ``title``
     tell them apart. Faces with their codes 8 to 10, which are no emotions, are left out.
@@ -73,9 +72,8 @@ class AffectNet8(Dataset):
             hash of the key. The same copy gives the same faces, and a smaller limit some of those of a larger one.
         classes: 8, or 7 to leave out contempt (labels 0-6).
         on_error: ``"raise"``: faces that cannot be used (an image or label is missing, a label is unreadable or
-            outside 0-7) are an error. ``"skip"``: they are left out, and counted
-            by kind in a printed line, truncated images, for which all are read now, among them; valence, arousal and
-            landmarks that cannot be read are None.
+            outside 0-7) are an error. ``"skip"``: they are left out and counted in a printed line, truncated images,
+            for which all are read now, among them; valence, arousal and landmarks that cannot be read are None.
 
     Attributes:
         labels: int64 (N,), known without opening an image.
@@ -86,8 +84,7 @@ class AffectNet8(Dataset):
 
     Raises:
         DataMissing: there is no such split under ``root``, or faces lack their label or image.
-        DataInvalid: a wrong argument, faces that cannot be used for other
-            reasons, a damaged index or tar; from an item: a broken image.
+        DataInvalid: a wrong argument, other faces that cannot be used, a damaged index or tar; of an item: its image.
     """
 
     def __init__(

@@ -96,9 +96,8 @@ class Tar(Source):
 
     def scan(self) -> Index:
         """Walk the tar once, noting where files lie and reading labels on the way, with a progress bar."""
-        places: dict[str, list[int]] = defaultdict(
-            lambda: [-1] * 2 * self.places
-        )  # offset and size of each file
+        nowhere = [-1] * 2 * self.places  # offset and size of each file
+        places: dict[str, list[int]] = defaultdict(nowhere.copy)
         labels: dict[str, int | Problem] = {}
         total = self.path.stat().st_size
         bar = tqdm(

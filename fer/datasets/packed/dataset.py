@@ -7,7 +7,7 @@ import operator
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, suppress
+from contextlib import suppress
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
@@ -29,6 +29,7 @@ from fer.preprocess import LARGEST
 FORMAT = 3
 PACK = "pack.json"
 """In each split's folder of a pack."""
+AGAIN = "Delete its folder and pack again."
 FACES, PIXELS = "faces.npz", "pixels.npy"
 BLOCK = 2048
 """Faces that are written together, and share a check sum."""
@@ -71,11 +72,12 @@ class Packed(Dataset):
                 "Run the command that began it again."
             )
         path = self.folder / FACES
-        table = path.read_bytes() if path.is_file() else b""
-        if sha256(table).hexdigest() != manifest["faces_sha256"]:
-            raise _damaged(path, "its check sum differs" if table else "it is missing")
-        with _reading(path), np.load(io.BytesIO(table), allow_pickle=False) as faces:
-            arrays = [faces[name] for name in ("keys", "labels", "valence", "arousal")]
+        with reading(path, AGAIN):
+            table = path.read_bytes() if path.is_file() else b""
+            if sha256(table).hexdigest() != manifest["faces_sha256"]:
+                raise ValueError("its check sum differs" if table else "it is missing")
+            with np.load(io.BytesIO(table), allow_pickle=False) as faces:
+                arrays = [faces[name] for name in ("keys", "labels", "valence", "arousal")]
             kinds, shapes = "".join(array.dtype.kind for array in arrays), {array.shape for array in arrays}
             if kinds != "Uiff" or shapes != {(manifest["faces"],)} or not np.isin(arrays[1], range(8)).all():
                 raise ValueError(f"arrays of kinds {kinds} and shapes {shapes}")
@@ -92,7 +94,7 @@ class Packed(Dataset):
     @cached_property
     def _pixels(self) -> np.ndarray:
         path = self.folder / PIXELS
-        with _reading(path):
+        with reading(path, AGAIN):
             if not path.is_file():
                 raise ValueError("No such file")
             pixels = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -130,17 +132,13 @@ class Packed(Dataset):
         return Annotations(int(self.labels[i]), valence, arousal, None)
 
     def verify(self) -> None:
-        """Compare all pixels with their check sums, in threads, with a progress bar.
-
-        Raises:
-            DataInvalid: they differ.
-        """
+        """Compare all pixels with their check sums, in threads, with a progress bar; DataInvalid where they differ."""
         blocks = (self._pixels[first : first + BLOCK] for first in range(0, len(self._pixels), BLOCK))
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             sums = pool.map(lambda pixels: sha256(pixels.data).hexdigest(), blocks)
             bar = tqdm(sums, f"checking {self.split}", len(self._sums), unit="block", disable=None)
             if list(bar) != self._sums:
-                raise _damaged(self.folder / PIXELS, "its check sums differ")
+                raise DataInvalid(f"{self.folder / PIXELS} is damaged: its check sums differ. {AGAIN}")
 
 
 def pack(
@@ -153,7 +151,7 @@ def pack(
     """Decode every face of a data set, or those that a stopped run has left; return the pack.
 
     Args:
-        source, out: what to pack, and the folder of the pack, in which each split has one.
+        out: the folder of the pack, in which each split has one.
         size: side of the images in pixels; they are resized as ``Preprocess`` does.
         on_error: ``"skip"`` leaves out images that cannot be decoded.
         allow_unlocked: as for ``fer.files.locked``.
@@ -202,7 +200,7 @@ def _write_pixels(source: AffectNet8, folder: Path, manifest: dict, on_error: st
         np.lib.format.write_array_header_1_0(file, header)
         begin = file.tell() + written * 3 * size * size
         if file.seek(0, os.SEEK_END) < begin:
-            raise _damaged(path, "it is too short")
+            raise DataInvalid(f"{path} is damaged: it is too short. {AGAIN}")
         file.seek(begin)
         file.truncate()  # half a block, which a killed process leaves
         for first in tqdm(range(written, len(source), BLOCK), f"packing {source.split}", disable=None):
@@ -225,28 +223,18 @@ def pack_splits(root: Path) -> list[Path]:
 
 
 def read_manifest(folder: Path) -> dict:
-    """Return the contents of pack.json in the folder of a split.
-
-    Raises:
-        DataInvalid: damaged, or of another version.
-    """
-    with _reading(folder / PACK):
-        manifest = dict(json.loads((folder / PACK).read_text("utf-8")))
-    found, expected = (manifest.get("format"), manifest.get("emotions")), (FORMAT, list(EMOTIONS))
-    if found != expected:
-        raise DataInvalid(
-            f"The pack {folder} has format and emotions {found}; expected {expected}. "
-            "Delete it and pack again."
-        )
-    with _reading(folder / PACK):
+    """Return the contents of pack.json in the folder of a split; DataInvalid for damage or another version."""
+    path = folder / PACK
+    with reading(path, AGAIN):
+        manifest = dict(json.loads(path.read_text("utf-8")))
+        found, expected = (manifest.get("format"), manifest.get("emotions")), (FORMAT, list(EMOTIONS))
+        if found != expected:
+            raise DataInvalid(f"{path} has format and emotions {found}; expected {expected}. {AGAIN}")
         if manifest.pop("sha256", "") != _sum(manifest):
             raise ValueError("its check sum differs")
         n, size, sums, broken = (manifest[key] for key in ("faces", "size", "pixels_sha256", "broken"))
-        numbers, texts = (
-            (n, size, *broken),
-            (manifest["name"], manifest["title"], manifest["faces_sha256"], *sums),
-        )
-        if not all(type(number) is int for number in numbers) or not all(isinstance(t, str) for t in texts):
+        texts = (manifest["name"], manifest["title"], manifest["faces_sha256"], *sums)
+        if not all(type(i) is int for i in (n, size, *broken)) or not all(isinstance(t, str) for t in texts):
             raise ValueError("an entry is of another type")
         blocks = math.ceil(n / BLOCK)
         if not (1 <= size <= LARGEST and all(0 <= i < n for i in broken) and len(sums) <= blocks):
@@ -256,15 +244,3 @@ def read_manifest(folder: Path) -> dict:
 
 def _sum(manifest: dict) -> str:
     return sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
-
-
-def _damaged(path: Path, what: object) -> DataInvalid:
-    return DataInvalid(f"{path} is damaged: {what}. {_again(path)}")
-
-
-def _reading(path: Path) -> AbstractContextManager[None]:
-    return reading(path, _again(path))
-
-
-def _again(path: Path) -> str:
-    return f"Delete {path.parent} and pack again."
