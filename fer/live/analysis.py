@@ -106,8 +106,7 @@ class Analyser:
     """Takes frames in the order of time and remembers the people in them.
 
     Args:
-        threshold: below this probability a face is "uncertain".
-        smoothing: seconds over which probabilities are averaged; 0 for none.
+        threshold, smoothing: as ``Smoother``.
         detection_size: longer side of the picture that faces are searched in; can be changed at any time.
         stills: the frames have nothing to do with each other, so a face need not be seen twice.
         turns: where all faces would take longer than ``TURN_S``, classify those that waited longest; the others keep
@@ -209,15 +208,12 @@ class Worker:
     """An analyser in a thread of its own: it always takes the newest frame offered, at its own pace.
 
     ``load`` and ``on_analysis`` are called in the thread, too: loading a model delays no picture.
-
-    Attributes:
-        pace_s: seconds that an analysis takes, the longest of the newest three.
     """
 
     def __init__(self, load: Callable[[], Analyser], on_analysis: Callable[[Analysis], None]) -> None:
         self.analyser: Analyser | None = None
         self.latest: Analysis | None = None
-        self.pace_s, self._took = 0.0, deque[float](maxlen=3)
+        self._took = deque([0.0], maxlen=3)
         self._load, self._on_analysis = load, on_analysis
         self._offered: deque[Frame] = deque(maxlen=1)  # a newer frame takes the place of one that waits
         self._error: BaseException | None = None
@@ -227,7 +223,7 @@ class Worker:
     @property
     def ready(self) -> bool:
         """Whether the model is loaded; raises what loading or analysing raised."""
-        if self._error is not None:
+        if self._error:
             raise self._error
         return self.analyser is not None
 
@@ -237,15 +233,15 @@ class Worker:
         self._job.cancel()  # unless it runs: frames come faster than they are analysed, and jobs must not pile up
         self._job = self._thread.submit(self._work)
 
-    def finish(self) -> Analysis | None:
-        """Wait until the frame offered last is analysed, and return the result."""
+    def finish(self) -> None:
+        """Wait until the frame offered last is analysed; raises as ``ready``."""
         self._job.result()
-        return self.latest if self.ready else None
+        assert self.ready
 
     @property
     def slow(self) -> bool:
         """Whether much can move during an analysis."""
-        return self.pace_s > SLOW_S
+        return max(self._took) > SLOW_S
 
     def analysis_of(self, frame: Frame) -> Analysis | None:
         """Return the newest analysis, its faces moved to where they are in ``frame``; None where it is too old.
@@ -253,7 +249,7 @@ class Worker:
         Where analysis is slow, faces of earlier frames are marked as not detected in this one: they may be elsewhere.
         """
         latest = self.latest
-        if latest is None or frame.time_s - latest.frame.time_s > STALE_S + PACES * self.pace_s:
+        if latest is None or frame.time_s - latest.frame.time_s > STALE_S + PACES * max(self._took):
             return None
         moved = latest.moved_to(frame.image)
         if self.slow and frame is not latest.frame:
@@ -273,7 +269,7 @@ class Worker:
         self._thread.shutdown(cancel_futures=True)
 
     def _work(self) -> None:
-        if self._error is not None:
+        if self._error:
             return
         try:
             if self.analyser is None:
@@ -282,8 +278,8 @@ class Worker:
                 start = time.monotonic()
                 analysis = self.analyser(self._offered.popleft())
                 self._took.append(time.monotonic() - start)
-                self.pace_s, self.latest = max(self._took), analysis
-                self._on_analysis(self.latest)
+                self.latest = analysis
+                self._on_analysis(analysis)
         except BaseException as error:  # noqa: BLE001 - carried to the thread that draws
             self._error = error
 

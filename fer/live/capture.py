@@ -15,10 +15,9 @@ AHEAD = 4  # frames read ahead in step
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """One picture of a source.
+    """One picture of a source, BGR uint8 (H, W, 3), into which nobody draws.
 
     Attributes:
-        image: BGR uint8 (H, W, 3). Nobody draws into it.
         time_s: media time of files; for live sources, seconds by the clock since the capture began.
         index: 0, 1, 2 … as the source gave them; numbers are missing where frames were dropped or cannot be read.
     """
@@ -55,20 +54,16 @@ class Capture:
         self._thread.start()
 
     def get(self, timeout: float) -> Frame | None:
-        """Return the next frame, or None when none came within ``timeout`` seconds or the source has ended.
-
-        What the source raised is raised here, after the frames that it gave before.
-        """
+        """Return the next frame, or None when none came within ``timeout`` seconds; raise what the source raised."""
         with self._changed:
             self._changed.wait_for(lambda: self._frames or self._ended, timeout)
             if self._frames:
                 frame = self._frames.popleft()
                 self._changed.notify_all()
                 return frame
-            if self._ended:
-                self.alive = False
-                if self._error is not None:
-                    raise self._error
+            self.alive = not self._ended
+            if self._error is not None:
+                raise self._error
             return None
 
     @property

@@ -50,7 +50,7 @@ class Display:
         return None
 
     def avoid(self, region: Rectangle | None) -> None:
-        """Leave this part of the desktop free, as far as possible, from the next picture on."""
+        """Leave this part of the desktop free, as far as possible."""
 
     def close(self) -> None:
         """Take the display away."""
@@ -67,7 +67,7 @@ class Window(Display):
         self._ratio = 0.0  # width over height of what is shown; 0 before anything is
         self._region: Rectangle | None = None  # what the window should not cover
         self._wanted: Rectangle | None = None  # where the picture should be, until that is checked
-        self._wanted_s = 0.0  # when it was sent there
+        self._moved_s = 0.0  # when it was sent there
         self._monitors = _monitors()  # before the window: it makes Windows count in pixels
         try:
             cv2.namedWindow(TITLE, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
@@ -88,15 +88,14 @@ class Window(Display):
         """Show a picture; the first, and one of another shape, sets the window's size and place."""
         ratio = image.shape[1] / image.shape[0]
         if abs(ratio - self._ratio) > 0.01:
-            self._move(self._place(image.shape[1::-1]))
-            self._ratio, self._wanted_s = ratio, time.monotonic()
-        elif self._wanted and time.monotonic() > self._wanted_s + SETTLE_S:
+            self._wanted = self._place(image.shape[1::-1])
+            self._move(*self._wanted)
+            self._ratio, self._moved_s = ratio, time.monotonic()
+        elif self._wanted and time.monotonic() > self._moved_s + SETTLE_S:
             wanted, shown, self._wanted = self._wanted, self.rectangle(), None
             # Window managers may place a window where they like, and count its frame or not.
             if shown and any(abs(a - b) > max(FRAME) for a, b in zip(shown, wanted, strict=True)):
-                (left, top), size = np.subtract(np.multiply(2, wanted[:2]), shown[:2]).tolist(), wanted[2:]
-                self._move((left, top, *size))
-                self._wanted = None
+                self._move(2 * wanted[0] - shown[0], 2 * wanted[1] - shown[1], *wanted[2:])
         cv2.imshow(TITLE, image)
 
     def avoid(self, region: Rectangle | None) -> None:
@@ -108,11 +107,10 @@ class Window(Display):
         now = self.rectangle() if self._ratio else None
         return place(self._monitors, frame, self._region, now)
 
-    def _move(self, wanted: Rectangle) -> None:
-        self._wanted = wanted
-        cv2.resizeWindow(TITLE, *wanted[2:])
+    def _move(self, left: int, top: int, width: int, height: int) -> None:
+        cv2.resizeWindow(TITLE, width, height)
         if self._monitors:
-            cv2.moveWindow(TITLE, *wanted[:2])
+            cv2.moveWindow(TITLE, left, top)
 
     def key(self) -> str:
         """Handle the window's events and return the key pressed; "q" when it was closed."""
@@ -214,25 +212,21 @@ def place(
             monitor if possible.
         now: where the picture was until now; without a region, it stays there as far as it fits.
     """
-    places = []
-    for left, top, width, height in monitors or [(0, 0, 1920, 1080)]:
-        monitor = left, top, width, height
+    places = list[tuple[int, bool, Rectangle]]()  # the worse, the larger
+    for monitor in monitors or [(0, 0, 1920, 1080)]:
+        left, top, width, height = monitor
         free = width - MARGINS[0] - MARGINS[2], height - MARGINS[1] - MARGINS[3]
-        if region is None:
-            room = min(FIRST_SIZE[0], free[0]), min(FIRST_SIZE[1], free[1])
-        else:
-            room = round(BESIDE * width) - FRAME[0], round(BESIDE * height) - FRAME[1]
-        size = within(frame, room)
+        beside = round(BESIDE * width) - FRAME[0], round(BESIDE * height) - FRAME[1]
+        w, h = within(frame, beside if region else (min(FIRST_SIZE[0], free[0]), min(FIRST_SIZE[1], free[1])))
         low = left + MARGINS[0], top + MARGINS[1]
-        high = low[0] + free[0] - size[0], low[1] + free[1] - size[1]
-        if region is None:
+        high = low[0] + free[0] - w, low[1] + free[1] - h
+        if region:
+            spots = [(x, y, w, h) for y in (high[1], low[1]) for x in (high[0], low[0])]
+            places += [(overlap(spot, region), not overlap(monitor, region), spot) for spot in spots]
+        else:
             middle = (low[0] + high[0]) // 2, (low[1] + high[1]) // 2
             x, y = np.clip(now[:2] if now else middle, low, high).tolist()
-            places.append((-overlap(now, monitor) if now else 0, False, (x, y, *size)))
-        else:
-            for x, y in (high, (low[0], high[1]), (high[0], low[1]), low):
-                spot = x, y, *size
-                places.append((overlap(spot, region), not overlap(monitor, region), spot))
+            places.append((-overlap(now, monitor) if now else 0, False, (x, y, w, h)))
     return min(places, key=lambda rated: rated[:2])[2]
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
@@ -18,11 +19,8 @@ from fer.live.sources import SomeFrames, Source, open_source
 class Session:
     """A demo that runs beside the notebook, so that its buttons answer and other cells can be run.
 
-    The arguments are those of ``fer.live.app.show``, and ``source`` may be what ``--source`` names.
-
-    Attributes:
-        display: what is shown.
-        error: what ended the demo early, or None.
+    The arguments are those of ``fer.live.app.show``, and ``source`` may be what ``--source`` names. ``error`` is what
+    ended the demo early.
     """
 
     newest: ClassVar["Session | None"] = None
@@ -38,20 +36,19 @@ class Session:
     async def finished(self, seconds: float | None = None) -> "Session":
         """Wait until the demo has ended, at most ``seconds``, then stop it: ``await session.finished(60)``.
 
-        The kernel handles clicks meanwhile, which wait while a cell blocks. What ended the demo early is raised
-        here; after an interrupt of the kernel, which stops the demo, too, Stopped.
+        The kernel handles clicks meanwhile, which wait while a cell blocks. What ended the demo early is raised; after
+        an interrupt of the kernel, Stopped.
         """
         try:
-            async with asyncio.timeout(seconds):
-                while self._thread.is_alive():
-                    await asyncio.sleep(0.05)
-        except TimeoutError:
-            pass
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    while self._thread.is_alive():
+                        await asyncio.sleep(0.05)
         except asyncio.CancelledError:
             raise Stopped("Interrupted: the demo has ended, and its source is free again.") from None
         finally:
             self.close()
-        if self.error is not None:
+        if self.error:
             raise self.error
         return self
 

@@ -1,7 +1,7 @@
 """The screen as a source of frames: a monitor, a region of the desktop, or what the mouse selects."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import cv2
@@ -9,6 +9,7 @@ import numpy as np
 
 from fer.errors import DeviceError
 from fer.live import environment
+from fer.live.layout import overlap
 from fer.live.options import check_rate
 from fer.live.sources import Frames, Rectangle, Source, ticks
 
@@ -39,18 +40,17 @@ class Screen(Source):
 
     def region(self) -> Rectangle:
         """Return the part of the desktop that is captured; DeviceError where there is none."""
-        with _open_screen(capture=False) as screen:
-            left, top, width, height = self.area(screen.monitors).values()
-        return left, top, width, height
+        return self.area(list_monitors())
 
     def __iter__(self) -> Frames:
         import mss
 
         with _open_screen() as screen:  # in the thread that captures, as X11 and GDI want it
-            area = self.area(screen.monitors)
+            area = self.region()
+            sides = dict(zip(SIDES, area, strict=True))
             try:
                 for _ in ticks(self.fps):
-                    image = np.ascontiguousarray(np.asarray(screen.grab(area))[..., :3])
+                    image = np.ascontiguousarray(np.asarray(screen.grab(sides))[..., :3])
                     self.hidden = darken(image, area, self._excluded) if self._excluded else 0.0
                     yield image, None
             except mss.ScreenShotError as error:
@@ -58,7 +58,7 @@ class Screen(Source):
                     f"The {self.name} cannot be captured any more ({error}). See --list-monitors and start again."
                 ) from error
 
-    def area(self, monitors: Sequence[Mapping[str, int]]) -> dict[str, int]:
+    def area(self, monitors: Sequence[Rectangle]) -> Rectangle:
         """Return the part of the desktop to capture; ``monitors[0]`` is the whole desktop."""
         if self._region is None:
             if not 0 <= self.monitor < len(monitors):
@@ -66,19 +66,14 @@ class Screen(Source):
                 raise DeviceError(
                     f"There is no monitor {self.monitor}; this desktop has {numbers} (see --list-monitors)."
                 )
-            return {side: monitors[self.monitor][side] for side in SIDES}
-        desktop = [monitors[0][side] for side in SIDES]
-        inside = all(
-            desktop[axis] <= self._region[axis]
-            and 0 < self._region[axis + 2] <= desktop[axis] + desktop[axis + 2] - self._region[axis]
-            for axis in (0, 1)  # across, down
-        )
-        if not inside:
+            return monitors[self.monitor]
+        if not overlap(self._region, monitors[0]) == self._region[2] * self._region[3] > 0:
+            region, desktop = (",".join(map(str, each)) for each in (self._region, monitors[0]))
             raise DeviceError(
-                f"The region {','.join(map(str, self._region))} is not inside the desktop, which is "
-                f"{','.join(map(str, desktop))} (left,top,width,height). See --list-monitors."
+                f"The region {region} is not inside the desktop, which is {desktop} (left,top,width,height). See "
+                "--list-monitors."
             )
-        return dict(zip(SIDES, self._region, strict=True))
+        return self._region
 
     def next(self) -> "Screen":
         """Return the next monitor."""
@@ -88,13 +83,10 @@ class Screen(Source):
         return Screen(self.monitor % count + 1, None, self.fps)
 
 
-def darken(image: np.ndarray, area: Mapping[str, int], rectangle: Rectangle) -> float:
-    """Darken the ``rectangle`` of the desktop in a picture of ``area`` (with more pixels on high-density screens).
-
-    Returns how much of the picture that is, from 0 to 1.
-    """
-    across, down = image.shape[1] / area["width"], image.shape[0] / area["height"]
-    x0, y0 = (rectangle[0] - area["left"]) * across, (rectangle[1] - area["top"]) * down
+def darken(image: np.ndarray, area: Rectangle, rectangle: Rectangle) -> float:
+    """Darken the ``rectangle`` of the desktop in a picture of ``area``; return how much of it that is, from 0 to 1."""
+    across, down = image.shape[1] / area[2], image.shape[0] / area[3]  # more than 1 on high-density screens
+    x0, y0 = (rectangle[0] - area[0]) * across, (rectangle[1] - area[1]) * down
     x1, y1 = x0 + rectangle[2] * across, y0 + rectangle[3] * down
     part = image[max(0, round(y0)) : max(0, round(y1)), max(0, round(x0)) : max(0, round(x1))]
     part[:] = 24

@@ -16,11 +16,10 @@ class Smoother:
     """The running prediction for one face.
 
     Probabilities are averaged as evidence (their logarithms, then normalised again), with weights that fall by 1/e
-    every ``tau_s`` seconds, so 15 and 60 frames a second look alike. Averaged as they are, frames that disagree
-    would end below the threshold: errors of the evidence cancel, those of probabilities flatten
-    (benchmarks/live_quality.py). A name changes to another only when that leads by ``LEAD``, so two that are nearly
-    equal do not take turns; between a name and "uncertain" the ``threshold`` alone decides. ``tau_s`` 0 takes every
-    frame as it is, without memory and without lead.
+    every ``tau_s`` seconds: errors of the evidence cancel, those of probabilities flatten, and frames that disagree
+    would end below the threshold (benchmarks/live_quality.py). A name changes to another only when that leads by
+    ``LEAD``, so two that are nearly equal do not take turns; between a name and "uncertain" the ``threshold`` alone
+    decides. ``tau_s`` 0 takes every frame as it is, without memory and without lead.
 
     Attributes:
         probabilities, emotion: of the label that is shown; "" before the first update.
@@ -39,9 +38,8 @@ class Smoother:
     @property
     def confidence(self) -> float:
         """Probability of the emotion shown; while uncertain, of the most probable one."""
-        if self.emotion in EMOTIONS:
-            return float(self.probabilities[EMOTIONS.index(self.emotion)])
-        return float(self.probabilities.max())
+        shown = EMOTIONS.index(self.emotion) if self.emotion in EMOTIONS else self.probabilities.argmax()
+        return float(self.probabilities[shown])
 
     def update(self, probabilities: np.ndarray, time_s: float) -> None:
         """Take in the probabilities (8,) of the frame at ``time_s``."""
@@ -61,9 +59,8 @@ class Smoother:
 
     def _label(self) -> str:
         best = int(self.probabilities.argmax())
-        if self.emotion in EMOTIONS:
-            shown = EMOTIONS.index(self.emotion)
-            lead = self.probabilities[best] - self.probabilities[shown]
-            if lead < self._lead and label(shown, self.probabilities[shown], self.threshold) != UNCERTAIN:
-                return self.emotion
+        if self.emotion in EMOTIONS and self.probabilities[best] - self.confidence < self._lead:
+            same = label(EMOTIONS.index(self.emotion), self.confidence, self.threshold)
+            if same != UNCERTAIN:
+                return same
         return label(best, self.probabilities[best], self.threshold)

@@ -1,9 +1,8 @@
 """Where frames come from: the sample, files, folders, streams, cameras; ``open_source`` knows every kind.
 
 A source is opened by iterating over it and lets go of its device when the iteration ends, however it ends. It yields
-``(image, time_s)``: BGR uint8 (H, W, 3), and the media time of a file or None where only the clock can tell. An image
-of None is none: a photo that cannot be read, a camera that is unplugged and may come back. What
-cannot be opened or read raises a UserError there. The screen is in ``fer.live.screens``.
+``(image, time_s)``: BGR uint8 (H, W, 3), or None for a photo that cannot be read and a camera that is unplugged and may
+come back; the media time of a file, or None where only the clock can tell. UserError where it cannot be opened or read.
 """
 
 import os
@@ -72,12 +71,7 @@ class Source:
 
 
 class SampleActor(Source):
-    """A synthetic actor who plays the eight expressions: one round, or ``endless`` by the clock, to be watched.
-
-    Args:
-        endless: go on until somebody stops it.
-        seconds: how long each expression lasts.
-    """
+    """A synthetic actor who plays the eight expressions, ``seconds`` each: one round, or ``endless`` by the clock."""
 
     name = "sample"
     fps = 25.0
@@ -166,8 +160,8 @@ class Stream(Source):
         self.url, self.name = url, without_password(url)
 
     def __iter__(self) -> Frames:
-        names = cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, cv2.CAP_PROP_READ_TIMEOUT_MSEC
-        limits = [x for name in names for x in (name, 1000 * STREAM_TIMEOUT_S)]
+        limit = 1000 * STREAM_TIMEOUT_S
+        limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, limit, cv2.CAP_PROP_READ_TIMEOUT_MSEC, limit]
         stream = cv2.VideoCapture(self.url, cv2.CAP_FFMPEG, limits)
         try:
             if not stream.isOpened():
@@ -180,10 +174,7 @@ class Stream(Source):
 
 
 class Camera(Source):
-    """A webcam, by its number in ``list_cameras``; it gives the nearest to ``size`` (width, height) and ``fps``.
-
-    One that is unplugged gives None until it is plugged in again.
-    """
+    """A webcam, by its number in ``list_cameras``; it gives the nearest to ``size`` (width, height) and ``fps``."""
 
     live = mirrored = True
 
@@ -202,25 +193,23 @@ class Camera(Source):
                     f"Camera {self.index} did not open. Cameras found: {_found_cameras()}. {advice} Without a camera: "
                     "`--source FILE`, a folder of photos or a URL, or `--source sample`."
                 )
-            title = dict(list_cameras()).get(self.index)
-            last_s, patience_s = time.monotonic(), CAMERA_PATIENCE_S
+            title, gone, tried_s = dict(list_cameras()).get(self.index), False, time.monotonic()
             while True:
                 ok, image = camera.read()
-                if ok and image is not None:
+                if ok:
                     yield image, None
-                    # After the yield: a paused reader is not the camera's fault.
-                    last_s, patience_s = time.monotonic(), CAMERA_PATIENCE_S
-                elif time.monotonic() - last_s < patience_s:
+                    gone, tried_s = (
+                        False,
+                        time.monotonic(),
+                    )  # now: that a reader paused is not the camera's fault
+                elif time.monotonic() - tried_s < CAMERA_PATIENCE_S:
                     time.sleep(0.01)
                     yield None, None
                 else:
-                    if patience_s == CAMERA_PATIENCE_S:
-                        print(
-                            f"note: {self.name} stopped sending: unplugged, or taken by another program? When it is "
-                            "back, this goes on.",
-                            file=sys.stderr,
-                        )
-                    patience_s += CAMERA_PATIENCE_S
+                    if not gone:
+                        advice = "unplugged, or taken by another program? When it is back, this goes on."
+                        print(f"note: {self.name} stopped sending: {advice}", file=sys.stderr)
+                    gone, tried_s = True, time.monotonic()
                     camera.release()
                     # Plugged in again, it may have another number.
                     same = [index for index, name in list_cameras() if name == title]
@@ -254,17 +243,13 @@ class Camera(Source):
 def open_source(
     spec: str, size: tuple[int, int] | None = None, fps: float | None = None, watched: bool = False
 ) -> Source:
-    """Return what ``--source`` names: a camera's number or name, a file, a folder, a URL or ``sample``.
+    """Return what ``--source`` names; UserError where it is nothing that can be played.
 
     Args:
+        spec: a camera's number or name, a file, a folder, a URL or ``sample``.
         size: (width, height) to ask a camera for.
         fps: frames a second to ask for from a camera, or to play of a folder.
         watched: the sample acts by the clock and without end.
-
-    Raises:
-        DataMissing: it is none of these.
-        DeviceError: a URL cannot be played.
-        UsageError: it is empty, or ``fps`` not above 0.
     """
     if not spec:  # which would be this folder
         raise UsageError("--source is empty: expected a camera's number, a file, folder or URL, or `sample`.")

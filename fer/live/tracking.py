@@ -25,7 +25,7 @@ JITTER = 0.1  # Haar's boxes of a still face vary by less than this fraction of 
 
 @dataclass(eq=False)
 class Track:
-    """A face that is followed; ``box`` is (x, y, width, height) in pixels, float64."""
+    """A face that is followed; ``box`` is float64 (x, y, width, height) in pixels."""
 
     identity: int
     box: np.ndarray
@@ -103,7 +103,6 @@ def follow(then: np.ndarray, now: np.ndarray, boxes: np.ndarray, scale: float = 
     """Return ``boxes`` (K, 4) moved with the picture under them, by sparse optical flow (Lucas-Kanade).
 
     They are in pixels of the full frame, ``then`` and ``now`` are ``small_grey`` pictures, ``scale`` times as large.
-    Boxes stay that cannot be followed, and all if the size changed.
     """
     boxes = np.asarray(boxes, float).reshape(-1, 4)
     if not len(boxes) or then.shape != now.shape:

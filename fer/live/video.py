@@ -12,7 +12,7 @@ import av
 import cv2
 import numpy as np
 
-from fer.errors import DataInvalid
+from fer.errors import DataInvalid, UserError
 from fer.files import fitting, unique
 from fer.photos.reading import read_video
 
@@ -30,8 +30,10 @@ class VideoWriter:
     """Encodes an .mp4 in a thread of its own, as ``NAME.part-….mp4`` until it is closed.
 
     What cannot be written is DataInvalid, at once or at a later call; what was written before plays under that name.
-    With ``drop``, frames are left out when the encoder falls behind (live); without, they wait (files).
-    It begins at ``zero_s``, and shows the first frame from there on; by default at the time of the first frame.
+
+    Args:
+        drop: leave frames out when the encoder falls behind (live), rather than wait (files).
+        zero_s: when the film begins, with its first frame also if that came later; by default at its time.
 
     Attributes:
         frames, dropped: number of frames written, and left out.
@@ -67,7 +69,7 @@ class VideoWriter:
         if self.drop and self._queue.full():
             self.dropped += 1
             return
-        self._queue.put((image, time_s))
+        self._queue.put((image, time_s - (self.start_s if self._zero_s is None else self._zero_s)))
         self.frames += 1
 
     def close(self) -> Path | None:
@@ -75,11 +77,15 @@ class VideoWriter:
         self._queue.put(None)
         self._thread.join()
         readable = False
-        with suppress(DataInvalid):
-            readable = self._error is None or bool(next(read_video(self._part)))
+        with suppress(UserError):
+            readable = not self._error or bool(next(read_video(self._part)))
         if not (readable and self.frames):
             self._part.unlink(missing_ok=True)
-        self._check(f" What was recorded before is in {self._part}." if readable else "")
+        if self._error:
+            what = getattr(self._error, "strerror", None) or self._error
+            kept = f" What was recorded before is in {self._part}." if readable else ""
+            message = f"{self.path} was not recorded: {what}. Is the disk full?{kept}"
+            raise DataInvalid(message) from self._error
         if not self.frames:
             return None
         try:
@@ -92,26 +98,18 @@ class VideoWriter:
             print(f"note: {self.path} lacks {self.dropped} frames: encoding was too slow.", file=sys.stderr)
         return self.path
 
-    def _check(self, kept: str = "") -> None:
-        if self._error is not None:
-            what = getattr(self._error, "strerror", None) or self._error
-            what = f"{self.path} was not recorded: {what}. Is the disk full?{kept}"
-            raise DataInvalid(what) from self._error
-
     def _encode(self) -> None:
-        ended = False
+        items = iter(self._queue.get, None)
         try:
             # Absolute, because FFmpeg takes what stands before a colon for a protocol.
             with av.open(os.path.abspath(self._part), "w", options=FORMAT) as container:
-                stream, size, zero_s, last = None, (0, 0), 0.0, -1
-                while not (ended := (item := self._queue.get()) is None):
-                    image, time_s = item
+                stream, size, last = None, (0, 0), -1
+                for image, time_s in items:
                     if stream is None:
                         # 4:2:0 needs even sides
                         size = max(2, image.shape[1] // 2 * 2), max(2, image.shape[0] // 2 * 2)
                         stream = self._open(container, size)
-                        zero_s = self._zero_s if self._zero_s is not None else time_s
-                    last = max(last + 1, round((time_s - zero_s) * TICKS)) if last >= 0 else 0
+                    last = max(last + 1, round(time_s * TICKS)) if last >= 0 else 0
                     frame = av.VideoFrame.from_ndarray(fit(image, size), format="bgr24")
                     frame.pts, frame.time_base = last, Fraction(1, TICKS)
                     container.mux(stream.encode(frame))
@@ -119,8 +117,8 @@ class VideoWriter:
                     container.mux(stream.encode(None))
         except BaseException as error:  # noqa: BLE001 - carried to the thread that writes
             self._error = error
-        while not ended:  # nobody may wait for a dead encoder
-            ended = self._queue.get() is None
+        for _ in items:  # nobody may wait for a dead encoder
+            pass
 
     def _open(self, container: av.container.OutputContainer, size: tuple[int, int]) -> av.VideoStream:
         options = {"preset": "veryfast", "crf": "21"}

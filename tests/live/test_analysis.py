@@ -237,8 +237,8 @@ def test_the_worker_takes_the_newest_frame_and_finishes_the_last_one():
     for frame in frames(film(10)):
         worker.offer(frame)
     gate.set()
-    assert worker.finish().frame.index == 9
-    assert analysed == [9] and worker.ready
+    worker.finish()
+    assert analysed == [9] == [worker.latest.frame.index] and worker.ready
     worker.close()
     assert set(threading.enumerate()) <= threads
 

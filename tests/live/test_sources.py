@@ -301,7 +301,7 @@ def test_the_next_camera_follows_in_the_list_and_comes_round(plug):
 
 def test_the_own_window_is_kept_out_of_a_screen_with_two_pixels_per_point():
     image = np.full((200, 400, 3), 200, np.uint8)
-    area = {"left": -100, "top": 50, "width": 200, "height": 100}
+    area = -100, 50, 200, 100
     dark, other = image.copy(), image.copy()
     screens.darken(dark, area, (-90, 60, 20, 10))
     assert (dark[20:40, 20:60] == 24).all()
@@ -321,7 +321,5 @@ def test_the_own_window_is_kept_out_of_a_screen_with_two_pixels_per_point():
     ],
 )
 def test_monitors_and_regions_left_of_the_main_one(monitor, region, expected):
-    sides = ("left", "top", "width", "height")
-    layout = [(-1024, -100, 1824, 768), (0, 0, 800, 600), (-1024, -100, 1024, 768)]
-    monitors = [dict(zip(sides, rectangle, strict=True)) for rectangle in layout]
-    assert tuple(screens.Screen(monitor, region).area(monitors).values()) == expected
+    monitors = [(-1024, -100, 1824, 768), (0, 0, 800, 600), (-1024, -100, 1024, 768)]
+    assert screens.Screen(monitor, region).area(monitors) == expected
