@@ -115,13 +115,19 @@ def panel(
 def outline(
     image: np.ndarray, x: int, y: int, w: int, h: int, radius: int, thickness: int, colour: Colour
 ) -> None:
-    """Draw a rounded rectangle with a dark edge, seen on light and on dark pictures."""
-    radius = max(1, min(radius, w // 2, h // 2))
-    left, top, right, bottom = x + radius, y + radius, x + w - radius, y + h - radius
+    """Draw a rounded rectangle with a dark edge, seen on light and on dark pictures; all sides lie in the image."""
+    edge = max(1, thickness // 2)
+    border = thickness // 2 + edge
+    x0, y0 = max(x, border), max(y, border)
+    x1, y1 = min(x + w, image.shape[1] - 1 - border), min(y + h, image.shape[0] - 1 - border)
+    if x1 <= x0 or y1 <= y0:
+        return
+    radius = max(1, min(radius, (x1 - x0) // 2, (y1 - y0) // 2))
+    left, top, right, bottom = x0 + radius, y0 + radius, x1 - radius, y1 - radius
     arcs = ((right, bottom, 0), (left, bottom, 90), (left, top, 180), (right, top, 270))
     size = (radius, radius)
     points = np.concatenate([cv2.ellipse2Poly((cx, cy), size, 0, at, at + 90, 15) for cx, cy, at in arcs])
-    cv2.polylines(image, [points], True, bgr(INK), thickness + 2 * max(1, thickness // 2))
+    cv2.polylines(image, [points], True, bgr(INK), thickness + 2 * edge)
     cv2.polylines(image, [points], True, bgr(colour), thickness, cv2.LINE_AA)
 
 

@@ -45,6 +45,15 @@ def test_faces_at_and_over_the_border_are_drawn_without_error(size, box):
     assert image.any()
 
 
+@pytest.mark.parametrize("box", [(0, 0, 480, 480), (-20, -30, 540, 550), (60, 60, 440, 480)])
+def test_a_face_as_wide_as_the_picture_has_a_box_with_all_its_sides(box):
+    image = np.zeros((480, 480, 3), np.uint8)
+    overlay.draw(image, [face(box)], bars=False)
+    box = near(image, COLOURS["anger"])
+    assert all(side.any(axis).mean() > 0.7 for side, axis in ((box[:, -9:], 1), (box[-9:], 0)))
+    assert all(box[200:280, start:][:, :9].any(1).all() for start in (max(0, box[240].argmax()), 471))
+
+
 def test_a_face_of_a_photo_is_drawn_as_that_of_a_video_without_recent_emotions():
     video, photo = np.zeros((2, 480, 640, 3), np.uint8)
     tracked = face((200, 180, 140, 140))
