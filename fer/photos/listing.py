@@ -39,13 +39,11 @@ class File:
 class Listing:
     """The photos and videos of files and folders: iterate for a ``File`` each, none twice.
 
-    In the order given; within a folder its files come first, then its
-    subfolders, by name. One directory at a time is in memory, and no file
-    is looked at: its name decides. Links to folders are followed, but not to
-    one that holds the link. However a path is spelled, it is the same path.
-    Left out are subfolders that begin with a dot or @, where programs keep
-    copies, and thumbnails of a gallery. One that cannot be read comes as a
-    ``File``, for whoever reads it to say why.
+    In the order given; within a folder its files come first, then its subfolders, by name. One directory at a time is
+    in memory, and no file is looked at: its name decides. Links to folders are followed, but not to one that holds
+    the link. However a path is spelled, it is the same path. Left out are subfolders that begin with a dot or @,
+    where programs keep copies, and thumbnails of a gallery. One that cannot be read, or is gone when its turn comes,
+    is a ``File`` called ``FOLDER/*``, for whoever reads it to say why.
 
     Args:
         paths: a file given itself is taken whatever its name, at its own place.
@@ -58,11 +56,12 @@ class Listing:
     def __init__(self, paths: Sequence[Path], leave_out: Sequence[Path | None] = ()) -> None:
         for path in paths:
             if not os.path.exists(path):
-                raise DataMissing(
-                    f"There is no file or folder {path}. Check the spelling, or quote names with spaces."
-                )
-            if path.is_dir() and (why := _closed(path)):
-                raise DataMissing(f"The folder {path} cannot be read: {why}.")
+                raise DataMissing(f"There is no file or folder {path}. Check the spelling; quote spaces.")
+            try:
+                if path.is_dir():
+                    os.scandir(os.path.join(path, ".")).close()
+            except OSError as error:
+                raise DataMissing(f"The folder {path} cannot be read: {error.strerror}.") from error
         self._leave_out = {folder.resolve() for folder in leave_out if folder}
         # By absolute path, which has one spelling; the files bear the one that was given.
         self._place = {_absolute(path): number for number, path in reversed(list(enumerate(paths)))}
@@ -106,43 +105,38 @@ class Listing:
                 yield File(self._given[place], Path(path.name))
 
     def _below(self, root: Path, place: int) -> Iterator[File | str]:
-        given = self._given[place]
+        given, gone = self._given[place], list[File]()
 
-        def stop(error: OSError) -> None:
-            raise DataMissing(f"The folder {error.filename} cannot be read: {error.strerror}.") from error
+        def note(error: OSError) -> None:
+            if error.filename is None or not root.is_dir():  # the disk is gone
+                raise DataMissing(f"The folder {root} cannot be read: {error.strerror}.") from error
+            inner = Path(error.filename, "*").relative_to(root)
+            gone.append(File(given / inner, inner))
 
         def mine(folder: Path) -> bool:
             earlier = self._place.get(folder, place) < place
             left_out = folder.resolve() in self._leave_out
-            return not (earlier or left_out or (folder.is_symlink() and _around(root, folder)))
+            return not (earlier or left_out or (os.path.islink(folder) and _around(root, folder)))
 
         def passed_over(folder: Path) -> bool:
             named = folder.name.startswith((".", "@")) or folder.name.endswith(THUMBNAILS)
             return named and not any(given.is_relative_to(folder) for given in self._folders)
 
-        for folder, subfolders, names in os.walk(root, onerror=stop, followlinks=True):
+        for folder, subfolders, names in os.walk(root, onerror=note, followlinks=True):
+            yield from gone
+            gone.clear()
             here = Path(folder)
             inside = sorted(name for name in subfolders if mine(here / name))
-            visible = [name for name in inside if not passed_over(here / name)]
-            yield from ["folders"] * (len(inside) - len(visible))
-            closed = [name for name in visible if _closed(here / name)]
-            subfolders[:] = [name for name in visible if name not in closed]
-            for name in sorted([*names, *closed]):
+            subfolders[:] = [name for name in inside if not passed_over(here / name)]
+            yield from ["folders"] * (len(inside) - len(subfolders))
+            for name in sorted(names):
                 path = here / name
-                if name not in closed and (name.startswith(".") or path.suffix.lower() not in KNOWN):
+                if name.startswith(".") or path.suffix.lower() not in KNOWN:
                     yield "other files"
                 elif path not in self._place:  # else it has a place of its own
                     inner = path.relative_to(root)
                     yield File(given / inner, inner)
-
-
-def _closed(folder: Path) -> str | None:
-    """Return why a folder cannot be searched, if so."""
-    try:
-        os.scandir(os.path.join(folder, ".")).close()
-    except OSError as error:
-        return error.strerror
-    return None
+        yield from gone
 
 
 def _absolute(path: Path) -> Path:

@@ -99,9 +99,9 @@ def read_photo(path: str | Path, at_least: float | None = None) -> Photo:
 def _check_file(path: Path) -> None:
     """Refuse what is no regular file: a pipe may keep its reader waiting for ever."""
     try:
+        if path.name == "*":  # a folder that a listing could not read
+            os.scandir(path.parent).close()
         mode = path.stat().st_mode
-        if stat.S_ISDIR(mode):
-            os.scandir(os.path.join(path, ".")).close()  # without permissions, say so
     except (FileNotFoundError, NotADirectoryError):
         raise DataMissing(f"There is no photo or video {path}. Check the spelling.") from None
     except OSError as error:

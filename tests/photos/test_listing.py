@@ -3,6 +3,7 @@
 import os
 from collections import Counter
 from pathlib import Path
+from shutil import rmtree
 from tempfile import TemporaryDirectory
 
 import pytest
@@ -95,15 +96,32 @@ def test_a_folder_that_cannot_be_searched_is_an_error_of_its_own(mode):
             if me == 0:
                 os.seteuid(65534)  # the superuser may read everything
             files = [file.path for file in Listing([Path(folder)])]
-            assert [path.name for path in files] == ["a.jpg", "b", "c.jpg"]
-            for path in (closed, *[closed / "x.jpg"] * (mode == 0o644)):
-                with pytest.raises(DataInvalid, match=r"cannot be read \(Permission denied\)"):
-                    read_image(path)
+            names = ["a.jpg", "c.jpg", "x.jpg" if mode == 0o644 else "*"]
+            assert [path.name for path in files] == names
+            with pytest.raises(DataInvalid, match=r"cannot be read \(Permission denied\)"):
+                read_image(files[2])
             with pytest.raises(DataMissing, match="b cannot be read: Permission denied"):
                 Listing([closed])
         finally:
             os.seteuid(me)
             closed.chmod(0o755)
+
+
+def test_a_folder_that_vanishes_meanwhile_comes_as_an_error_in_its_place(tree):
+    listing, files = Listing([Path()]), []
+    for file in listing:
+        files.append(file.path)
+        if file.path.name == "z.png":  # its subfolder is known by now
+            rmtree("a/b")
+    assert list(map(str, files)) == ["a.jpg", "b.jpg", "a/z.png", "a/b/*", "a-b/x.jpg"]
+    assert [listing.key(path) for path in files] == sorted(listing.key(path) for path in files)
+    with pytest.raises(DataMissing, match=r"no photo or video a/b/\*"):
+        read_image(files[3])
+    walk = iter(listing)
+    next(walk)
+    rmtree(tree)
+    with pytest.raises(DataMissing, match="cannot be read"):  # such as a disk that was pulled out
+        list(walk)
 
 
 def test_what_is_not_there(tree):
