@@ -1,5 +1,6 @@
-"""Name the emotions in photos, folders and videos, as a table.
+"""Name the emotions in photos, folders and videos: as text, or as a table.
 
+    python -m fer.predict photo.jpg                               prints the emotion of each face
     python -m fer.predict photo.jpg holiday/ clip.mp4 --csv faces.csv
     python -m fer.predict photos/ --csv faces.csv --gallery faces.html
     python -m fer.predict photos/ --csv faces.csv --jobs 8        in eight processes
@@ -10,12 +11,15 @@ stopped run leaves what it did in ``faces.csv.parts``; the same command with
 ``--resume`` goes on from there, also with other --jobs and --part.
 """
 
+import csv
 import os
 import sys
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterable
+from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
+from io import StringIO
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -25,10 +29,12 @@ from fer import cli
 from fer.errors import DataInvalid, DataMissing, Stopped, UsageError, UserError
 from fer.files import check_output, check_output_folder, locked
 from fer.interrupt import stop_signals
+from fer.labels import percent
 
 if TYPE_CHECKING:
     from fer.photos.listing import Listing
     from fer.photos.parts import Part
+    from fer.photos.table import PictureRows
 
 FREE_TO_CHANGE = {"csv", "resume", "jobs", "part", "batch_size", "model", "allow_unlocked"}
 """Options that may differ between the first run and its resumption (the model's weights may not)."""
@@ -36,7 +42,8 @@ FREE_TO_CHANGE = {"csv", "resume", "jobs", "part", "batch_size", "model", "allow
 
 @dataclass
 class PredictOptions:
-    """Write one row per face; a picture without one gets a row with empty fields, an unreadable file an `error` row.
+    """Print the emotion of each face, or with --csv write a row for each; a picture without one gets a row with empty
+    fields, an unreadable file an `error` row.
 
     Of an animation or a file with several pages the first picture counts. Exit code 1 only when not one file
     could be read.
@@ -45,10 +52,10 @@ class PredictOptions:
     paths: Positional[tuple[Path, ...]]
     """Photos, videos, and folders, which are searched with all below them but for folders that begin with a dot or @,
     and thumbnails. If one is missing, nothing is done."""
-    csv: Path
+    csv: Path | None = None
     """The table: path, frame (videos: from 0), face (0 is the largest), box in pixels, emotion, probabilities;
     valence and arousal, too, where the model predicts them. A path that a spreadsheet would take for a formula has ./
-    in front: ./=x.jpg."""
+    in front: ./=x.jpg. Once complete, it replaces an earlier one."""
     resume: bool = False
     """Go on with the run for --csv that was stopped, if there is one."""
     jobs: int = 1
@@ -73,45 +80,42 @@ class PredictOptions:
     """Expect emotions as often as in training, all equally often, or in between as the model's card says."""
     every_seconds: float = 0.0
     """Videos: analyse at most one frame in this time; 0 analyses all."""
-    frame_step: int = 1
-    """Videos: analyse every N-th frame."""
     batch_size: int = 64
     """Faces per forward pass."""
     allow_unlocked: bool = False
     """Go on where the file system has no locks: nothing then keeps two runs from writing the same table."""
 
     def check(self) -> None:
-        """Refuse values that are out of range, and outputs that would replace an input.
-
-        Raises:
-            UsageError: saying which option and what was expected.
-        """
+        """Refuse values out of range, and outputs that would replace an input: UsageError says what was expected."""
+        if not self.paths:
+            raise UsageError("No PATH was given: name photos, videos or folders.")
+        given, usual = vars(self), vars(PredictOptions)
         for name, fits, expected in (
             ("threshold", 0 <= self.threshold <= 1, "0 to 1"),
             ("every_seconds", self.every_seconds >= 0, "0 or more"),
-            ("frame_step", self.frame_step >= 1, "1 or more"),
             ("jobs", self.jobs >= 1, "1 or more"),
             ("batch_size", self.batch_size >= 1, "1 or more"),
+            *(
+                (name, self.csv or given[name] == usual[name], "--csv, too")
+                for name in ("resume", "jobs", "part", "gallery", "save_annotated")
+            ),
         ):
             if not fits:
-                option = name.replace("_", "-")
-                raise UsageError(f"--{option} {getattr(self, name)}: expected {expected}.")
+                raise UsageError(f"--{name.replace('_', '-')} {given[name]}: expected {expected}.")
+        if self.csv is None:
+            return
         check_output("--csv", self.csv)
         from fer.photos.listing import KNOWN, thumbnails
 
         table, inputs = self.csv.resolve(), {path.resolve() for path in self.paths}
         if self.csv.suffix.lower() in KNOWN or table in inputs:
-            raise UsageError(
-                f"--csv {self.csv} would replace a photo or video; expected a name such as faces.csv."
-            )
+            raise UsageError(f"--csv {self.csv} would replace a photo or video; expected faces.csv, say.")
         if self.gallery:
             check_output("--gallery", self.gallery)
             page, copies = self.gallery.resolve(), thumbnails(self.gallery)
             check_output_folder("--gallery", copies)
             if self.gallery.suffix.lower() not in {".html", ".htm"} or page in {table, *inputs}:
-                raise UsageError(
-                    f"--gallery {self.gallery}: expected the name of a page of its own, such as faces.html."
-                )
+                raise UsageError(f"--gallery {self.gallery}: expected a page of its own, such as faces.html.")
             if any(copies.resolve() in (path, *path.parents) for path in (table, *inputs)):
                 raise UsageError(
                     f"--gallery {self.gallery} has its thumbnails in {copies}, which holds the table or photos. "
@@ -134,47 +138,48 @@ class PredictOptions:
     def fixed(self, weights: str | None) -> dict:
         """Return what must be the same when a run goes on, ready for JSON."""
         given = {name: value for name, value in asdict(self).items() if name not in FREE_TO_CHANGE}
-        given["paths"] = [str(path) for path in self.paths]
-        for name in ("gallery", "save_annotated"):
-            given[name] = given[name] and str(given[name])
-        return {**given, "weights": weights}
-
-
-def _list(paths: Sequence[Path], leave_out: Sequence[Path | None]) -> "Listing":
-    """Return the photos and videos of files and folders; DataMissing where there are none."""
-    from fer.photos.listing import Listing
-
-    listing = Listing(paths, leave_out)
-    if next(iter(listing), None) is None:
-        found = listing.count()
-        raise DataMissing(
-            f"Found no photo or video in {', '.join(map(str, paths))} ({found['other files']} other files, "
-            f"{found['folders']} folders left out)."
-        )
-    return listing
+        given = {name: str(value) if isinstance(value, Path) else value for name, value in given.items()}
+        return {**given, "paths": [str(path) for path in self.paths], "weights": weights}
 
 
 def main(options: PredictOptions) -> int:
-    """Do what the options say; return the exit code.
-
-    Raises:
-        UserError: a path, the model, or a place to write is missing or unusable, found before work starts.
-    """
-    if not options.paths:
-        print("error: no PATH was given: name photos, videos or folders.", file=sys.stderr)
-        return 2
+    """Do what the options say; return the exit code. Before the work, what is missing or unusable is a UserError."""
     options.check()
 
+    from fer.photos.listing import Listing, thumbnails
     from fer.photos.parts import Part
 
     part = Part.parse(options.part)
-    with locked(part.place(options.csv), options.allow_unlocked):
-        return _predict(options, part)
+    copies = thumbnails(options.gallery) if options.gallery else None
+    listing = Listing(options.paths, [options.save_annotated, copies])  # before anything is written
+    if next(iter(listing), None) is None:
+        found = listing.count()
+        raise DataMissing(
+            f"Found no photo or video in {', '.join(map(str, options.paths))} ({found['other files']} other files, "
+            f"{found['folders']} folders left out)."
+        )
+    with locked(part.place(options.csv), options.allow_unlocked) if options.csv else nullcontext():
+        return _predict(options, part, listing)
 
 
-def _predict(options: PredictOptions, part: "Part") -> int:
+def _print_emotions(results: Iterable["PictureRows"], listing: "Listing") -> int:
+    """Print the emotions of photos as they come, and the totals in the end; return the exit code."""
+    from fer.photos.table import COLUMNS, Summary, with_progress
+
+    lines = chain.from_iterable(StringIO(text, newline="") for text in with_progress(results, None))
+    summary, passed_over = Summary(), listing.count()
+    for row in summary.counting(csv.reader(lines)):
+        face = dict(zip(COLUMNS, row, strict=False))
+        if not face["frame"] and face["emotion"] != "error":
+            confidence = f" {percent(float(face['confidence']))}%" if face["emotion"] else "no face"
+            print(f"{face['path']}: {face['emotion']}{confidence}")
+    if passed_over.total() > 1 or summary["video frame"]:
+        print(summary.text(passed_over))
+    return 0 if summary.pictures else 1
+
+
+def _predict(options: PredictOptions, part: "Part", listing: "Listing") -> int:
     from fer.photos.annotate import Annotator
-    from fer.photos.bulk import Sampling
     from fer.photos.gallery import Gallery
     from fer.photos.jobs import in_processes, share_cores
     from fer.photos.parts import Parts
@@ -185,10 +190,14 @@ def _predict(options: PredictOptions, part: "Part") -> int:
     if local > 1:  # processes that torchrun has started on this machine
         share_cores(local)
     gallery = Gallery(options.gallery) if options.gallery else None
-    listing = _list(options.paths, [options.save_annotated, gallery.folder if gallery else None])
     annotator = Annotator(options.save_annotated, list(listing)) if options.save_annotated else None
     load = partial(EmotionPredictor, options.model, options.threshold, options.detector, prior=options.prior)
     predictor = load()
+    work = partial(
+        rows_of, annotator, gallery, options.whole_image, options.every_seconds, options.batch_size
+    )
+    if options.csv is None:
+        return _print_emotions(work(listing, predictor), listing)
     columns = (*COLUMNS, *VALENCE_AROUSAL * predictor.valence_arousal)
     parts = Parts(options.csv, columns, listing, part, options.allow_unlocked)
     fixed = options.fixed(predictor.card.get("weights_sha256"))
@@ -196,8 +205,8 @@ def _predict(options: PredictOptions, part: "Part") -> int:
         hint = f" Leave out --resume to make {gallery.page}." if gallery and not gallery.page.exists() else ""
         print(f"{options.csv} is finished: there is nothing to resume.{hint}", file=sys.stderr)
         return 0
-    sampling = Sampling(options.frame_step, options.every_seconds)
-    work = partial(rows_of, annotator, gallery, options.whole_image, sampling, options.batch_size)
+    if options.csv.is_file():
+        print(f"note: in the end this replaces {options.csv}. To keep that, rename it now.", file=sys.stderr)
     advice = f"{parts.folder} holds what was done: the same command with --resume goes on."
     summary = Summary()
     shown = partial(gallery.writing, columns) if gallery else iter

@@ -19,9 +19,9 @@ from PIL import Image
 from video_support import write_video
 
 from fer import checkpoint, predictor, threads
-from fer.errors import DataInvalid, DataMissing, Stopped
+from fer.errors import DataInvalid, DataMissing, Stopped, UsageError
 from fer.faces import FaceDetector, crop
-from fer.labels import EMOTIONS
+from fer.labels import EMOTIONS, percent
 from fer.model import build
 from fer.photos import bulk
 from fer.photos.jobs import share_cores
@@ -79,6 +79,43 @@ def test_a_photo_with_a_face(tmp_path, model, scene, threshold):
     assert float(row["confidence"]) == max(probabilities)
 
 
+def test_without_a_table_emotions_are_printed(tmp_path, model, scene, capsys):
+    photos = tmp_path / "in"
+    face = save(photos / "face,\u2028 a.png", np.hstack([scene, scene]))
+    options = PredictOptions(paths=(face,), model=model, threshold=0)
+    assert main(options) == 0
+    lines = capsys.readouterr().out.split("\n")
+    rows = predict(model, face, csv=tmp_path / "OUT.csv", threshold=0)[1]
+    assert len(rows) == 2
+    assert lines == [*(f"{face}: {row['emotion']} {percent(float(row['confidence']))}%" for row in rows), ""]
+    plain = save(photos / "plain.png", np.full((100, 100, 3), 200, np.uint8))
+    (photos / "text.jpg").write_text("no picture")
+    write_video(photos / "v.avi")
+    capsys.readouterr()
+    options.paths = (photos,)
+    before = sorted(tmp_path.rglob("*"))
+    assert main(options) == 0
+    printed = capsys.readouterr()
+    assert printed.out.split("\n")[:4] == [
+        *lines[:2],
+        f"{plain}: no face",
+        "2 photos and 6 video frames, 2 faces",
+    ]
+    assert printed.err.startswith(f"error: {photos / 'text.jpg'}: ") and printed.err.count("\n") == 1
+    assert sorted(tmp_path.rglob("*")) == before
+    options.gallery = tmp_path / "page.html"
+    with pytest.raises(UsageError, match=r"--gallery .*page\.html: expected --csv, too"):
+        main(options)
+
+
+def test_an_earlier_table_is_replaced_with_a_word(tmp_path, model, scene, capsys):
+    photo, word = save(tmp_path / "a.png", scene), f"replaces {tmp_path / 'OUT.csv'}"
+    predict(model, photo)
+    assert word not in capsys.readouterr().err
+    predict(model, photo)
+    assert word in capsys.readouterr().err
+
+
 def test_nothing_disappears_silently(tmp_path, model, scene, capsys):
     """A face, no face, and every kind of broken file, in one run that goes on."""
     folder = tmp_path / "in"
@@ -122,14 +159,14 @@ def test_all_broken_is_exit_code_1(tmp_path, model):
 def test_without_a_photo_nothing_is_begun(tmp_path, model, name, message):
     (tmp_path / "in").mkdir()
     with pytest.raises(DataMissing, match=message):
-        predict(model, tmp_path / "in" / name, csv=tmp_path / "OUT.csv")
+        predict(model, tmp_path / "in" / name, csv=tmp_path / "out" / "OUT.csv")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["in"]
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        *(("threshold", 2), ("frame_step", 0), ("every_seconds", -1), ("batch_size", 0), ("jobs", 0)),
+        *(("threshold", 2), ("every_seconds", -1), ("batch_size", 0), ("jobs", 0)),
         *(("part", "3/2"), ("csv", Path("."))),
     ],
 )
@@ -171,9 +208,7 @@ def test_exif_rotation_moves_the_box(tmp_path, model, scene):
     }
 
 
-@pytest.mark.parametrize(
-    ("options", "frames"), [({}, "012345"), ({"frame_step": 4}, "04"), ({"every_seconds": 0.3}, "03")]
-)
+@pytest.mark.parametrize(("options", "frames"), [({}, "012345"), ({"every_seconds": 0.3}, "03")])
 def test_videos_have_frame_numbers(tmp_path, model, options, frames):
     _, rows = predict(model, write_video(tmp_path / "a.mp4"), whole_image=True, **options)
     assert "".join(row["frame"] for row in rows) == frames
@@ -456,10 +491,10 @@ def test_thumbnails_among_the_photos_are_not_taken_for_photos(tmp_path, model, s
 @pytest.mark.parametrize(
     ("gallery", "message"),
     [
-        ("faces.png", "name of a page of its own"),
-        ("faces", "name of a page of its own"),
-        ("in/page.html", "name of a page of its own"),  # an input
-        ("OUT.html", "name of a page of its own"),  # the table
+        ("faces.png", "a page of its own"),
+        ("faces", "a page of its own"),
+        ("in/page.html", "a page of its own"),  # an input
+        ("OUT.html", "a page of its own"),  # the table
         ("in.html", "its thumbnails in .*holds the table or photos"),
         ("taken.html", "is a file; expected a folder"),
         ("in/a.png/faces.html", "cannot be written"),

@@ -51,28 +51,11 @@ class Picture:
     error: str | None = None
 
 
-@dataclass(frozen=True)
-class Sampling:
-    """Which frames of a video are analysed: every ``step``-th, and at most one in ``every_s`` seconds."""
-
-    step: int = 1
-    every_s: float = 0.0
-
-    def frames(self, path: Path) -> Iterator[VideoFrame]:  # noqa: D102
-        due_s = -np.inf
-        for frame in read_video(path):
-            if frame.number % self.step == 0 and frame.time_s >= due_s:
-                if self.every_s:
-                    # The grid of due times stays fixed, so that a rate that does not divide it adds no drift.
-                    due_s = (np.floor(frame.time_s / self.every_s + 1e-6) + 1) * self.every_s - 1e-6
-                yield frame
-
-
 def analyse(
     files: Iterable[File],
     predictor: EmotionPredictor,
     whole_image: bool = False,
-    sampling: Sampling = Sampling(),
+    every_s: float = 0.0,
     batch_size: int = 64,
     keep_images: Keep | None = None,
 ) -> Iterator[Picture]:
@@ -83,6 +66,7 @@ def analyse(
 
     Args:
         whole_image: every picture is one face, already cut out.
+        every_s: of a video, at most one frame in so many seconds.
         batch_size: faces, or pictures, that wait for a shared forward pass.
         keep_images: fill ``Picture.image``, with the whole image or with what was read of it to find the faces.
     """
@@ -97,7 +81,7 @@ def analyse(
             picture.faces = list(islice(faces, len(each)))
             yield picture
 
-    for picture, found, faces in _search(files, predictor, whole_image, sampling, keep_images):
+    for picture, found, faces in _search(files, predictor, whole_image, every_s, keep_images):
         pictures.append(picture)
         boxes.append(found)
         views += faces
@@ -113,7 +97,7 @@ def _search(
     files: Iterable[File],
     predictor: EmotionPredictor,
     whole_image: bool,
-    sampling: Sampling,
+    every_s: float,
     keep_images: Keep | None,
 ) -> Iterator[tuple[Picture, np.ndarray, list[Views]]]:
     """Yield the pictures of the files, in order, with boxes (K, 4) of their faces and the views of each.
@@ -135,7 +119,7 @@ def _search(
         return picture, boxes, faces
 
     def video(file: File) -> Iterator[tuple[Picture, np.ndarray, list[Views]]]:
-        for number, time_s, image in sampling.frames(file.path):
+        for number, time_s, image in _sampled(file.path, every_s):
             if whole_image:
                 boxes, faces = _whole(predictor, Photo(image, 1, image.shape[:2]))
             else:
@@ -165,6 +149,17 @@ def _search(
                 yield Picture(file, error=str(error)), np.zeros((0, 4), int), []
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _sampled(path: Path, every_s: float) -> Iterator[VideoFrame]:
+    """Yield the frames of a video, at most one in ``every_s`` seconds."""
+    due_s = -np.inf
+    for frame in read_video(path):
+        if frame.time_s >= due_s:
+            if every_s:
+                # The grid of due times stays fixed, so that a rate that does not divide it adds no drift.
+                due_s = (np.floor(frame.time_s / every_s + 1e-6) + 1) * every_s - 1e-6
+            yield frame
 
 
 def _whole(predictor: EmotionPredictor, photo: Photo) -> tuple[np.ndarray, list[Views]]:

@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 from fer.labels import EMOTIONS, UNCERTAIN
 from fer.photos.annotate import Annotator
-from fer.photos.bulk import Keep, Picture, Sampling, analyse
+from fer.photos.bulk import Keep, Picture, analyse
 from fer.photos.gallery import Gallery
 from fer.photos.listing import File
 from fer.photos.parts import line
@@ -45,7 +45,7 @@ def rows_of(
     annotator: Annotator | None,
     gallery: Gallery | None,
     whole_image: bool,
-    sampling: Sampling,
+    every_s: float,
     batch_size: int,
     files: Iterable[File],
     predictor: EmotionPredictor,
@@ -53,7 +53,7 @@ def rows_of(
     """Yield the rows of each picture, as ``analyse`` finds its faces, once its copies are written."""
     keep_images: Keep | None = "whole" if annotator else "as read" if gallery else None
     try:
-        for picture in analyse(files, predictor, whole_image, sampling, batch_size, keep_images):
+        for picture in analyse(files, predictor, whole_image, every_s, batch_size, keep_images):
             if annotator and not picture.error:
                 annotator.write(picture)
             if gallery:
