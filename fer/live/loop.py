@@ -36,6 +36,8 @@ SLOW_S = 0.1  # between two frames; a picture shown for longer is drawn again wh
 SLOW_ANALYSIS = "analysis is slow: press -"
 IDLE_S = 0.5  # without a new frame: messages come and go, and windows change their size
 NOTICE_S = 6.0  # and as long, in a window, the keys
+NO_FACE = "No face found."
+NO_FACE_S = 2.0  # of a film or camera without any, until it is said; of a photo, which stays, at once
 MOST_HIDDEN = 0.2  # of what is looked at, under the window, without a word
 
 
@@ -78,7 +80,7 @@ class Player:
         self._message, self._message_until = overlay.NOTICE, 0.0
         self._keys_until = 0.0  # they are shown without being asked for
         self._analysis: Analysis | None = None  # the newest that was drawn
-        self._drawn_s = 0.0  # when that was
+        self._drawn_s = self._face_s = 0.0  # when that was, and when a face was drawn or nothing known
         self._fallback: Source | None = None  # the source before, until the next one has sent a frame
         self._worker: Worker  # from ``run`` on
         self._capture: Capture  # from ``run`` on
@@ -192,10 +194,10 @@ class Player:
             self.display.show(picture)
         if frame is None or not (self.display.visible or video):
             return
-        latest = self._analysis = (
-            self._worker.latest
-        )  # its figures are true, also where its faces are too old
+        latest = self._analysis = self._worker.latest  # its figures are true, if its faces are too old
         analysis = self._worker.analysis_of(frame)
+        if analysis is None or analysis.faces:
+            self._face_s = self._drawn_s
         # The times of a file's frames say nothing about this machine, nor do those of photos: a rate would mislead.
         times = [] if self._in_step or self.source.stills else self._times
         status = overlay.Status(
@@ -206,9 +208,10 @@ class Player:
         )
         if self.display.visible:
             start_s = self._video.start_s if self._video else None
+            alone = self._drawn_s - self._face_s > (0 if self.source.stills else NO_FACE_S)
             shown = replace(
                 status,
-                message=self._text() or self._advice(),
+                message=f"{self._text() or self._advice()} {NO_FACE * alone}".strip(),
                 recording_s=None if start_s is None else frame.time_s - start_s,
                 paused=self.view.paused,
                 keys=self._keys(),
@@ -239,10 +242,8 @@ class Player:
     def _keys(self) -> list[list[tuple[str, str]]]:
         """Return the keys to show in their forms: all, or for a beginner, where they would hide a face, two."""
         useful = {"c": self.source.live, "n  p": self.source.stills}
-        forms = [
-            [(key, text) for key, text, _ in KEYS if useful.get(key, True)],
-            [("h", "all keys"), ("q", "quit")],
-        ]
+        table = [(key, text) for key, text, _ in KEYS if useful.get(key, True)]
+        forms = [table, [("h", "all keys"), ("q", "quit")]]
         if self.view.help:
             return forms[:1]
         return forms if self._clock() < self._keys_until else []

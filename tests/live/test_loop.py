@@ -137,6 +137,26 @@ def test_a_window_over_what_it_looks_at_says_so(monkeypatch, hidden, keyboard, s
     assert any(says in message for message in messages if message) == bool(says)
 
 
+@pytest.mark.parametrize(
+    ("still", "faces", "after_s", "says"),
+    [
+        (True, [], 60, True),
+        (True, [("anger", 100, 100)], 60, False),
+        (False, [], 60, False),
+        (False, [], 0.2, True),
+    ],
+)
+def test_without_a_face_a_photo_says_so_at_once_and_a_camera_after_a_while(
+    tmp_path, monkeypatch, still, faces, after_s, says
+):
+    monkeypatch.setattr(loop, "NO_FACE_S", after_s)
+    cv2.imwrite(str(tmp_path / "a.png"), picture(*faces))
+    source = Photos(tmp_path / "a.png") if still else Live([picture(*faces)])
+    messages = [status.message for status in statuses(monkeypatch, source, every=40)]
+    assert any(loop.NO_FACE in message for message in messages) == says
+    assert all(overlay.NOTICE in message for message in messages)  # nobody reads only the other
+
+
 def test_bars_leave_the_place_of_a_lost_face_free(monkeypatch, tmp_path):
     lost, arrange = [], overlay.layout.arrange
     monkeypatch.setattr(overlay.layout, "arrange", lambda *given: lost.append(given[-1]) or arrange(*given))
