@@ -42,8 +42,7 @@ FREE_TO_CHANGE = {"csv", "resume", "jobs", "part", "batch_size", "model", "allow
 
 @dataclass
 class PredictOptions:
-    """Print the emotion of each face, or with --csv write a row for each; a picture without one gets a row with empty
-    fields, an unreadable file an `error` row.
+    """Print the emotion of each face, or with --csv write a row each: empty without a face, `error` if unreadable.
 
     Of an animation or a file with several pages the first picture counts. Exit code 1 only when not one file
     could be read.
@@ -193,9 +192,8 @@ def _predict(options: PredictOptions, part: "Part", listing: "Listing") -> int:
     annotator = Annotator(options.save_annotated, list(listing)) if options.save_annotated else None
     load = partial(EmotionPredictor, options.model, options.threshold, options.detector, prior=options.prior)
     predictor = load()
-    work = partial(
-        rows_of, annotator, gallery, options.whole_image, options.every_seconds, options.batch_size
-    )
+    how = options.whole_image, options.every_seconds, options.batch_size
+    work = partial(rows_of, annotator, gallery, *how)
     if options.csv is None:
         return _print_emotions(work(listing, predictor), listing)
     columns = (*COLUMNS, *VALENCE_AROUSAL * predictor.valence_arousal)

@@ -21,9 +21,7 @@ def parse_region(text: str) -> tuple[int, int, int, int]:
     try:
         left, top, width, height = (int(part) for part in text.split(","))
     except ValueError as error:
-        raise UsageError(
-            f"--region {text!r}: expected left,top,width,height in whole numbers, like 100,80,640,480."
-        ) from error
+        raise UsageError(f"--region {text!r}: expected left,top,width,height, whole numbers.") from error
     return left, top, width, height
 
 
@@ -66,7 +64,7 @@ def main(options: ScreenOptions) -> None:
     region = parse_region(options.region) if options.region is not None else None
     if options.select:
         region = screens.select_region(options.monitor)
-    app.show(screens.Screen(options.monitor, region, options.fps), options)
+    app.show(screens.Screen(options.monitor, region, options.fps), options, replace=False)
 
 
 def command() -> None:

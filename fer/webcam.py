@@ -41,9 +41,7 @@ class WebcamOptions(LiveOptions):
         check_rate(self.fps)
         size = self.width, self.height
         if size != (None, None) and any(side is None or side <= 0 for side in size):
-            raise UsageError(
-                f"--width and --height go together, above 0: expected both, found {size[0]} and {size[1]}."
-            )
+            raise UsageError(f"--width and --height go together: expected both, above 0, found {size}.")
 
 
 def main(options: WebcamOptions) -> int | None:
@@ -66,7 +64,7 @@ def main(options: WebcamOptions) -> int | None:
         source: sources.Source = sources.SampleActor(seconds=1.5)
     else:
         source = sources.open_source(options.source, size, options.fps, watched=not options.no_window)
-    app.show(source, options, mirror=options.mirror)
+    app.show(source, options, mirror=options.mirror, replace=options.demo)
     return None
 
 

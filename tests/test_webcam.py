@@ -13,7 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from live_support import Program, environment, film, picture, rows_of, screenshot, write_film
+from live_support import ColourPredictor, Program, environment, film, picture, rows_of, screenshot, write_film
 
 from fer import lazy, screen, webcam
 from fer.errors import UsageError
@@ -185,18 +185,31 @@ def test_the_window_on_a_real_screen_shows_the_box_and_the_label(x_display, tmp_
         assert program.wait() == 0, program.printed
 
 
-def test_a_film_that_cannot_be_read_leaves_nothing_and_costs_nothing(tmp_path):
+def test_a_film_that_cannot_be_read_leaves_nothing(tmp_path):
     (tmp_path / "film.mp4").write_bytes(b"no film")
-    (tmp_path / "old.csv").write_text("of the run before")
-    (tmp_path / "old.png").write_bytes(b"of the run before")
-    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     status, printed, errors = run(
-        *["--source", "film.mp4", "--no-window", "--csv", "old.csv", "--timeline", "old.png"], cwd=tmp_path
+        *["--source", "film.mp4", "--no-window", "--csv", "a.csv", "--timeline", "a.png"], cwd=tmp_path
     )
     assert status == 1
     assert "film.mp4" in errors and "Traceback" not in errors
     assert "wrote" not in printed
-    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    assert [path.name for path in tmp_path.iterdir()] == ["film.mp4"]
+
+
+def test_only_the_demo_itself_replaces_files_of_an_earlier_run(tmp_path, monkeypatch):
+    source, names = write_film(tmp_path / "talk.avi", film(2)), ("a.mp4", "a.csv", "a.png")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("fer.live.app.load_predictor", lambda *_: ColourPredictor())
+    save, csv, timeline = (Path(name) for name in names)
+    for name in names[:2]:
+        Path(name).write_text("of the run before")
+    options = webcam.WebcamOptions(source=str(source), no_window=True, save=save, csv=csv, timeline=timeline)
+    with pytest.raises(UsageError, match=r"a\.mp4 and a\.csv would be replaced\. Delete"):
+        webcam.main(options)
+    assert save.read_text() == csv.read_text() == "of the run before" and not timeline.exists()
+    options.demo, options.max_frames = True, 2
+    webcam.main(options)
+    assert all(Path(name).read_bytes()[:3] != b"of " for name in names)
 
 
 SIGNALLED = """

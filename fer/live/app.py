@@ -32,6 +32,7 @@ def show(
     load: Callable[[], EmotionPredictor] | None = None,
     display: Display | None = None,
     mirror: bool = False,
+    replace: bool = True,
 ) -> Player:
     """Play ``source`` with ``options``; return the player when it has ended.
 
@@ -41,6 +42,7 @@ def show(
         load: makes the predictor; by default ``load_predictor``.
         display: by default a window, or none with ``no_window``.
         mirror: swap left and right, also in what is saved; by default only in the window and of cameras.
+        replace: files that are there; else they are a UsageError.
     """
     options.check()
     for name, path in options.outputs().items():
@@ -72,6 +74,8 @@ def show(
     with stop_signals() as stop, ExitStack() as files:
         for path in options.outputs().values():
             files.enter_context(locked(path, options.allow_unlocked))
+        if earlier := [str(path) for path in options.outputs().values() if path.exists() and not replace]:
+            raise UsageError(f"{' and '.join(earlier)} would be replaced. Delete it, or choose another name.")
         if stop:  # while libraries were imported
             raise KeyboardInterrupt
         display = display or (Display() if options.no_window else Window())

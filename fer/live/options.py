@@ -20,7 +20,7 @@ class LiveOptions:
     model: Path | None = None
     """Folder of a trained model. By default the one that comes with this program, emotion_net."""
     save: Path | None = None
-    """Record what is shown to this .mp4 (H.264, plays in browsers). Nothing is written unless asked."""
+    """Record what is shown to this .mp4 (H.264, plays in browsers). Nothing is written unless asked, nor replaced."""
     csv: Path | None = None
     """Write one row per face and analysed frame to this file, as it goes. Where many faces take turns, those that wait
     have no probabilities."""
@@ -67,11 +67,7 @@ class LiveOptions:
             raise UsageError(f"{given}: expected a name for each.")
         picture = "a name that ends in .png or .jpg (the picture is made of pixels: there is no .pdf or .svg)"
         for name, valid, expected in (
-            (
-                "save",
-                not self.save or self.save.suffix.lower() == RECORDING,
-                f"a name that ends in {RECORDING}",
-            ),
+            ("save", not self.save or self.save.suffix.lower() == RECORDING, "a name that ends in .mp4"),
             ("timeline", not self.timeline or self.timeline.suffix.lower() in PICTURES, picture),
             ("threshold", 0 <= self.threshold <= 1, "a probability, from 0 to 1"),
             ("smoothing", 0 <= self.smoothing < math.inf, "seconds, 0 or more"),  # nan is neither
