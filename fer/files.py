@@ -3,14 +3,13 @@
 import hashlib
 import os
 import secrets
-import shutil
 import socket
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from io import FileIO
 from pathlib import Path
-from tempfile import TemporaryDirectory, TemporaryFile
+from tempfile import TemporaryFile
 
 from fer.errors import DataInvalid, UsageError
 
@@ -30,14 +29,11 @@ MODELS = _PACKAGE / "models" if (_PACKAGE / "models").is_dir() else _PACKAGE.par
 
 def check_output(option: str, path: Path) -> None:
     """Raise DataInvalid, before the work begins, for what is no file that could be written after it."""
-    if str(path) == "-":
+    if str(path) == "-" or (path.exists() and not path.is_file()):
         raise DataInvalid(
-            f"{option} - is no file name, and standard output is for messages; expected a file or pipe (mkfifo)."
+            f"{option} {path} is no file name (it is a folder, a pipe or a device); expected one to write to."
         )
-    if path.is_dir():
-        raise DataInvalid(f"{option} {path} is a folder; expected the name of a file to write.")
-    if not path.exists():  # perhaps a pipe
-        _check_writable(option, path, _target(path).absolute().parent)
+    _check_writable(option, path, _target(path).absolute().parent)
 
 
 def check_output_folder(option: str, path: Path) -> None:
@@ -63,17 +59,10 @@ def _check_writable(option: str, path: Path, folder: Path) -> None:
 def replacing(path: str | Path) -> Iterator[Path]:
     """Give a temporary path beside ``path`` (same ending); rename it to ``path`` when the block succeeds.
 
-    A link stays, and its target is replaced; into a pipe or device the temporary file is copied.
+    A link stays, and its target is replaced.
     An OSError without a file name gets this one.
     """
     path = Path(path)
-    if path.exists() and not (path.is_file() or path.is_dir()):
-        with TemporaryDirectory() as folder:  # beside a device there may be no place for files
-            temporary = Path(folder) / path.name
-            yield temporary
-            with naming(path), temporary.open("rb") as source, path.open("wb") as pipe:
-                shutil.copyfileobj(source, pipe)
-        return
     target = _target(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(fitting(f".{path.stem}.{unique()}.tmp{path.suffix}"))

@@ -2,10 +2,8 @@
 
 import errno
 import os
-import stat
 import subprocess
 import sys
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -52,27 +50,12 @@ def test_a_link_stays_and_its_target_is_written(tmp_path, before):
     assert os.listdir(target.parent) == ["real"]
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
-def test_the_reader_of_a_pipe_gets_what_is_written(tmp_path):
-    pipe, got = tmp_path / "table.csv", []
-    os.mkfifo(pipe)
-    check_output("--csv", pipe)
-    reader = threading.Thread(target=lambda: got.append(pipe.read_text()), daemon=True)
-    reader.start()
-    with replacing(pipe) as temporary:
-        temporary.write_text("new")
-    reader.join(10)
-    assert got == ["new"]
-    assert stat.S_ISFIFO(pipe.stat().st_mode)
-    assert os.listdir(tmp_path) == ["table.csv"]
-
-
 def test_places_that_cannot_be_written_are_refused(tmp_path):
-    """Standard output, a folder, and a link into what is no folder."""
+    """Standard output, a folder, a device, and a link into what is no folder."""
     (tmp_path / "file").touch()
     (tmp_path / "link").symlink_to(tmp_path / "file" / "table.csv")
-    for path, words in ((Path("-"), "--csv - is no file name"), (tmp_path, "is a folder")):
-        with pytest.raises(DataInvalid, match=words):
+    for path in (Path("-"), tmp_path, Path(os.devnull)):
+        with pytest.raises(DataInvalid, match=f"--csv {path} is no file name"):
             check_output("--csv", path)
     with pytest.raises(DataInvalid, match=r"link cannot be written to \(.*file: Not a directory"):
         check_output("--csv", tmp_path / "link")

@@ -345,20 +345,6 @@ def test_a_photo_of_any_name_is_not_replaced_by_the_table(tmp_path, model, scene
     assert photo.read_bytes() == before
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
-@pytest.mark.parametrize("resume", [False, True])
-def test_the_table_may_go_into_a_pipe(tmp_path, model, scene, resume):
-    """With --resume, too: that a pipe is there does not mean that a run was finished."""
-    photo, pipe, got = save(tmp_path / "a.png", scene), tmp_path / "faces.csv", []
-    os.mkfifo(pipe)
-    reader = threading.Thread(target=lambda: got.append(pipe.read_text("utf-8")), daemon=True)
-    reader.start()
-    assert main(PredictOptions(paths=(photo,), csv=pipe, model=model, resume=resume)) == 0
-    reader.join(10)
-    assert [Path(row["path"]).name for row in csv.DictReader(got[0].splitlines())] == ["a.png"]
-    assert sorted(os.listdir(tmp_path)) == ["a.png", "faces.csv"] and pipe.is_fifo()
-
-
 def stop(model, folder, monkeypatch, **options):
     """Run until the reader comes to c.png, where Ctrl-C is pressed."""
     read = predictor.read_photo

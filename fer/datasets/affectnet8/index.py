@@ -139,15 +139,11 @@ def check_places(path: Path, index: Index, n: int) -> None:
 def _check(index: Index) -> None:
     """Raise ValueError for arrays that are none of an index."""
     n, last = len(index), len(EMOTIONS) + len(OTHERS) - 1
-    shapes = {
-        "ids": (n,),
-        "labels": (n,),
-        "places": (n, *index.places.shape[1:2], 2),
-        "valence_arousal": (n, 2),
-    }
-    kinds = {"ids": "U", "labels": "i", "places": "i", "valence_arousal": "f"}
-    for name, array in vars(index).items():
-        if name in shapes and array.size and (array.shape != shapes[name] or array.dtype.kind != kinds[name]):
+    expected = {"ids": ("U", (n,)), "labels": ("i", (n,)), "valence_arousal": ("f", (n, 2))}
+    expected |= {"places": ("i", (n, *index.places.shape[1:2], 2))}
+    for name, kind_and_shape in expected.items():
+        array = vars(index)[name]
+        if array.size and (array.dtype.kind, array.shape) != kind_and_shape:
             raise ValueError(f"{name} of {array.dtype} {array.shape}")
     if b"\0" in os.fsencode(" ".join(index.ids.tolist())):  # which also refuses what is no text
         raise ValueError("ids that are no names")
