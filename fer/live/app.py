@@ -5,14 +5,11 @@ from collections.abc import Callable
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
 
-import numpy as np
-
 from fer import lazy, threads
 from fer.errors import UsageError
 from fer.faces import FaceDetector
 from fer.files import locked
 from fer.interrupt import stop_signals
-from fer.labels import EMOTIONS
 from fer.live import overlay, paint, timeline
 from fer.live.analysis import Analyser, Analysis
 from fer.live.display import Display, Window
@@ -48,6 +45,11 @@ def show(
     for name, path in options.outputs().items():
         if path.resolve() in {played.resolve() for played in source.files()}:
             raise UsageError(f"--{name} {path} would replace what is played. Choose another name.")
+    if options.timeline and source.stills:
+        raise UsageError(
+            "--timeline shows faces over time, which photos have not: expected a film or camera. For photos there is "
+            "`python -m fer.predict FOLDER --gallery OUT.html`."
+        )
     watched = display.visible if display else not options.no_window
     make = load or (lambda: load_predictor(options, source.stills))
     loading = (options.model or default_model()).resolve().name
@@ -92,7 +94,7 @@ def show(
             written = [*player.written, *([table.path] if table and table.written else [])]
             try:
                 if options.timeline and tally.frames:
-                    paint.save(draw_timeline(tally, source), options.timeline)
+                    paint.save(timeline.strips(tally.curves(), tally.end_s), options.timeline)
                     written.append(options.timeline)
             finally:  # last, because a closed terminal is an error
                 _print_results(player, tally, written, options)
@@ -121,16 +123,3 @@ def load_predictor(options: LiveOptions, photos: bool = False) -> EmotionPredict
     threads.limit(threads.processors() // 2)
     detector = FaceDetector(thorough=photos, min_size=SMALLEST_FACE)
     return EmotionPredictor(options.model, options.threshold, detector, prior=options.prior)
-
-
-def draw_timeline(tally: Tally, source: Source) -> np.ndarray:
-    """Draw the probabilities of every face over time, or of every photo: BGR uint8 (H, W, 3)."""
-    if not source.stills:
-        faces = ((f"face {track}", times, values) for track, times, values in tally.curves())
-        return timeline.strips(faces, tally.end_s)
-    names = [path.name for path in source.files()] or [source.name]
-    values = (
-        np.array([shown.face.probabilities for shown in faces]).reshape(-1, len(EMOTIONS))
-        for faces in tally.photos.values()
-    )
-    return timeline.bars([(names[number], each) for number, each in zip(tally.photos, values, strict=True)])

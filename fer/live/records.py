@@ -19,17 +19,14 @@ STEP_S = 0.1  # of the timeline, at first
 MOST_STEPS = 2400  # then they become twice as long; still shorter than a pixel of the timeline
 GAP_S = 1.5  # between two frames of the same face, longer is absence
 MOST_FACES = 64  # in summary and timeline
-GONE_S = 5.0  # without detection, a track has ended
+ROW = len(EMOTIONS) + 1
 
 
 class CsvWriter:
     """One row for each face detected in each analysed frame, on disk at once; DataInvalid where that fails.
 
-    As in the table of ``fer.predict``, boxes lie inside the picture.
-    A face that waited for its turn has the name that is shown, of an earlier frame, and no numbers.
-
-    An earlier file is replaced at the first frame (``written`` is true from then on): a source that gives none
-    leaves it as it was.
+    Boxes lie inside the picture. A face that waited for its turn has the name of an earlier frame, and no numbers.
+    An earlier file is replaced at the first frame (``written`` is true from then on).
     """
 
     def __init__(self, path: Path) -> None:
@@ -64,21 +61,18 @@ class CsvWriter:
 
     def close(self) -> None:
         """Close the file."""
-        if self._file is not None:
+        if self._file:
             self._file.close()
 
 
 @dataclass
 class FaceTally:
-    """One face: when it was last detected, how long it showed each label, and its probabilities over time.
-
-    Attributes:
-        steps: (MOST_STEPS, 9) the sum of each step's probabilities, and its number of frames.
-    """
+    """One face: when it was last detected, how long it showed each label, and its probabilities over time."""
 
     last_s: float
     seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
-    steps: np.ndarray = field(default_factory=lambda: np.zeros((MOST_STEPS, len(EMOTIONS) + 1), np.float32))
+    steps: dict[int, np.ndarray] = field(default_factory=lambda: defaultdict(lambda: np.zeros(ROW)))
+    """Of the steps in which it was detected, the sum of its probabilities, and the number of frames (9,)."""
 
 
 class Tally:
@@ -96,15 +90,13 @@ class Tally:
         self.frames, self.end_s, self._stills = 0, 0.0, stills
         self.photos: dict[int, Sequence[TrackedFace]] = {}
         self._all: dict[int, FaceTally] = {}  # by track
-        self._step_s, self._forgotten = STEP_S, 0
+        self._step_s = STEP_S
 
     @property
     def faces(self) -> dict[int, FaceTally]:
         """The ``MOST_FACES`` that were seen longest, by track."""
-        return {track: self._all[track] for track in sorted(self._longest()[:MOST_FACES])}
-
-    def _longest(self) -> list[int]:
-        return sorted(self._all, key=lambda track: -sum(self._all[track].seconds.values()))
+        longest = sorted(self._all, key=lambda track: -sum(self._all[track].seconds.values()))
+        return {track: self._all[track] for track in sorted(longest[:MOST_FACES])}
 
     def add(self, analysis: Analysis) -> None:
         """Add the faces of one frame."""
@@ -124,25 +116,20 @@ class Tally:
                 tally.seconds[shown.face.emotion] += passed
             tally.last_s = now
             tally.steps[int(now / self._step_s)] += (*shown.face.probabilities, 1)
-        if len(self._all) > 2 * MOST_FACES:
-            for track in self._longest()[MOST_FACES:]:
-                if now - self._all[track].last_s > GONE_S:
-                    del self._all[track]
-                    self._forgotten += 1
 
     def _double_steps(self) -> None:
         self._step_s *= 2
         for tally in self._all.values():
-            tally.steps[: MOST_STEPS // 2] = tally.steps.reshape(MOST_STEPS // 2, 2, -1).sum(1)
-            tally.steps[MOST_STEPS // 2 :] = 0
+            for step, row in sorted(tally.steps.items()):
+                del tally.steps[step]
+                tally.steps[step // 2] += row
 
-    def curves(self) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-        """Yield (track, times (T,), probabilities (T, 8)) of each face; rows of NaN where it was not seen."""
+    def curves(self) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+        """Yield name, times (T,) and probabilities (T, 8) of each face, of the steps in which it was seen."""
         for track, tally in self.faces.items():
-            seen = np.flatnonzero(tally.steps[:, -1])
-            steps = np.arange(seen[0], seen[-1] + 1)
-            sums, counts = np.split(tally.steps[steps], [len(EMOTIONS)], axis=1)
-            yield track, (steps + 0.5) * self._step_s, sums / np.where(counts > 0, counts, np.nan)
+            steps, rows = zip(*sorted(tally.steps.items()), strict=True)
+            values = np.array(rows)
+            yield f"face {track}", (np.array(steps) + 0.5) * self._step_s, values[:, :-1] / values[:, -1:]
 
     def table(self) -> str:
         """Return the summary as text: a row per face and emotion that it showed, longest first; of photos, counts."""
@@ -159,6 +146,6 @@ class Tally:
                     lines.append(f"{track:>4}  {emotion:<10} {seconds:>8.1f} {proportion:>10.1%}")
         if len(lines) == 1:
             lines.append("no face was seen for longer than one frame")
-        if left_out := self._forgotten + len(self._all) - len(faces):
+        if left_out := len(self._all) - len(faces):
             lines.append(f"({left_out} faces that were seen more briefly are left out)")
         return "\n".join(lines)

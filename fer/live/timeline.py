@@ -1,8 +1,8 @@
-"""Draws what faces showed over time, or from photo to photo, as one picture: BGR uint8 (H, W, 3)."""
+"""Draws what faces showed over time as one picture: BGR uint8 (H, W, 3)."""
 
 import itertools
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import timedelta
 
 import cv2
@@ -16,11 +16,8 @@ BRIDGED_S = 1.5
 
 WIDTH, MARGIN = 1600, 32
 TEXT = 20
-LONGEST_NAME = 24
 GREY, EMPTY, PAPER = (110, 112, 116), (238, 238, 240), (255, 255, 255)
 STEPS_S = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800, 86400)
-BAR, GAP = (26, 120), 14  # narrowest and widest bar of a photo; space between two photos
-MOST_PHOTOS = 500
 TOP = MARGIN + 2 * TEXT + 28  # below the legend
 EXPLANATION = "The height of a colour is the probability of the emotion."
 PALETTE = np.array([bgr(COLOURS[name]) for name in EMOTIONS], np.uint8)
@@ -44,47 +41,12 @@ def strips(faces: Iterable[tuple[str, np.ndarray, np.ndarray]], end_s: float = 0
     known = known or [("no face was seen", np.zeros(0), np.zeros((0, len(EMOTIONS))))]
     height = int(np.clip(640 / len(known), 44, 240))
     left = MARGIN + 24 + max(text_width(name, TEXT) for name, _, _ in known)
-    image = _paper(TOP + len(known) * (height + 20) + 3 * TEXT + MARGIN, "not seen")
+    image = _paper(TOP + len(known) * (height + 20) + 3 * TEXT + MARGIN)
     edges = np.linspace(0, end_s, WIDTH - MARGIN - left + 1)
     for top, (name, times, values) in zip(itertools.count(TOP, height + 20), known, strict=False):
         write(image, name, MARGIN, top + height // 2, TEXT, INK)
         _stack(image, averages(times, values, edges, step_s), left, top, height)
     _time_axis(image, left, TOP + len(known) * (height + 20) - 12, end_s)
-    return image
-
-
-def bars(photos: Sequence[tuple[str, np.ndarray]]) -> np.ndarray:
-    """Return a bar for each face of each photo, in rows: its eight probabilities, stacked to 1.
-
-    Args:
-        photos: name, probabilities (K, 8) of its faces.
-    """
-    count, photos = len(photos), photos[:MOST_PHOTOS]
-    room = WIDTH - 2 * MARGIN
-    slots = [max(1, len(values)) for _, values in photos]
-    width = int(np.clip((room - GAP * len(slots)) / max(1, sum(slots)), *BAR))
-    rows: list[list[int]] = [[]]  # of the numbers of photos
-    for number, slot in enumerate(slots):
-        if rows[-1] and sum(slots[n] * width + GAP for n in rows[-1]) + slot * width > room:
-            rows.append([])
-        rows[-1].append(number)
-    names = [_short(name) for name, _ in photos]
-    lengths = [text_width(name, 16) for name in names]
-    flat = all(length <= slot * width + GAP - 8 for length, slot in zip(lengths, slots, strict=True))
-    under = 28 if flat else max(lengths) + 16
-    height = int(np.clip(640 / len(rows), 150, 300))
-    left_out = f" The first {len(photos)} of {count:,} photos." if count > len(photos) else ""
-    image = _paper(TOP + len(rows) * (height + under + 16) + MARGIN, "no face", left_out)
-    for top, row in zip(itertools.count(TOP, height + under + 16), rows, strict=False):
-        left = MARGIN
-        for number in row:
-            values, slot = photos[number][1], slots[number]
-            for k, column in enumerate(values if len(values) else np.full((1, len(EMOTIONS)), np.nan)):
-                _stack(image, np.tile(column, (width - 2, 1)), left + k * width, top, height)
-            name = text_mask(names[number], 16)
-            name = name if flat else np.rot90(name)
-            fill(image, left + (slot * width - name.shape[1]) // 2, top + height + 8, name, INK)
-            left += slot * width + GAP
     return image
 
 
@@ -141,16 +103,16 @@ def _stack(image: np.ndarray, columns: np.ndarray, left: int, top: int, height: 
                 break
 
 
-def _paper(height: int, absent: str, more: str = "") -> np.ndarray:
-    """Return an empty picture that names the colours, and that of no face, at its top."""
+def _paper(height: int) -> np.ndarray:
+    """Return an empty picture that names the colours at its top."""
     image = np.full((height, WIDTH, 3), PAPER, np.uint8)
     x, middle = MARGIN, MARGIN + TEXT // 2
-    for name, colour in (*((name, COLOURS[name]) for name in EMOTIONS), (absent, EMPTY)):
+    for name, colour in (*((name, COLOURS[name]) for name in EMOTIONS), ("not seen", EMPTY)):
         cv2.rectangle(image, (x, middle - 9, 18, 18), bgr(colour), -1)
         cv2.rectangle(image, (x, middle - 9, 18, 18), GREY, 1)
         write(image, name, x + 28, middle, TEXT, INK)
         x += 28 + text_width(name, TEXT) + 36
-    write(image, EXPLANATION + more, MARGIN, middle + TEXT + 12, 16, GREY)
+    write(image, EXPLANATION, MARGIN, middle + TEXT + 12, 16, GREY)
     return image
 
 
@@ -170,8 +132,3 @@ def _time_axis(image: np.ndarray, left: int, y: int, end_s: float) -> None:
 def clock(time_s: float, step_s: float = 1.0) -> str:
     """Return 0:07, 1:05 or 2:00:00, and 0.5 s where ``step_s`` is below a second."""
     return f"{time_s:.1f} s" if step_s < 1 else re.sub("^0:0?", "", str(timedelta(seconds=round(time_s))))
-
-
-def _short(name: str) -> str:
-    """Leave out the middle of a long name: its end is often a number."""
-    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME // 2]}…{name[-LONGEST_NAME // 2 :]}"

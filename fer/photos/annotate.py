@@ -118,8 +118,7 @@ class _VideoCopy:
     def close(self) -> None:
         """Finish both files."""
         if self._writer.close():
-            faces = ((f"face {track}", times, values) for track, times, values in self._tally.curves())
-            paint.save(timeline.strips(faces, self._tally.end_s), self._timeline)
+            paint.save(timeline.strips(self._tally.curves(), self._tally.end_s), self._timeline)
 
 
 def _reduced(face: FaceEmotion, factor: int) -> FaceEmotion:

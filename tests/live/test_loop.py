@@ -16,8 +16,8 @@ from live_support import ColourPredictor, Images, Live, Program, film, picture, 
 from fer import lazy
 from fer.errors import DataInvalid, DeviceError, UsageError
 from fer.files import locked
-from fer.labels import COLOURS, EMOTIONS
-from fer.live import analysis, app, loop, overlay
+from fer.labels import COLOURS
+from fer.live import analysis, app, loop, overlay, timeline
 from fer.live.analysis import Analyser
 from fer.live.display import Display
 from fer.live.options import LiveOptions
@@ -183,22 +183,9 @@ def test_max_frames_are_shown_and_no_more_and_the_last_ones_are_in_the_table(tmp
     assert len({row["frame"] for row in rows}) == len(rows)  # what was analysed, nothing twice
 
 
-def test_the_timeline_of_photos_has_a_bar_for_each_face_also_beside_a_photo_left_out(tmp_path, monkeypatch):
-    (tmp_path / "photos").mkdir()
-    for name, faces in (("1", [("fear", 80, 90), ("anger", 380, 90)]), ("10", [("fear", 90, 90)]), ("9", [])):
-        cv2.imwrite(str(tmp_path / "photos" / f"{name}.png"), picture(*faces))
-    (tmp_path / "photos" / "2.png").write_bytes(b"damaged")
-    drawn = []
-    monkeypatch.setattr(
-        app.timeline, "bars", lambda photos: drawn.extend(photos) or np.zeros((9, 9, 3), np.uint8)
-    )
-    play(Photos(tmp_path / "photos"), timeline=tmp_path / "out.png")
-    best = [(name, [EMOTIONS[face.argmax()] for face in faces]) for name, faces in drawn]
-    assert [(name, sorted(faces)) for name, faces in best] == [
-        ("1.png", ["anger", "fear"]),
-        ("9.png", []),
-        ("10.png", ["fear"]),
-    ]
+def test_photos_have_no_timeline(tmp_path):
+    with pytest.raises(UsageError, match=r"photos have not.*--gallery"):
+        play(Photos(photos(tmp_path / "photos", "fear")), timeline=tmp_path / "out.png")
 
 
 def photos(folder, *emotions):
@@ -498,14 +485,14 @@ def test_stopped_from_outside_it_closes_its_files(tmp_path, wait_until, number):
 
 
 def test_a_signal_while_the_files_are_finished_is_answered_and_the_next_obeyed(monkeypatch, tmp_path, capsys):
-    draw = app.draw_timeline
+    draw = timeline.strips
 
     def disturbed(*arguments):
         for _ in range(times):
             signal.raise_signal(signal.SIGTERM)
         return draw(*arguments)
 
-    monkeypatch.setattr(app, "draw_timeline", disturbed)
+    monkeypatch.setattr(timeline, "strips", disturbed)
     before = signal.signal(signal.SIGTERM, lambda *_: pytest.fail("the signal was not looked after"))
     try:
         for times, name in ((2, "twice.png"), (3, "thrice.png")):
@@ -584,7 +571,7 @@ def test_a_file_is_not_replaced_by_what_is_made_of_it(tmp_path):
         (VideoFile(film_file), {"save": tmp_path / "talk.mp4"}),
         (VideoFile(film_file), {"csv": tmp_path / "photos" / ".." / "talk.mp4"}),
         (VideoFile(tmp_path / "link.mp4"), {"csv": film_file}),
-        (Photos(tmp_path / "photos"), {"timeline": photo}),
+        (Photos(tmp_path / "photos"), {"csv": photo}),
     ):
         with pytest.raises(UsageError, match="would replace what is played"):
             play(source, **options)

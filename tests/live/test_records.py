@@ -97,17 +97,17 @@ def test_absence_is_not_counted():
     for time_s in (0.0, 0.5, 60.0, 60.5):
         tally.add(analysis(time_s, (1, "neutral", True)))
     assert tally.faces[1].seconds == {"neutral": pytest.approx(1.0)}
-    track, times, probabilities = next(iter(tally.curves()))
-    assert track == 1 and probabilities.shape == (len(times), 8)
-    assert np.isnan(probabilities[10:-10]).all() and np.isfinite(probabilities[[0, -1]]).all()
+    name, times, probabilities = next(iter(tally.curves()))
+    assert name == "face 1" and probabilities.shape == (4, 8)
+    assert times == pytest.approx([0.05, 0.55, 60.05, 60.55]) and np.allclose(probabilities.sum(1), 1)
 
 
 def test_of_a_crowd_the_faces_seen_longest_are_shown():
     tally = Tally()
     for second in range(3600):
         tally.add(analysis(float(second), (1, "happiness", True), (2 + second // 30, "sadness", True)))
-    tracks = [track for track, _, _ in tally.curves()]
-    assert len(tracks) == 64 and tracks[0] == 1
+    names = [name for name, _, _ in tally.curves()]
+    assert len(names) == 64 and names[0] == "face 1"
     assert "(57 faces that were seen more briefly are left out)" in tally.table()
 
 
@@ -118,12 +118,11 @@ def test_a_long_run_keeps_little_and_counts_all(monkeypatch):
     for second in range(hours):
         stays = "happiness" if second < hours / 2 else "anger"
         tally.add(analysis(float(second), (1, stays, True), (2 + second // 60, "fear", True)))
-    kept = list(tally._all.values())
-    assert len(kept) <= 17 and all(face.steps.nbytes < 100_000 for face in kept)
+    assert sum(len(face.steps) for face in tally._all.values()) < 10_000
     assert tally.faces[1].seconds == {"happiness": hours / 2 - 1, "anger": hours / 2}
     assert "(593 faces that were seen more briefly are left out)" in tally.table()
     _, times, probabilities = next(tally.curves())
-    assert len(times) == len(probabilities) > 1200
+    assert 1200 < len(times) == len(probabilities) <= 2400
     best = [EMOTIONS[k] for k in probabilities.argmax(1)]
     assert all(best[k] == ("happiness" if times[k] < hours / 2 else "anger") for k in range(0, len(times), 7))
 

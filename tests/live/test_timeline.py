@@ -71,7 +71,6 @@ def test_a_run_without_faces_has_a_picture_too():
     empty = timeline.strips([])
     assert empty.shape == timeline.strips([("a", np.array([0.0]), FEAR[None])]).shape
     assert timeline.strips([("a", np.zeros(1), np.full((1, 8), np.nan))]).shape == empty.shape
-    assert timeline.bars([]).shape[1] == timeline.WIDTH
 
 
 @pytest.mark.parametrize(
@@ -80,30 +79,6 @@ def test_a_run_without_faces_has_a_picture_too():
 )
 def test_times_are_written_as_people_write_them(time_s, step_s, text):
     assert timeline.clock(time_s, step_s) == text
-
-
-def test_photos_are_bars_side_by_side_wide_enough_to_read():
-    photos = [("1.jpg", FEAR[None]), ("2.jpg", np.zeros((0, 8))), ("3.jpg", np.stack([SURPRISE, FEAR]))]
-    row = timeline.bars(photos)[PLOT + 5]
-    fear, surprise = spans(row, "fear"), spans(row, "surprise")
-    assert len(fear) == 2 and len(surprise) == 1
-    assert surprise[0][1] + 2 == fear[1][0]  # the two of one photo
-    assert all(end - start >= 100 for start, end in fear + surprise)
-    between = row[fear[0][1] : surprise[0][0]]
-    assert (between == timeline.EMPTY).all(-1).sum() >= 100
-
-
-def test_many_photos_are_in_rows_and_only_so_many():
-    def bars(count):
-        photos = [(f"photograph of a party {k}.jpg", FEAR[None]) for k in range(count)]
-        image = timeline.bars(photos)
-        return image, len(spans(image[PLOT + 2], "fear"))
-
-    few, wide = bars(20)
-    many, narrow = bars(200)
-    assert wide == 20 and 30 < narrow < 60
-    assert many.shape[0] > 2 * few.shape[0]
-    assert bars(timeline.MOST_PHOTOS)[0].shape == bars(timeline.MOST_PHOTOS + 300)[0].shape
 
 
 @pytest.mark.parametrize("name", ["a.png", "b.JPG", "deep/c.jpeg"])
