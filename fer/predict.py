@@ -111,28 +111,22 @@ class PredictOptions:
             raise UsageError(f"--csv {self.csv} would replace a photo or video; expected faces.csv, say.")
         if self.gallery:
             check_output("--gallery", self.gallery)
-            page, copies = self.gallery.resolve(), thumbnails(self.gallery)
-            check_output_folder("--gallery", copies)
+            page = self.gallery.resolve()
             if self.gallery.suffix.lower() not in {".html", ".htm"} or page in {table, *inputs}:
                 raise UsageError(f"--gallery {self.gallery}: expected a page of its own, such as faces.html.")
-            if any(copies.resolve() in (path, *path.parents) for path in (table, *inputs)):
-                raise UsageError(
-                    f"--gallery {self.gallery} has its thumbnails in {copies}, which holds the table or photos. "
-                    "Choose another name."
-                )
-        if self.save_annotated:
-            copies = self.save_annotated.resolve()
-            check_output_folder("--save-annotated", self.save_annotated)
-            if copies == table or table in copies.parents:
-                raise UsageError(
-                    f"--csv {self.csv} and --save-annotated {self.save_annotated}: expected a file and a folder "
-                    "beside each other."
-                )
-            if any(copies == path or copies in path.parents for path in inputs):
-                raise UsageError(
-                    f"--save-annotated {self.save_annotated} holds the photos, which copies might replace. "
-                    "Choose a folder of its own."
-                )
+        folders = {
+            "--gallery": self.gallery and thumbnails(self.gallery),
+            "--save-annotated": self.save_annotated,
+        }
+        for option, folder in folders.items():
+            if folder:
+                check_output_folder(option, folder)
+                copies = folder.resolve()
+                if table in (copies, *copies.parents) or any(copies in (p, *p.parents) for p in inputs):
+                    raise UsageError(
+                        f"{option} would write into {folder}, where photos or the table are, which copies might "
+                        "replace. Choose another name."
+                    )
 
     def fixed(self, weights: str | None) -> dict:
         """Return what must be the same when a run goes on, ready for JSON."""

@@ -41,7 +41,8 @@ class Listing:
 
     In the order given; within a folder its files come first, then its subfolders, by name. One directory at a time is
     in memory, and no file is looked at: its name decides. Links to folders are followed, but not to one that holds
-    the link. However a path is spelled, it is the same path. Left out are subfolders that begin with a dot or @,
+    the link. However a path is spelled, it is the same path, and what lies below several of those given belongs to the
+    innermost. Left out are subfolders that begin with a dot or @,
     where programs keep copies, and thumbnails of a gallery. One that cannot be read, or is gone when its turn comes,
     is a ``File`` called ``FOLDER/*``, for whoever reads it to say why.
 
@@ -63,10 +64,13 @@ class Listing:
             except OSError as error:
                 raise DataMissing(f"The folder {path} cannot be read: {error.strerror}.") from error
         self._leave_out = {folder.resolve() for folder in leave_out if folder}
-        # By absolute path, which has one spelling; the files bear the one that was given.
-        self._place = {_absolute(path): number for number, path in reversed(list(enumerate(paths)))}
-        self._given = list(paths)
-        self._folders = {path for path in self._place if path.is_dir()}
+        self._given: dict[
+            Path, Path
+        ] = {}  # by absolute path, which has one spelling: the files bear the given one
+        for path in paths:
+            self._given.setdefault(_absolute(path), path)
+        self._place = {path: number for number, path in enumerate(self._given)}
+        self._folders = {path for path in self._given if path.is_dir()}
 
     def __iter__(self) -> Iterator[File]:
         return (found for found in self._all() if isinstance(found, File))
@@ -76,36 +80,22 @@ class Listing:
         return Counter("files" if isinstance(found, File) else found for found in self._all())
 
     def key(self, path: Path) -> tuple:
-        """Return what sorts the paths of this listing into its order.
-
-        Raises:
-            KeyError: the path is not below what was given.
-        """
+        """Return what sorts the paths of this listing into its order; KeyError for one not below those given."""
         path = _absolute(path)
-        place, start = self._root(path)
+        start = next((around for around in (path, *path.parents) if around in self._place), path)
         inner = path.relative_to(start).parts
-        return place, *((number < len(inner), part) for number, part in enumerate(inner, 1))
-
-    def _root(self, path: Path) -> tuple[int, Path]:
-        """Return which of the given paths an absolute one belongs to: itself, else the first folder around it."""
-        if path in self._place and path not in self._folders:
-            return self._place[path], path
-        found = [(self._place[folder], folder) for folder in path.parents if folder in self._folders]
-        if not found:
-            raise KeyError(path)
-        return min(found)
+        return self._place[start], *((number < len(inner), part) for number, part in enumerate(inner, 1))
 
     def _all(self) -> Iterator[File | str]:
         """Yield the files, and what else is there, as ``count`` calls it."""
-        for path, place in sorted(self._place.items(), key=lambda item: item[1]):
+        for path, given in self._given.items():
             if path in self._folders:
-                if all(self._place.get(parent, place) >= place for parent in path.parents):
-                    yield from self._below(path, place)
+                yield from self._below(path, given)
             else:
-                yield File(self._given[place], Path(path.name))
+                yield File(given, Path(path.name))
 
-    def _below(self, root: Path, place: int) -> Iterator[File | str]:
-        given, gone = self._given[place], list[File]()
+    def _below(self, root: Path, given: Path) -> Iterator[File | str]:
+        gone: list[File] = []
 
         def note(error: OSError) -> None:
             if error.filename is None or not root.is_dir():  # the disk is gone
@@ -114,26 +104,21 @@ class Listing:
             gone.append(File(given / inner, inner))
 
         def mine(folder: Path) -> bool:
-            earlier = self._place.get(folder, place) < place
-            left_out = folder.resolve() in self._leave_out
-            return not (earlier or left_out or (os.path.islink(folder) and _around(root, folder)))
-
-        def passed_over(folder: Path) -> bool:
-            named = folder.name.startswith((".", "@")) or folder.name.endswith(THUMBNAILS)
-            return named and not any(given.is_relative_to(folder) for given in self._folders)
+            elsewhere = folder in self._given or folder.resolve() in self._leave_out
+            return not (elsewhere or (os.path.islink(folder) and _around(root, folder)))
 
         for folder, subfolders, names in os.walk(root, onerror=note, followlinks=True):
             yield from gone
             gone.clear()
             here = Path(folder)
             inside = sorted(name for name in subfolders if mine(here / name))
-            subfolders[:] = [name for name in inside if not passed_over(here / name)]
+            subfolders[:] = [n for n in inside if not n.startswith((".", "@")) and not n.endswith(THUMBNAILS)]
             yield from ["folders"] * (len(inside) - len(subfolders))
             for name in sorted(names):
                 path = here / name
                 if name.startswith(".") or path.suffix.lower() not in KNOWN:
                     yield "other files"
-                elif path not in self._place:  # else it has a place of its own
+                elif path not in self._given:  # else it has a place of its own
                     inner = path.relative_to(root)
                     yield File(given / inner, inner)
         yield from gone
