@@ -104,7 +104,7 @@ def test_its_own_window_is_not_looked_at(two_monitors, tmp_path):
 
 def test_how_much_its_own_window_hides_is_known():
     image = np.full((400, 640, 3), 200, np.uint8)  # of an area half as large: a high-density screen
-    area = {"left": 100, "top": 50, "width": 320, "height": 200}
+    area = 100, 50, 320, 200
     assert screens.darken(image, area, (0, 0, 180, 100)) == 0.0625  # 80 x 50 of 320 x 200
     assert (image[:100, :160] < 50).all() and (image[100:] == 200).all() and (image[:, 160:] == 200).all()
     assert screens.darken(image, area, (500, 0, 50, 50)) == 0
@@ -141,7 +141,7 @@ def test_a_monitor_that_goes_away_is_an_error_that_says_so(x_display, monkeypatc
     source = screens.Screen(region=(0, 0, 64, 48))
     frames = iter(source)
     assert next(frames)[0].shape == (48, 64, 3)
-    frames.gi_frame.f_locals["area"]["left"] = 5000  # as if the desktop had become smaller
+    frames.gi_frame.f_locals["sides"]["left"] = 5000  # as if the desktop had become smaller
     with pytest.raises(DeviceError, match="cannot be captured any more"):
         for _ in range(3):
             next(frames)
