@@ -124,7 +124,7 @@ class Analyser:
     ) -> None:
         self.predictor, self.detection_size, self._stills = predictor, detection_size, stills
         self.threshold, self.smoothing = threshold, smoothing
-        self._tracker = Tracker(confirm=not stills)
+        self._tracker = Tracker()
         self._people: list[_Person] = []
         self._last: Analysis | None = None
         self._before: _Shot | None = None  # until the newest cut
@@ -133,7 +133,8 @@ class Analyser:
 
     def forget(self) -> None:
         """Start anew with the next frame: it comes from another camera."""
-        self._tracker.tracks, self._people, self._last, self._before = [], [], None, None
+        self._tracker.forget()
+        self._people, self._last, self._before = [], None, None
 
     def __call__(self, frame: Frame) -> Analysis:
         """Analyse one frame."""

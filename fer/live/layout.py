@@ -57,8 +57,7 @@ class Place(NamedTuple):
 class Layout:
     """The places in one picture; those of faces in their order, None where there is no room.
 
-    Of the status, keys and messages are always there; what finds no room beside them is missing, rates and hints also
-    where they would cover a face.
+    Of the status, keys and messages are always there; what finds no room beside them is missing.
     """
 
     status: dict[str, Place] = field(default_factory=dict)
@@ -95,14 +94,14 @@ def arrange(
         layout.labels.append(page.keep("label", face, page.label(face)))
     page.place_status(hint)
     for face in faces:
-        (x, y, w, h), strip = face.box, face.strip
-        under = [Place((x, y + h + gap, w, strip), 0, "below")] if strip else []
-        place = page.choose(under, page.taken, ("strip", face.track), tight=False)
+        x, y, w, h = face.box
+        under = [Place((x, y + h + gap, w, face.strip), 0, "below")] if face.strip else []
+        place = page.choose(("strip", face.track), under, page.taken, tight=False)
         layout.strips.append(page.keep("strip", face, place))
     page.taken += lost
     for face, *near in zip(faces, layout.labels, layout.strips, strict=True):
         own = [place.area for place in near if place and place.side != "far"]
-        place = page.choose(_bars(face, own, frame, gap), page.taken, ("bars", face.track), tight=False)
+        place = page.choose(("bars", face.track), _bars(face, own, frame, gap), page.taken, tight=False)
         layout.bars.append(page.keep("bars", face, place))
     return layout
 
@@ -134,11 +133,8 @@ class _Page:
                 for x, y in ANCHORS[part]:
                     area = margin + round(x * across), margin + round(y * down), width, height
                     corners.append(Place(area, form, f"{x} {y}"))
-            place = self.choose(corners, self.taken + areas, (part, 0))
-            if place is None:
-                place = min(
-                    corners, key=lambda at: _covered(at.area, self.taken) + 9 * _covered(at.area, areas)
-                )
+            least = min(corners, key=lambda at: _covered(at.area, self.taken) + 9 * _covered(at.area, areas))
+            place = self.choose((part, 0), corners, self.taken + areas) or least
             others = self.taken + areas if part in ("rates", "hint") else areas
             if part in ("keys", "message") or not _covered(place.area, others):
                 self.layout.status[part] = self.layout.kept[part, 0] = place
@@ -149,12 +145,11 @@ class _Page:
         """Return a place beside the face or on its forehead, or a free one from which a line leads to it."""
         if not face.label:
             return None
-        key, before = ("label", face.track), self.kept.get(("label", face.track))
-        place = self.choose(_labels(face, self.frame, self.gap, before), self.taken, key)
-        inside = None
+        key, inside, before = ("label", face.track), None, self.kept.get(("label", face.track))
+        place = self.choose(key, _labels(face, self.frame, self.gap, before), self.taken)
         if place is None:
             others = [area for area in self.taken if area is not face.box]
-            inside = self.choose(_within_box(face, self.frame, self.gap), others, key)
+            inside = self.choose(key, _within_box(face, self.frame, self.gap), others)
             size = face.label[-1]
             if not (inside and before and before.side == "inside") and size[0] < self._no_room:
                 area = _nearest(size, self.frame, self.taken, face.box)
@@ -162,16 +157,13 @@ class _Page:
                 if area and (inside is None or math.dist(*leader(area, face.box)) < max(face.box[2:])):
                     place = Place(area, len(face.label) - 1, "far")
         if place and place.side == "far":
-            line, apart = (
-                leader(place.area, face.box),
-                (box for box in self.boxes if not overlap(box, face.box)),
-            )
-            if any(cv2.clipLine(box, *line)[0] for box in apart):
+            line = leader(place.area, face.box)
+            if any(cv2.clipLine(box, *line)[0] and not overlap(box, face.box) for box in self.boxes):
                 place = None  # nobody could tell whose name that is
         return place or inside
 
     def choose(
-        self, places: Iterable[Place], taken: Sequence[Rectangle], key: tuple[str, int], tight: bool = True
+        self, key: tuple[str, int], places: Iterable[Place], taken: Sequence[Rectangle], tight: bool = True
     ) -> Place | None:
         """Return the first place with a gap around it, or free and kept; else, if ``tight``, the first free one."""
         first, kept, slack = None, self.kept.get(key), self.gap

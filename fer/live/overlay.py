@@ -40,9 +40,8 @@ class Status:
     recording_s: float | None = None
     paused: bool = False
     message: str = ""
-    keys: Sequence[
-        Sequence[tuple[str, str]]
-    ] = ()  # their forms, best first; with several forms they are a hint
+    keys: Sequence[Sequence[tuple[str, str]]] = ()
+    """Their forms, best first; with several they are a hint."""
 
 
 class Sizes:
@@ -76,10 +75,8 @@ def draw(
     """Draw everything into ``image`` (H, W, 3); names, bars and state where they cover no face and no name.
 
     Args:
-        faces: those of a photo have no recent emotions.
         bars: draw the probabilities of at most ``MOST_BARS`` faces, too, where there is room.
-        scale: screen pixels per pixel of the image, for letters that can be read; by default those of an image
-            that is reduced to a small screen.
+        scale: screen pixels per pixel of the image, for letters that can be read; by default of a small screen.
         previous: what this returned for the frame before, for labels to stay where they were.
         lost: where faces were a moment ago, and may still be: bars leave it free.
     """
@@ -97,27 +94,26 @@ def draw(
         lost,
     )
     placed = list(zip(tracked, places.labels, places.strips, places.bars, strict=True))
-    thick = max(2, round(2.4 * sizes.unit))
+    thick, rim, radius = max(2, round(2.4 * sizes.unit)), max(1, round(sizes.unit)), round(9 * sizes.unit)
     for shown in tracked:
         box, colour = shown.face.box, COLOURS[shown.face.emotion] if shown.detected else DIM
         paint.outline(image, *box, round(0.08 * box[2]), thick if shown.detected else thick // 2, colour)
     for shown, label, _, column in placed:
-        for place in (label if label and label.side == "far" else None, column):
-            if place:  # a line to its box
+        for place in (label, column):
+            if place and (place is column or place.side == "far"):  # a line to its box
                 ends, colour = layout.leader(place.area, shown.face.box), COLOURS[shown.face.emotion]
                 cv2.line(image, *ends, paint.bgr(colour), thick, cv2.LINE_AA)
     for shown, label, strip, column in placed:
+        face = shown.face
         if strip:
             _recent(image, shown, strip.area, sizes)
         if column:
-            (left, top, *size), face = column.area, shown.face
+            left, top, *size = column.area
             values = tuple(face.probabilities.tolist())
-            radius = round(9 * sizes.unit)
             paint.lay(image, left, top, _bars(values, face.emotion, column.form, *size, sizes.text, radius))
         if label:
-            (left, top, *size), face = label.area, shown.face
+            left, top, *size = label.area
             text = "" if label.form else f"{percent(face.confidence)}%"
-            rim = max(1, round(sizes.unit))
             paint.lay(image, left, top, _label(face.emotion, text, *size, sizes.text, rim))
     for part, place in places.status.items():
         panels[part][place.form].paint(image, place.area)
@@ -157,9 +153,7 @@ def hide(image: np.ndarray, boxes: np.ndarray) -> None:
     for part in parts or [image]:
         if part.size:
             few = cells, max(1, round(cells * part.shape[0] / part.shape[1]))
-            tiny = cv2.resize(
-                part, few, interpolation=cv2.INTER_AREA
-            )  # no sharpening brings back what is lost
+            tiny = cv2.resize(part, few, interpolation=cv2.INTER_AREA)  # no sharpening brings this back
             part[:] = cv2.resize(tiny, part.shape[1::-1], interpolation=cv2.INTER_LINEAR)
 
 

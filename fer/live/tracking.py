@@ -37,17 +37,17 @@ class Tracker:
     """Matches the detections of each frame with the faces known so far, greedily, the largest overlap first.
 
     Overlap (intersection over union) is enough to tell faces apart, once ``tracks`` were moved with the picture
-    (``follow``).
-
-    Args:
-        confirm: wait for a second detection: Haar's false alarms are seldom detected twice.
+    (``follow``). A new one is confirmed by a second detection: Haar's false alarms are seldom detected twice.
     """
 
-    def __init__(self, confirm: bool = True) -> None:
-        self.confirm = confirm
+    def __init__(self) -> None:
         self.tracks: list[Track] = []
         self._next = 1
         self._last_s = math.inf  # before the first frame
+
+    def forget(self) -> None:
+        """Start anew: the next frame is a first one."""
+        self.tracks, self._last_s = [], math.inf
 
     def update(self, boxes: np.ndarray, time_s: float) -> list[Track]:
         """Take in the detections of one frame, (K, 4) x, y, width, height.
@@ -73,7 +73,7 @@ class Tracker:
             if any(share_a_middle(boxes[column], box) for box in known):
                 continue  # the same head at another size: Haar takes a whole head for a face, too
             # Nothing contradicts the faces of the very first frame.
-            self.tracks.append(Track(self._next, boxes[column], time_s, first or not self.confirm))
+            self.tracks.append(Track(self._next, boxes[column], time_s, confirmed=first))
             self._next += 1
         return [track for track in self.tracks if track.confirmed]
 
