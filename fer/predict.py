@@ -124,8 +124,8 @@ class PredictOptions:
                 copies = folder.resolve()
                 if table in (copies, *copies.parents) or any(copies in (p, *p.parents) for p in inputs):
                     raise UsageError(
-                        f"{option} would write into {folder}, where photos or the table are, which copies might "
-                        "replace. Choose another name."
+                        f"{option} would write into {folder}: photos or the table are there, which copies might "
+                        "replace; expected a folder of its own."
                     )
 
     def fixed(self, weights: str | None) -> dict:

@@ -481,7 +481,7 @@ def test_thumbnails_among_the_photos_are_not_taken_for_photos(tmp_path, model, s
         ("faces", "a page of its own"),
         ("in/page.html", "a page of its own"),  # an input
         ("OUT.html", "a page of its own"),  # the table
-        ("in.html", "thumbnails, where photos or the table are"),
+        ("in.html", "thumbnails: photos or the table are there"),
         ("taken.html", "is a file; expected a folder"),
         ("in/a.png/faces.html", "cannot be written"),
         (".", "is a folder"),
