@@ -83,9 +83,9 @@ class _Person:
 
     def shown(self, time_s: float) -> TrackedFace:
         assert self.face is not None, "only people who were classified are shown"
-        recent, detected = tuple(self.smoother.recent), self.track.seen_s == time_s
-        shown = TrackedFace(self.face, self.track.identity, recent, detected, self.classified_s == time_s)
-        return shown.at(self.track.box)
+        track, recent = self.track, tuple(self.smoother.recent)
+        detected, classified = track.seen_s == time_s, self.classified_s == time_s
+        return TrackedFace(self.face, track.identity, recent, detected, classified).at(track.box)
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,11 +179,10 @@ class Analyser:
             track.box = box
 
     def _update_people(self, time_s: float) -> None:
-        """Take in new tracks; forget people who are gone, once their place need not be hidden any more."""
         tracks, known = self._tracker.tracks, [person.track for person in self._people]
         new = [_Person(t, Smoother(self.smoothing, self.threshold)) for t in tracks if t not in known]
-        people = [p for p in self._people if p.track in tracks or time_s - p.track.seen_s <= HIDDEN_S]
-        self._people = people + new
+        recent = [p for p in self._people if p.track in tracks or time_s - p.track.seen_s <= HIDDEN_S]
+        self._people = recent + new
 
     def _classify(self, frame: Frame, people: list[_Person]) -> None:
         """Update the smoothed faces of the people detected in this frame, or of those whose turn it is, together."""

@@ -72,11 +72,11 @@ class Capture:
         return time.monotonic() - self._last_read_s
 
     def close(self) -> None:
-        """Stop reading and let go of the device. A device that hangs inside its driver is left to the system."""
+        """Stop reading and let go of the device."""
         with self._changed:
             self._stop = True
             self._changed.notify_all()
-        self._thread.join(timeout=3.0)
+        self._thread.join(timeout=3.0)  # a device that hangs inside its driver is left to the system
 
     def _read(self) -> None:
         frames, time_s = iter(self.source), self._start_s

@@ -231,7 +231,6 @@ def place(
 
 
 def _monitors() -> list[Rectangle]:
-    """Return the monitors, or none where the system does not tell them."""
     with contextlib.suppress(DeviceError):
         return list_monitors()[1:]
-    return []
+    return []  # the system does not tell them

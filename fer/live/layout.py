@@ -212,7 +212,6 @@ def overlap(one: Rectangle, other: Rectangle) -> int:
 
 
 def _covered(area: Rectangle, others: Iterable[Rectangle]) -> int:
-    """Return how many pixels of the others ``area`` covers."""
     return sum(overlap(area, other) for other in others)
 
 

@@ -9,8 +9,7 @@ from fer.errors import UsageError
 from fer.files import check_output
 
 RECORDING = ".mp4"
-PICTURES = (".png", ".jpg", ".jpeg")
-"""Endings of a timeline."""
+PICTURES = (".png", ".jpg", ".jpeg")  # of a timeline
 
 
 @dataclass

@@ -7,7 +7,6 @@ import math
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -48,7 +47,6 @@ class Sizes:
     """Lengths, in pixels of a picture of (width, height) that is shown with ``scale`` screen pixels for each.
 
     Attributes:
-        frame: width and height of the picture.
         unit: lines are multiples of it; 1 for a picture 540 high or less.
         text, large: of letters, whose capitals are ``paint.CAPITALS`` as high.
         gap: between a box and what belongs to it.
@@ -106,15 +104,13 @@ def draw(
     for shown, label, strip, column in placed:
         face = shown.face
         if strip:
-            _recent(image, shown, strip.area, sizes)
+            _recent(image, strip.area, tuple(shown.recent), round(3 * sizes.unit))
         if column:
-            left, top, *size = column.area
             values = tuple(face.probabilities.tolist())
-            paint.lay(image, left, top, _bars(values, face.emotion, column.form, *size, sizes.text, radius))
+            _bars(image, column.area, values, face.emotion, column.form, sizes.text, radius)
         if label:
-            left, top, *size = label.area
             text = "" if label.form else f"{percent(face.confidence)}%"
-            paint.lay(image, left, top, _label(face.emotion, text, *size, sizes.text, rim))
+            _label(image, label.area, face.emotion, text, sizes.text, rim)
     for part, place in places.status.items():
         panels[part][place.form].paint(image, place.area)
     return places
@@ -173,65 +169,50 @@ def _wanted(shown: TrackedFace, sizes: Sizes, bars: bool) -> layout.Wanted:
     return layout.Wanted(shown.face.box, label, columns if bars else (), strip, shown.track)
 
 
-@lru_cache(maxsize=128)
-def _label(emotion: str, text: str, width: int, height: int, size: int, rim: int) -> paint.Sprite:
-    """Return a name, and at the right the percentage where there is a text, in letters of ``size``."""
-    colour, pad = COLOURS[emotion], round(0.55 * size)
-
-    def draw(image: np.ndarray) -> None:
-        paint.panel(image, 0, 0, width, height, height // 2, opacity=0.8)
-        paint.panel(image, rim, rim, width - 2 * rim, height - 2 * rim, height // 2 - rim, colour)
-        middle, ink = height // 2, paint.ink_on(colour)
-        paint.write(image, emotion, pad, middle, size, ink)
-        paint.write(image, text, width - pad - paint.text_width(text, size), middle, size, ink)
-
-    return paint.sprite(width, height, draw)
+@paint.kept
+def _label(image: np.ndarray, emotion: str, text: str, size: int, rim: int) -> None:
+    """Paint a name, and at the right the percentage where there is a text, in letters of ``size``."""
+    (height, width), colour, pad = image.shape[:2], COLOURS[emotion], round(0.55 * size)
+    paint.panel(image, 0, 0, width, height, height // 2, opacity=0.8)
+    paint.panel(image, rim, rim, width - 2 * rim, height - 2 * rim, height // 2 - rim, colour)
+    middle, ink = height // 2, paint.ink_on(colour)
+    paint.write(image, emotion, pad, middle, size, ink)
+    paint.write(image, text, width - pad - paint.text_width(text, size), middle, size, ink)
 
 
-@lru_cache(maxsize=128)
+@paint.kept
 def _bars(
-    probabilities: tuple[float, ...], emotion: str, form: int, width: int, height: int, size: int, radius: int
-) -> paint.Sprite:
-    """Return the probabilities, each a bar under its name; that of ``emotion`` is bright."""
-    count, percentages = COLUMNS[form]
+    image: np.ndarray, probabilities: tuple[float, ...], emotion: str, form: int, size: int, radius: int
+) -> None:
+    """Paint the probabilities, each a bar under its name; that of ``emotion`` is bright."""
+    (height, width), (count, percentages) = image.shape[:2], COLUMNS[form]
     start, full, thick = round(0.5 * size), width - size, max(2, round(0.22 * size))
-
-    def draw(image: np.ndarray) -> None:
-        paint.panel(image, 0, 0, width, height, radius, opacity=0.78)
-        for row, number in enumerate(sorted(np.argsort(-np.array(probabilities))[:count].tolist())):
-            name, probability = EMOTIONS[number], probabilities[number]
-            up = round(0.3 * size) + row * round(LINE * size)
-            middle, under = up + round(0.6 * size), up + round(1.15 * size)
-            ink = paint.PAPER if name == emotion else DIM
-            paint.write(image, name, start, middle, size, ink)
-            if percentages:
-                text = f"{percent(probability)}%"
-                paint.write(image, text, start + full - paint.text_width(text, size), middle, size, ink)
-            paint.panel(image, start, under, full, thick, 0, DIM, opacity=0.2)
-            if length := round(full * probability):
-                cv2.rectangle(image, (start, under, length, thick), paint.bgr(COLOURS[name]), -1)
-
-    return paint.sprite(width, height, draw)
+    paint.panel(image, 0, 0, width, height, radius, opacity=0.78)
+    for row, number in enumerate(sorted(np.argsort(-np.array(probabilities))[:count].tolist())):
+        name, probability = EMOTIONS[number], probabilities[number]
+        up = round(0.3 * size) + row * round(LINE * size)
+        middle, under = up + round(0.6 * size), up + round(1.15 * size)
+        ink = paint.PAPER if name == emotion else DIM
+        paint.write(image, name, start, middle, size, ink)
+        if percentages:
+            text = f"{percent(probability)}%"
+            paint.write(image, text, start + full - paint.text_width(text, size), middle, size, ink)
+        paint.panel(image, start, under, full, thick, 0, DIM, opacity=0.2)
+        if length := round(full * probability):
+            cv2.rectangle(image, (start, under, length, thick), paint.bgr(COLOURS[name]), -1)
 
 
-def _recent(image: np.ndarray, shown: TrackedFace, area: Rectangle, sizes: Sizes) -> None:
-    """Draw the last half minute: colour is the emotion, height its probability, right is now."""
-    left, top, w, tall = area
-    paint.panel(image, *area, round(3 * sizes.unit), opacity=0.6)
-    colours, filled = (
-        cv2.resize(each, (w, tall), interpolation=cv2.INTER_NEAREST)
-        for each in _steps(tuple(shown.recent), tall)
-    )
-    cv2.copyTo(colours, filled, image[top : top + tall, left : left + w])
-
-
-@lru_cache(maxsize=64)
-def _steps(recent: tuple[tuple[str, float] | None, ...], tall: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return colours (tall, steps, 3), a column for each step, and where they are seen: uint8 (tall, steps)."""
+@paint.kept
+def _recent(image: np.ndarray, recent: tuple[tuple[str, float] | None, ...], radius: int) -> None:
+    """Paint the last half minute: colour is the emotion, height its probability, right is now."""
+    tall, wide = image.shape[:2]
+    paint.panel(image, 0, 0, wide, tall, radius, opacity=0.6)
     heights = np.array([entry[1] if entry else 0.0 for entry in recent])
     colours = np.array([paint.bgr(COLOURS[entry[0]]) if entry else (0, 0, 0) for entry in recent], np.uint8)
     seen = np.arange(tall, 0, -1)[:, None] <= np.maximum(np.rint(tall * heights), heights > 0)
-    return np.repeat(colours[None], tall, axis=0), seen.astype(np.uint8)
+    steps = np.repeat(colours[None], tall, axis=0), seen.astype(np.uint8)
+    picture, mask = (cv2.resize(each, (wide, tall), interpolation=cv2.INTER_NEAREST) for each in steps)
+    cv2.copyTo(picture, mask, image)
 
 
 @dataclass(frozen=True)

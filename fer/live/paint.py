@@ -1,9 +1,8 @@
 """Drawing that OpenCV lacks: good letters, rounded and translucent shapes, whole files. All images are BGR uint8."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -71,29 +70,26 @@ def fill(image: np.ndarray, x: int, y: int, mask: np.ndarray, colour: Colour, op
     part[:] = cv2.add(cv2.multiply(ink, cover, scale=opacity / 255), cv2.multiply(part, rest, scale=1 / 255))
 
 
-class Sprite(NamedTuple):
-    """What was painted once, to be laid over many images: (h, w, 3) of its looks on black and of what shows through."""
+def kept(paint: Callable[..., None]) -> Callable[..., None]:
+    """Turn ``paint(image, ...)``, which fills an image, into ``lay(image, area, ...)``, which does so only once.
 
-    picture: np.ndarray
-    rest: np.ndarray
+    The area (left, top, width, height) lies in the image; the other arguments must be hashable.
+    """
 
+    @lru_cache(maxsize=128)
+    def painted(width: int, height: int, *arguments: Hashable) -> tuple[np.ndarray, np.ndarray]:
+        black, white = np.zeros((height, width, 3), np.uint8), np.full((height, width, 3), 255, np.uint8)
+        paint(black, *arguments)
+        paint(white, *arguments)
+        return black, cv2.subtract(white, black)  # what shows through
 
-def sprite(width: int, height: int, paint: Callable[[np.ndarray], None]) -> Sprite:
-    """Keep what ``paint`` paints into an image of this size."""
-    black, white = np.zeros((height, width, 3), np.uint8), np.full((height, width, 3), 255, np.uint8)
-    paint(black)
-    paint(white)
-    return Sprite(black, cv2.subtract(white, black))
-
-
-def lay(image: np.ndarray, x: int, y: int, painted: Sprite) -> None:
-    """Lay a sprite over ``image`` at (x, y); parts outside the image are left out."""
-    height, width = painted.rest.shape[:2]
-    part = image[max(y, 0) : max(y + height, 0), max(x, 0) : max(x + width, 0)]
-    if part.size:
-        inside = np.s_[max(-y, 0) :, max(-x, 0) :]
-        picture, rest = (each[inside][: part.shape[0], : part.shape[1]] for each in painted)
+    def lay(image: np.ndarray, area: tuple[int, int, int, int], *arguments: Hashable) -> None:
+        x, y, width, height = area
+        picture, rest = painted(width, height, *arguments)
+        part = image[y : y + height, x : x + width]
         part[:] = cv2.add(picture, cv2.multiply(part, rest, scale=1 / 255))
+
+    return lay
 
 
 @lru_cache(maxsize=256)

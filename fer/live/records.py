@@ -76,10 +76,7 @@ class FaceTally:
 
 
 class Tally:
-    """Seconds per emotion, and averaged probabilities over time, of the faces that were seen longest.
-
-    Args:
-        stills: the frames are photos, whose faces are counted.
+    """Seconds per emotion, and averaged probabilities over time, of the faces seen longest; of ``stills`` counts.
 
     Attributes:
         frames, end_s: number of frames, and time of the last.

@@ -11,15 +11,12 @@ import numpy as np
 from fer.labels import COLOURS, EMOTIONS
 from fer.live.paint import INK, bgr, fill, ink_on, text_mask, text_width, write
 
-BRIDGED_S = 1.5
-"""Absences that a strip bridges, because few cameras give a face at every step."""
-
+BRIDGED_S = 1.5  # absences that a strip bridges, because few cameras give a face at every step
 WIDTH, MARGIN = 1600, 32
 TEXT = 20
 GREY, EMPTY, PAPER = (110, 112, 116), (238, 238, 240), (255, 255, 255)
 STEPS_S = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800, 86400)
 TOP = MARGIN + 2 * TEXT + 28  # below the legend
-EXPLANATION = "The height of a colour is the probability of the emotion."
 PALETTE = np.array([bgr(COLOURS[name]) for name in EMOTIONS], np.uint8)
 
 
@@ -104,7 +101,7 @@ def _stack(image: np.ndarray, columns: np.ndarray, left: int, top: int, height: 
 
 
 def _paper(height: int) -> np.ndarray:
-    """Return an empty picture that names the colours at its top."""
+    """Return an empty picture with a legend."""
     image = np.full((height, WIDTH, 3), PAPER, np.uint8)
     x, middle = MARGIN, MARGIN + TEXT // 2
     for name, colour in (*((name, COLOURS[name]) for name in EMOTIONS), ("not seen", EMPTY)):
@@ -112,7 +109,8 @@ def _paper(height: int) -> np.ndarray:
         cv2.rectangle(image, (x, middle - 9, 18, 18), GREY, 1)
         write(image, name, x + 28, middle, TEXT, INK)
         x += 28 + text_width(name, TEXT) + 36
-    write(image, EXPLANATION, MARGIN, middle + TEXT + 12, 16, GREY)
+    text = "The height of a colour is the probability of the emotion."
+    write(image, text, MARGIN, middle + TEXT + 12, 16, GREY)
     return image
 
 

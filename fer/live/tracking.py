@@ -8,9 +8,8 @@ import numpy as np
 
 from fer.faces import share_a_middle
 
+# Where in a box its movement is measured, (36, 2), as fractions of width and height.
 GRID = np.stack(np.meshgrid(np.linspace(0.2, 0.8, 6), np.linspace(0.2, 0.8, 6)), -1).reshape(-1, 2)
-"""Where in a box its movement is measured, (36, 2), as fractions of width and height."""
-
 GAP_S = 0.7  # a face that was not detected for longer is gone; when it comes back it is a new one
 SLOWEST_S = 3.0  # frames further apart than GAP_S, up to this, count as neighbours
 OVERLAP = 0.2  # smallest intersection over union of the same face
@@ -50,11 +49,7 @@ class Tracker:
         self.tracks, self._last_s = [], math.inf
 
     def update(self, boxes: np.ndarray, time_s: float) -> list[Track]:
-        """Take in the detections of one frame, (K, 4) x, y, width, height.
-
-        Returns:
-            The confirmed tracks, oldest first; those with ``seen_s == time_s`` were detected in this frame.
-        """
+        """Take in the detections (K, 4) of a frame; return the confirmed tracks, if detected with its ``seen_s``."""
         boxes = np.asarray(boxes, float).reshape(-1, 4)
         first, step_s = math.isinf(self._last_s), max(time_s - self._last_s, 0.0)
         weight, self._last_s = 1 - np.exp(-step_s / SETTLE_S), time_s
