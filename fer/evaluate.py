@@ -103,10 +103,8 @@ def main(config: EvaluateConfig) -> None:
         card = calibrate(card, predictions, predict_degraded(model, dataset, flip))
         write_card(config.model, card)
         if (config.model / METRICS).exists():
-            print(
-                f"The earlier records in {config.model} have been removed: score each split again with --record.",
-                file=sys.stderr,
-            )
+            note = f"The records in {config.model} have been removed: score each split again with --record."
+            print(note, file=sys.stderr)
         drop_derived(config.model)
         complete(config.model)  # its metadata repeat the calibration
         print(

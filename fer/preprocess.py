@@ -59,8 +59,7 @@ class Preprocess:
         )
         if not valid:
             raise DataInvalid(
-                f"{self}: expected a size from 1 to {LARGEST}, a mean from -10 to 10 and an std from 0.001 to 10, for "
-                "all or each channel."
+                f"{self}: expected a size of 1 to {LARGEST}, and one mean (-10 to 10) and std (0.001 to 10) or three."
             )
 
     def __call__(self, image: ArrayLike) -> np.ndarray:

@@ -46,8 +46,7 @@ class _Exported:
         names = list(ports)
         if names not in ([INPUT, LOGITS], [INPUT, LOGITS, VALENCE_AROUSAL]):
             raise DataInvalid(
-                f"{file} has the inputs and outputs {names}; expected {[INPUT, LOGITS]}, and {VALENCE_AROUSAL!r} where "
-                "it is predicted, from python -m fer.export."
+                f"{file} has inputs and outputs {names}; expected {[INPUT, LOGITS]}, as python -m fer.export writes."
             )
         self.valence_arousal = VALENCE_AROUSAL in names
         self.shapes = {

@@ -182,8 +182,7 @@ def pair(
 
     Args:
         images, annotated: ids that have an image, or an annotation of any kind.
-        labels: what the label file holds, of those that have one.
-        label_file: from an id to the file that should hold its label.
+        labels, label_file: what the label file holds, of ids that have one, and what it should be called.
     """
     problems = {id_: Problem(NO_IMAGE, f"images/{id_}.jpg") for id_ in annotated - images}
     usable: dict[str, int] = {}

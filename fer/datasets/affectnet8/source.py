@@ -115,10 +115,7 @@ class Source(ABC):
         except FileNotFoundError as error:
             if os.path.islink(path):
                 raise BrokenImage(f"a link to {os.readlink(path)}, which is not there") from error
-            raise DataMissing(
-                f"{path} was there when the index was made and is gone. "
-                "Open the data set again: a folder that has changed is indexed anew."
-            ) from error
+            raise DataMissing(f"{path} is gone since the index was made: open the data set again.") from error
         except OSError as error:
             if error.errno not in UNREADABLE_FILE:
                 raise

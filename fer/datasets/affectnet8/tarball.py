@@ -69,10 +69,7 @@ def walk(file: BinaryIO) -> Iterator[Member]:
         place = start + -(-length // BLOCK) * BLOCK
         if kind in b"xLgK":
             if length > _LONGEST:
-                raise DataInvalid(
-                    f"{file.name} has an extension header of {length:,} bytes; expected at most {_LONGEST:,}. "
-                    "Get the archive from its source again."
-                )
+                raise _refused(file, f"has an extension header of {length:,} bytes", f"at most {_LONGEST:,}")
             if kind in b"xL":  # the others: remarks on the archive, and the target of a link
                 file.seek(start)
                 name = _long_name(kind, file.read(length), file) or name
@@ -175,10 +172,7 @@ def extract(
             for member in walk(file):
                 bar.update(member.offset - bar.n)
                 if not {"train_set", "val_set"} & set(member.name.split("/")[:-1]):
-                    raise DataInvalid(
-                        f"{tar} holds {member.name!r}; expected files in train_set/ and val_set/ alone. It was not "
-                        "written: get the archive from its source again."
-                    )
+                    raise _refused(file, f"holds {member.name!r}", "files in train_set/ and val_set/ alone")
                 yield member, _place(file, member, folder, part)
             bar.update(total - bar.n)
         finally:
@@ -232,10 +226,7 @@ def _long_name(kind: bytes, data: bytes, file: BinaryIO) -> str:
         record = data[place : place + int(length[0])]
         key, _, value = record[length.end() + 1 :].rstrip(b"\n").partition(b"=")
         if key.startswith(b"GNU.sparse."):
-            raise DataInvalid(
-                f"{file.name} holds sparse files, of which only a part is stored; AffectNet8 has plain files only. "
-                "Get the archive from its source again."
-            )
+            raise _refused(file, "holds sparse files, of which only a part is stored", "plain files")
         if key == b"path":
             name = os.fsdecode(value)
         place += max(int(length[0]), 1)
@@ -245,17 +236,17 @@ def _long_name(kind: bytes, data: bytes, file: BinaryIO) -> str:
 def _checked(name: str, kind: bytes, file: BinaryIO) -> str:
     """Return the name without ``./``, or raise if the member could end up outside the folder."""
     if kind not in (b"0", b"\0", b"7", b"5"):
-        raise DataInvalid(
-            f"{file.name} holds {name!r}, a link or device (type {kind!r}); AffectNet8 has plain files only. "
-            "Nothing of it was followed: get the archive from its source again."
-        )
+        raise _refused(file, f"holds {name!r}, a link or device (type {kind!r})", "plain files")
     parts = name.split("/")
     if not name or not parts[0] or ".." in parts or "\\" in name or name[1:2] == ":" or "\0" in name:
-        raise DataInvalid(
-            f"{file.name} holds {name!r}, a name that leaves the folder it is extracted to; expected names such "
-            "as 'train_set/images/42.jpg'. Do not use this archive: get it from its source again."
+        raise _refused(
+            file, f"holds {name!r}, a name that leaves its folder", "such as 'train_set/images/42.jpg'"
         )
     return name if parts[0] != "." else "/".join(part for part in parts if part != ".")
+
+
+def _refused(file: BinaryIO, found: str, expected: str) -> DataInvalid:
+    return DataInvalid(f"{file.name} {found}; expected {expected}. Get the archive from its source again.")
 
 
 def _truncated(file: BinaryIO, where: str, total: int) -> DataInvalid:
