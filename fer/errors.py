@@ -5,6 +5,7 @@ A message says what was found, what was expected and what to do next.
 
 import csv
 import errno
+import math
 import pickle
 import struct
 import tokenize
@@ -51,6 +52,15 @@ class UsageError(DataInvalid):
     """An option is out of its range, or contradicts another one."""
 
     exit_code = 2
+
+
+def check_ranges(options: object, **ranges: tuple[float, float]) -> None:
+    """Raise UsageError for the first of these options that is given and not finite and from low to high."""
+    for name, (low, high) in ranges.items():
+        value = getattr(options, name)
+        if value is not None and not (low <= value <= high and value < math.inf):
+            limits = f"{low} to {high}" if high < math.inf else f"{low} or more"
+            raise UsageError(f"--{name.replace('_', '-')} {value}: expected {limits}.")
 
 
 DAMAGE = (

@@ -12,6 +12,7 @@ stopped run leaves what it did in ``faces.csv.parts``; the same command with
 """
 
 import csv
+import math
 import os
 import sys
 from collections.abc import Iterable
@@ -26,7 +27,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from tyro.conf import Positional, arg
 
 from fer import cli
-from fer.errors import DataInvalid, DataMissing, Stopped, UsageError, UserError
+from fer.errors import DataInvalid, DataMissing, Stopped, UsageError, UserError, check_ranges
 from fer.files import check_output, check_output_folder, locked
 from fer.interrupt import stop_signals
 from fer.labels import percent
@@ -88,20 +89,12 @@ class PredictOptions:
         """Refuse values out of range, and outputs that would replace an input: UsageError says what was expected."""
         if not self.paths:
             raise UsageError("No PATH was given: name photos, videos or folders.")
-        given, usual = vars(self), vars(PredictOptions)
-        for name, fits, expected in (
-            ("threshold", 0 <= self.threshold <= 1, "0 to 1"),
-            ("every_seconds", self.every_seconds >= 0, "0 or more"),
-            ("jobs", self.jobs >= 1, "1 or more"),
-            ("batch_size", self.batch_size >= 1, "1 or more"),
-            *(
-                (name, self.csv or given[name] == usual[name], "--csv, too")
-                for name in ("resume", "jobs", "part", "gallery", "save_annotated")
-            ),
-        ):
-            if not fits:
-                raise UsageError(f"--{name.replace('_', '-')} {given[name]}: expected {expected}.")
+        some = (1, math.inf)
+        check_ranges(self, threshold=(0, 1), every_seconds=(0, math.inf), jobs=some, batch_size=some)
         if self.csv is None:
+            for name in ("resume", "jobs", "part", "gallery", "save_annotated"):
+                if (value := vars(self)[name]) != vars(PredictOptions)[name]:
+                    raise UsageError(f"--{name.replace('_', '-')} {value}: expected --csv, too.")
             return
         check_output("--csv", self.csv)
         from fer.photos.listing import KNOWN, thumbnails

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from fer.errors import UsageError
+from fer.errors import UsageError, check_ranges
 from fer.files import check_output
 
 RECORDING = ".mp4"
@@ -57,24 +57,20 @@ class LiveOptions:
         outputs = self.outputs()
         for name, path in outputs.items():
             check_output(f"--{name}", path)
-            if path.is_symlink() or (path.exists() and not path.is_file()):
-                raise UsageError(
-                    f"--{name} {path} is a link, a pipe or a device: expected the name of a file itself."
-                )
+            if path.is_symlink():
+                raise UsageError(f"--{name} {path} is a link: expected the name of a file itself.")
         if len({path.resolve() for path in outputs.values()}) < len(outputs):
             given = ", ".join(f"--{name} {path}" for name, path in outputs.items())
             raise UsageError(f"{given}: expected a name for each.")
-        picture = "a name that ends in .png or .jpg (the picture is made of pixels: there is no .pdf or .svg)"
-        for name, valid, expected in (
-            ("save", not self.save or self.save.suffix.lower() == RECORDING, "a name that ends in .mp4"),
-            ("timeline", not self.timeline or self.timeline.suffix.lower() in PICTURES, picture),
-            ("threshold", 0 <= self.threshold <= 1, "a probability, from 0 to 1"),
-            ("smoothing", 0 <= self.smoothing < math.inf, "seconds, 0 or more"),  # nan is neither
-            ("detection_size", (self.detection_size or 64) >= 64, "64 pixels or more"),
-            ("max_frames", self.max_frames is None or self.max_frames >= 1, "1 or more"),
-        ):
-            if not valid:
-                raise UsageError(f"--{name.replace('_', '-')} {getattr(self, name)}: expected {expected}.")
+        if self.save and self.save.suffix.lower() != RECORDING:
+            raise UsageError(f"--save {self.save}: expected a name that ends in {RECORDING}.")
+        if self.timeline and self.timeline.suffix.lower() not in PICTURES:
+            raise UsageError(
+                f"--timeline {self.timeline}: expected a name that ends in .png or .jpg (the picture is made of "
+                "pixels: there is no .pdf or .svg)."
+            )
+        more, some = (0, math.inf), (1, math.inf)
+        check_ranges(self, threshold=(0, 1), smoothing=more, detection_size=(64, math.inf), max_frames=some)
 
 
 def check_rate(fps: float | None) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, get_args, get_origin, get_type_hints
 
 from tyro.conf import arg
 
-from fer.errors import DataInvalid, UsageError
+from fer.errors import DataInvalid, UsageError, check_ranges
 from fer.files import check_output_folder
 
 NOT_IN_THE_CARD = {"root", "out", "resume", "overwrite", "device", "allow_unlocked"}
@@ -142,11 +142,7 @@ class TrainConfig:
         for name, kind in get_type_hints(type(self)).items():
             if get_origin(kind) is Literal and getattr(self, name) not in get_args(kind):
                 raise UsageError(f"{name}={getattr(self, name)!r}: expected one of {get_args(kind)}.")
-        for name, (low, high) in _RANGES.items():
-            value = getattr(self, name)
-            if value is not None and not low <= value <= high:
-                limits = f"{low} to {high}" if high < math.inf else f"{low} or more"
-                raise UsageError(f"--{name.replace('_', '-')} {value}: expected {limits}.")
+        check_ranges(self, **_RANGES)
         if self.out is None:
             return
         check_output_folder("--out", self.out)
