@@ -5,7 +5,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -23,20 +23,15 @@ HIDDEN_S = 3.0  # the place of a face stays hidden after it was last detected: i
 
 @dataclass(frozen=True, eq=False)
 class TrackedFace:
-    """A face as it is shown, where it is now, its probabilities averaged over time.
-
-    Attributes:
-        track: number of the person, from 1, never used twice.
-        recent: as ``Smoother.recent``.
-        detected: in this frame; False when remembered from the frames just before.
-        classified: in this frame; False when its probabilities are those of an earlier one, for others had their turn.
-    """
+    """A face as it is shown, where it is now, its probabilities averaged over time."""
 
     face: FaceEmotion
-    track: int = 0
-    recent: Sequence[tuple[str, float] | None] = ()
-    detected: bool = True
-    classified: bool = True
+    track: int = 0  # number of the person, from 1, never used twice
+    recent: Sequence[tuple[str, float] | None] = ()  # as ``Smoother.recent``
+    detected: bool = True  # in this frame; else remembered from the frames just before
+    classified: bool = (
+        True  # in this frame; else its probabilities are of an earlier one: others had their turn
+    )
 
     def at(self, box: np.ndarray) -> "TrackedFace":
         """Return the same face at another box (4,)."""
@@ -45,19 +40,13 @@ class TrackedFace:
 
 @dataclass(frozen=True, eq=False)
 class Analysis:
-    """The confirmed faces of one frame.
-
-    Attributes:
-        hide: (K, 4), every box that may hold a face, confirmed or not, or held one just before.
-        lost: numbers of those of ``hide`` that held a face with a name just before.
-        small: of ``small_grey``, to follow the faces into later frames.
-    """
+    """The confirmed faces of one frame."""
 
     frame: Frame
     faces: tuple[TrackedFace, ...]
-    hide: np.ndarray
-    small: np.ndarray = field(repr=False)
-    lost: Sequence[int] = ()
+    hide: np.ndarray  # (K, 4), every box that may hold a face, confirmed or not, or held one just before
+    small: np.ndarray  # of ``small_grey``, to follow the faces into later frames
+    lost: Sequence[int] = ()  # numbers of those of ``hide`` that held a face with a name just before
     detect_ms: float = 0.0
     classify_ms: float = 0.0
 

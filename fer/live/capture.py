@@ -15,16 +15,13 @@ AHEAD = 4  # frames read ahead in step
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """One picture of a source, BGR uint8 (H, W, 3), into which nobody draws.
+    """One picture of a source."""
 
-    Attributes:
-        time_s: media time of files; for live sources, seconds by the clock since the capture began.
-        index: 0, 1, 2 … as the source gave them; numbers are missing where frames were dropped or cannot be read.
-    """
-
-    image: np.ndarray
-    time_s: float
-    index: int
+    image: np.ndarray  # BGR uint8 (H, W, 3); nobody draws into it
+    time_s: float  # media time of files; for live sources, seconds by the clock since the capture began
+    index: (
+        int  # 0, 1, 2 … as the source gave them; some are missing where frames were dropped or cannot be read
+    )
 
 
 class Capture:

@@ -25,14 +25,10 @@ LARGEST = 2560  # wider pictures cost more time to draw than eyes gain; the wind
 
 
 class Display:
-    """Somewhere to show frames; this one shows nothing, and is what the others are made from.
+    """Somewhere to show frames; this one shows nothing, and is what the others are made from."""
 
-    Attributes:
-        visible: whether somebody can look at it; a file is played at its own speed only then.
-        keyboard: whether it has keys, which a beginner is told.
-    """
-
-    visible = keyboard = False
+    visible = False  # whether somebody can look at it; a file is played at its own speed only then
+    keyboard = False  # whether it has keys, which a beginner is told
 
     def size(self, frame: tuple[int, int]) -> tuple[int, int]:
         """Return the (width, height) to draw at, so that letters are sharp, for frames of (width, height)."""

@@ -30,27 +30,21 @@ ANCHORS["hint"] = ANCHORS["keys"]
 
 
 class Wanted(NamedTuple):
-    """What is to be placed for one face.
-
-    Attributes:
-        label, bars: sizes of their forms, best first.
-        strip: height of what may lie right under the box, 0 for nothing.
-        track: the same for the same person in the next picture.
-    """
+    """What is to be placed for one face."""
 
     box: Rectangle
-    label: Sequence[Size]
-    bars: Sequence[Size] = ()
-    strip: int = 0
-    track: int = 0
+    label: Sequence[Size]  # of its forms, best first
+    bars: Sequence[Size] = ()  # of their forms, best first
+    strip: int = 0  # height of what may lie right under the box
+    track: int = 0  # the same for the same person in the next picture
 
 
 class Place(NamedTuple):
-    """Where something lies: in which of its forms, and on which side of its face; "far" is anywhere in the picture."""
+    """Where something lies."""
 
     area: Rectangle
-    form: int
-    side: str
+    form: int  # number of the form that it has there
+    side: str  # of its face; "far" is anywhere in the picture
 
 
 @dataclass(frozen=True)
@@ -107,19 +101,14 @@ def arrange(
 
 
 class _Page:
-    """The picture in which ``arrange`` places one thing after the other.
-
-    Attributes:
-        taken: what the next thing must not cover.
-        kept: the places in the picture before.
-    """
+    """The picture in which ``arrange`` places one thing after the other; ``kept`` are the places in the one before."""
 
     def __init__(
         self, frame: Size, faces: Sequence[Wanted], gap: int, kept: Mapping[tuple[str, int], Place]
     ) -> None:
         self.frame, self.gap, self.kept, self.layout = frame, gap, kept, Layout()
         self.boxes = [face.box for face in faces]
-        self.taken = list(self.boxes)
+        self.taken = list(self.boxes)  # what the next thing must not cover
         self._no_room = frame[0]  # labels of this width or wider have no place left
 
     def place_status(self, status: Mapping[str, Sequence[Size]]) -> None:

@@ -50,15 +50,9 @@ class Player:
         on_analysis: called with every analysis, in order. Without it and a display, the recording is all there is, and
             the play ends where that fails.
         max_frames: counted from when the model is loaded; all by default.
-
-    Attributes:
-        shown, frame: number of frames shown, and the newest of them.
-        written: the files that were finished.
-        stop: when a signal is noted there, the play ends at the next turn of the loop.
-        loading: shown until the model is loaded.
     """
 
-    loading = "Loading the model …"
+    loading = "Loading the model …"  # said until it is loaded
 
     def __init__(
         self,
@@ -71,13 +65,15 @@ class Player:
         max_frames: int | None = None,
     ) -> None:
         self.source, self.display, self.view = source, display or Display(), view or View()
-        self.shown, self.written = 0, list[Path]()
-        self.frame: Frame | None = None
-        self.stop = Stop(at_once=False)
+        self.shown, self.written = 0, list[Path]()  # number of frames, and the files that were finished
+        self.frame: Frame | None = None  # the newest that was shown
+        self.stop = Stop(
+            at_once=False
+        )  # a signal that is noted there ends the play at the next turn of the loop
         self._load, self._on_analysis, self._max_frames = load, on_analysis, max_frames
         self._in_step = not source.live and not self.display.visible
         self._times: deque[float] = deque(maxlen=60)  # when the newest frames were shown
-        self._message, self._message_until = overlay.NOTICE, 0.0
+        self._message, self._message_until = overlay.NOTICE, self._clock() + NOTICE_S
         self._keys_until = 0.0  # they are shown without being asked for
         self._analysis: Analysis | None = None  # the newest that was drawn
         self._drawn_s = self._face_s = 0.0  # when that was, and when a face was drawn or nothing known
@@ -98,7 +94,6 @@ class Player:
         """
         ended = False
         try:
-            self._say(overlay.NOTICE, NOTICE_S)
             self._worker = Worker(self._load, self._on_analysis or (lambda _: None))
             self._resources.callback(self._worker.close)
             self._open(self.source)

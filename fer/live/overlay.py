@@ -44,21 +44,15 @@ class Status:
 
 
 class Sizes:
-    """Lengths, in pixels of a picture of (width, height) that is shown with ``scale`` screen pixels for each.
-
-    Attributes:
-        unit: lines are multiples of it; 1 for a picture 540 high or less.
-        text, large: of letters, whose capitals are ``paint.CAPITALS`` as high.
-        gap: between a box and what belongs to it.
-    """
+    """Lengths, in pixels of a picture of (width, height) that is shown with ``scale`` screen pixels for each."""
 
     def __init__(self, frame: Size, scale: float | None) -> None:
         self.frame, unit = frame, min(frame[1] / 540, frame[0] / 720)
         scale = scale or min(1.0, SCREEN[0] / frame[0], SCREEN[1] / frame[1])
         least = math.ceil(LETTERS / paint.CAPITALS / scale)
-        self.text, self.large = (max(least, round(size * unit)) for size in (12.5, 20))
-        self.unit = max(unit, self.text / 16)
-        self.gap = max(3, round(0.35 * self.text))
+        self.text, self.large = (max(least, round(size * unit)) for size in (12.5, 20))  # of letters
+        self.unit = max(unit, self.text / 16)  # of lines; 1 for a picture 540 high or less
+        self.gap = max(3, round(0.35 * self.text))  # between a box and what belongs to it
 
 
 def draw(

@@ -76,16 +76,11 @@ class FaceTally:
 
 
 class Tally:
-    """Seconds per emotion, and averaged probabilities over time, of the faces seen longest; of ``stills`` counts.
-
-    Attributes:
-        frames, end_s: number of frames, and time of the last.
-        photos: the faces of each photo by its number.
-    """
+    """Seconds per emotion, and averaged probabilities over time, of the faces seen longest; of ``stills`` counts."""
 
     def __init__(self, stills: bool = False) -> None:
-        self.frames, self.end_s, self._stills = 0, 0.0, stills
-        self.photos: dict[int, Sequence[TrackedFace]] = {}
+        self.frames, self.end_s, self._stills = 0, 0.0, stills  # number of frames, and time of the last
+        self.photos: dict[int, Sequence[TrackedFace]] = {}  # by number
         self._all: dict[int, FaceTally] = {}  # by track
         self._step_s = STEP_S
 

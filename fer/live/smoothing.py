@@ -20,16 +20,13 @@ class Smoother:
     would end below the threshold (benchmarks/live_quality.py). A name changes to another only when that leads by
     ``LEAD``, so two that are nearly equal do not take turns; between a name and "uncertain" the ``threshold`` alone
     decides. ``tau_s`` 0 takes every frame as it is, without memory and without lead.
-
-    Attributes:
-        probabilities, emotion: of the label that is shown; "" before the first update.
-        recent: (emotion, confidence) of each quarter of the last half minute's seconds; None where it was not seen.
     """
 
     def __init__(self, tau_s: float = 0.25, threshold: float = 0.4) -> None:
         self.tau_s, self.threshold = tau_s, threshold
-        self.probabilities = np.full(len(EMOTIONS), 1 / len(EMOTIONS), np.float32)
-        self.emotion = ""
+        self.probabilities = np.full(len(EMOTIONS), 1 / len(EMOTIONS), np.float32)  # (8,)
+        self.emotion = ""  # the label that is shown; empty before the first update
+        # Emotion and confidence of each quarter of the last half minute's seconds; None where it was not seen.
         self.recent: deque[tuple[str, float] | None] = deque([None] * RECENT_STEPS, RECENT_STEPS)
         self._lead = LEAD if tau_s > 0 else 0.0
         self._evidence = np.zeros(len(EMOTIONS))

@@ -33,23 +33,14 @@ PLAYLISTS = {"hls", "dash"}  # FFmpeg's names of formats whose files are short a
 
 
 class Source:
-    """Frames of something, described for whoever plays them.
+    """Frames of something, described for whoever plays them."""
 
-    Attributes:
-        name: shown to people.
-        live: goes on whether or not anybody watches, so frames may be dropped and time is the clock's.
-        stills: its pictures have nothing to do with each other, and the last one stays.
-        mirrored: people look at themselves, and expect a mirror.
-        first: number of the first frame.
-        hidden: how much of it, from 0 to 1, lies under the program's own window.
-    """
-
-    name = "frames"
-    first = 0
-    hidden = 0.0
-    live = False
-    stills = False
-    mirrored = False
+    name = "frames"  # shown to people
+    first = 0  # number of the first frame
+    hidden = 0.0  # how much of it, from 0 to 1, lies under the program's own window
+    live = False  # goes on whether or not anybody watches, so frames may be dropped and time is the clock's
+    stills = False  # its pictures have nothing to do with each other, and the last one stays
+    mirrored = False  # people look at themselves, and expect a mirror
 
     def __iter__(self) -> SomeFrames:
         raise NotImplementedError

@@ -34,16 +34,12 @@ class VideoWriter:
     Args:
         drop: leave frames out when the encoder falls behind (live), rather than wait (files).
         zero_s: when the film begins, with its first frame also if that came later; by default at its time.
-
-    Attributes:
-        frames, dropped: number of frames written, and left out.
-        start_s: time of the first frame, or None before it.
     """
 
     def __init__(self, path: Path, drop: bool = False, zero_s: float | None = None) -> None:
         self.path, self.drop, self._zero_s = Path(path), drop, zero_s
-        self.frames = self.dropped = 0
-        self.start_s: float | None = None
+        self.frames = self.dropped = 0  # numbers of those written, and left out
+        self.start_s: float | None = None  # time of the first frame
         self._part = self.path.with_name(fitting(f"{self.path.stem}.part-{unique()}.mp4"))
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
