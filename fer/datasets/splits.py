@@ -63,7 +63,7 @@ class Subset(data.Subset):
     """The samples of a data set at ``indices`` (or a mask), with their labels and keys; items are the data set's."""
 
     def __init__(self, dataset: FaceDataset, indices: np.ndarray | Sequence[int]) -> None:
-        indices = np.arange(len(dataset))[indices]  # refuses what is no index
+        indices = np.arange(len(dataset))[list(indices)]  # refuses what is no index
         super().__init__(cast(data.Dataset, dataset), indices.tolist())
         self.labels = dataset.labels[indices]
         self.keys = [dataset.keys[i] for i in self.indices]

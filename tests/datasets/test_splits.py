@@ -135,7 +135,7 @@ def test_a_subset_keeps_what_a_data_set_has():
     assert part.labels.tolist() == [0, 3] and part.keys == ["train/4", "train/1"]
     assert (part.name, part.split) == ("images", "train")
     assert [(int(image[0, 0, 0]), label) for image, label in part] == [(4, 0), (1, 3)]
-    assert Subset(part, [1]).keys == ["train/1"] and len(Subset(part, [])) == 0
+    assert Subset(part, (1,)).keys == ["train/1"] and len(Subset(part, [])) == 0
     assert Subset(whole, np.array([True, False, True, False, False])).keys == ["train/0", "train/2"]
     with pytest.raises(IndexError):
         Subset(whole, [0.0, 1.0])
