@@ -24,7 +24,7 @@ class LiveOptions:
     """Write one row per face and analysed frame to this file, as it goes. Where many faces take turns, those that wait
     have no probabilities."""
     timeline: Path | None = None
-    """At the end, draw the probabilities of every face over time to this .png or .jpg."""
+    """At the end, draw the probabilities of every face over time to this .png or .jpg; not of photos."""
     summary: bool = False
     """At the end, print how long each face showed each emotion."""
     no_window: bool = False
