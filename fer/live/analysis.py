@@ -29,9 +29,7 @@ class TrackedFace:
     track: int = 0  # number of the person, from 1, never used twice
     recent: Sequence[tuple[str, float] | None] = ()  # as ``Smoother.recent``
     detected: bool = True  # in this frame; else remembered from the frames just before
-    classified: bool = (
-        True  # in this frame; else its probabilities are of an earlier one: others had their turn
-    )
+    classified: bool = True  # in this frame; else its probabilities are of an earlier one
 
     def at(self, box: np.ndarray) -> "TrackedFace":
         """Return the same face at another box (4,)."""
@@ -225,7 +223,8 @@ class Worker:
     def finish(self) -> None:
         """Wait until the frame offered last is analysed; raises as ``ready``."""
         self._job.result()
-        assert self.ready
+        if self._error:
+            raise self._error
 
     @property
     def slow(self) -> bool:

@@ -67,9 +67,7 @@ class Player:
         self.source, self.display, self.view = source, display or Display(), view or View()
         self.shown, self.written = 0, list[Path]()  # number of frames, and the files that were finished
         self.frame: Frame | None = None  # the newest that was shown
-        self.stop = Stop(
-            at_once=False
-        )  # a signal that is noted there ends the play at the next turn of the loop
+        self.stop = Stop(at_once=False)  # a signal that is noted there ends the play at the loop's next turn
         self._load, self._on_analysis, self._max_frames = load, on_analysis, max_frames
         self._in_step = not source.live and not self.display.visible
         self._times: deque[float] = deque(maxlen=60)  # when the newest frames were shown
