@@ -107,9 +107,12 @@ class BaselineCNN(FaceNetwork):
 class EmotionNet(FaceNetwork):
     """Compact residual network for small grey faces: (N, 1, H, W) to logits (N, classes).
 
-    A stem at full resolution, then residual blocks of ``widths`` channels with squeeze-excitation
-    (Hu et al. 2018), halving the image at each change of width, then the mean over all positions,
-    of which ``drop`` is dropped out. Any H, W from 16 up; made for 48.
+    A stem at full resolution, then residual blocks with squeeze-excitation (Hu et al. 2018), halving
+    the image at each change of width, then the mean over all positions. Any H, W from 16 up; made for 48.
+
+    Args:
+        widths: channels of each residual block.
+        drop: dropout probability of the pooled features.
     """
 
     arch, preprocess = "emotion_net", Preprocess(size=48, channels=1, scaling="image")

@@ -35,8 +35,9 @@ class SyntheticFaces(AffectNet8):
 
     Args:
         split: "train" or "val"; no person occurs in both.
-        per_class, seed: training images of each emotion, of which a quarter as many are for validation, and what
-            decides them, bit for bit; None takes what ``root`` holds, or renders 100 with 0.
+        per_class: training images of each emotion, and a quarter as many for validation; None takes what ``root``
+            holds, or renders 100.
+        seed: the same seed gives the same images, bit for bit; None takes what ``root`` holds, or renders with 0.
         transform, limit: as for ``AffectNet8``.
     """
 
@@ -69,8 +70,14 @@ class WithSynthetic(Dataset):
     Synthetic expressions are stylised: a network that has seen photos alone
     takes some of them for others. An item is that of ``faces``. The weaker a
     synthetic expression, the larger the part of neutral in its soft target, as
-    people would vote. ``people`` are rendered with all eight emotions, in a fifth of a second
-    each: ``synthetic`` has their images, uint8 (8 people, 1, 48, 48).
+    people would vote.
+
+    Args:
+        faces: FER+, without a transform.
+        people: how many are rendered, each with all eight emotions, in a fifth of a second.
+
+    Attributes:
+        synthetic: the images of the synthetic faces, uint8 (8 * people, 1, 48, 48).
     """
 
     def __init__(self, faces: FERPlus, people: int) -> None:
