@@ -90,7 +90,7 @@ cli.run(main, make_dataclass("Options", []), [])
 """
 
 
-@pytest.mark.parametrize(("fault", "words"), [("removed", "3.jpg was there"), ("killed", "enough memory")])
+@pytest.mark.parametrize(("fault", "words"), [("removed", "3.jpg is gone"), ("killed", "enough memory")])
 def test_what_goes_wrong_in_a_process_that_reads_images_is_said_in_a_line(fault, words, source):
     """Also without waiting for ever for the other process, which leaves signals to the main one."""
     command = [sys.executable, "-c", TWO_READERS, fault]
