@@ -93,8 +93,8 @@ class PredictOptions:
         check_ranges(self, threshold=(0, 1), every_seconds=(0, math.inf), jobs=some, batch_size=some)
         if self.csv is None:
             for name in ("resume", "jobs", "part", "gallery", "save_annotated"):
-                if (value := vars(self)[name]) != vars(PredictOptions)[name]:
-                    raise UsageError(f"--{name.replace('_', '-')} {value}: expected --csv, too.")
+                if vars(self)[name] != vars(PredictOptions)[name]:
+                    raise UsageError(f"--{name.replace('_', '-')}: expected --csv, too.")
             return
         check_output("--csv", self.csv)
         from fer.photos.listing import KNOWN, thumbnails

@@ -281,5 +281,7 @@ def _panels(status: Status, sizes: Sizes) -> dict[str, list[_Panel]]:
 
 
 def _message(text: str, size: int, room: int) -> _Panel:
-    lines = textwrap.wrap(text, max(8, int((room - 1.4 * size) / (0.5 * size))))
+    most = max(8, int((room - 1.4 * size) / (0.5 * size)))
+    parts = [part if len(part) <= most else part.replace(HARD_SPACE, " ") for part in text.split(" ")]
+    lines = textwrap.wrap(" ".join(parts), most)
     return _Panel([("", line.replace(HARD_SPACE, " ")) for line in lines], size)

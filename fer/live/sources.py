@@ -189,10 +189,8 @@ class Camera(Source):
                 ok, image = camera.read()
                 if ok:
                     yield image, None
-                    gone, tried_s = (
-                        False,
-                        time.monotonic(),
-                    )  # now: that a reader paused is not the camera's fault
+                    # Now: that a reader paused is not the camera's fault.
+                    gone, tried_s = False, time.monotonic()
                 elif time.monotonic() - tried_s < CAMERA_PATIENCE_S:
                     time.sleep(0.01)
                     yield None, None

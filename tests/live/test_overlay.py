@@ -96,6 +96,16 @@ def test_the_keys_leave_most_of_a_window_to_what_is_shown(size):
     assert (across > 2 * down) == (width < 700)  # lines, else a table
 
 
+@pytest.mark.parametrize("size", [(200, 200), (300, 169)])
+def test_in_a_small_window_the_keys_are_broken_between_words(monkeypatch, size):
+    lines: list[str] = []
+    monkeypatch.setattr(paint, "write", lambda image, text, *where: lines.append(text))
+    keys = [[(key, text) for key, text, _ in loop.KEYS]]
+    overlay.draw(np.zeros((*size[::-1], 3), np.uint8), [], overlay.Status(keys=keys), scale=1.0)
+    words = " ".join(f"{key.replace('  ', ' or ')}: {text}" for key, text in keys[0]).split()
+    assert " ".join(lines).split() == words and len(lines) > 4
+
+
 def test_letters_grow_with_the_picture():
     small, large = (overlay.Sizes((1280 * scale, 720 * scale), 1.0) for scale in (1, 3))
     assert large.text == pytest.approx(3 * small.text, rel=0.1)
