@@ -104,7 +104,7 @@ def test_without_a_table_emotions_are_printed(tmp_path, model, scene, capsys):
     assert printed.err.startswith(f"error: {photos / 'text.jpg'}: ") and printed.err.count("\n") == 1
     assert sorted(tmp_path.rglob("*")) == before
     options.resume = True
-    with pytest.raises(UsageError, match="^--resume: expected --csv, too"):
+    with pytest.raises(UsageError, match=r"^--resume: expected --csv, too"):
         main(options)
 
 

@@ -106,16 +106,19 @@ class Photos(Source):
         self.path, self.fps, self.name = Path(path), fps or 1.0, Path(path).name
         self.stills = self.fps <= 2 or not self.path.is_dir()
         self._unreadable: set[int] = set()
+        self._files = [self.path]
+        if self.path.is_dir():  # once: their numbers stay, also where one is deleted
+            named = (
+                path for path in self.path.iterdir() if path.suffix.lower() in PHOTOS | UNREADABLE_PHOTOS
+            )
+            self._files = sorted((path for path in named if not path.is_dir()), key=_by_number)
 
     def files(self) -> list[Path]:
         """Return the photos, 2.png before 10.png."""
-        if not self.path.is_dir():
-            return [self.path]
-        named = (path for path in self.path.iterdir() if path.suffix.lower() in PHOTOS | UNREADABLE_PHOTOS)
-        return sorted((path for path in named if not path.is_dir()), key=_by_number)
+        return self._files
 
     def __iter__(self) -> SomeFrames:
-        paths = self.files()
+        paths = self._files
         for index, path in enumerate(paths[self.first :], self.first):
             try:
                 image = read_image(path)
@@ -137,7 +140,7 @@ class Photos(Source):
         photos.first = index + step
         while photos.first in self._unreadable:
             photos.first += step
-        if not 0 <= photos.first < len(self.files()):
+        if not 0 <= photos.first < len(self._files):
             raise DeviceError(f"This is the {'last' if step > 0 else 'first'} photo.")
         return photos
 
