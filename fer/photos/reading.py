@@ -199,7 +199,7 @@ def read_video(path: str | Path) -> Iterator[VideoFrame]:
         advice = "Is the network slow? Download it, and play the file."
     else:
         _check_file(Path(path))
-    count, promised, time_s = 0, 0, -np.inf
+    count, counted, promised, time_s = 0, 0, 0, -np.inf
     try:
         # Titles may be in any encoding.
         with av.open(place, metadata_errors="replace", timeout=TIMEOUT_S) as container:
@@ -210,9 +210,8 @@ def read_video(path: str | Path) -> Iterator[VideoFrame]:
             # Matroska without a rate of its own claims 1000.
             rate = float(min(filter(None, (stream.average_rate, stream.guessed_rate)), default=25))
             timed = container.format.name not in UNTIMED
-            promised = stream.frames or (
-                round((container.duration or 0) / av.time_base * rate) if timed else 0
-            )
+            counted = stream.frames
+            promised = counted or (round((container.duration or 0) / av.time_base * rate) if timed else 0)
             first_s = None
             for frame in _decoded(container, stream):
                 now_s = count / rate
@@ -233,7 +232,8 @@ def read_video(path: str | Path) -> Iterator[VideoFrame]:
         raise DataInvalid(f"{path}: the video has no frames. Was the recording cut off? {advice}")
     # By time, too: where frames come unevenly, as in Matroska, their number is only estimated from it.
     if count < promised and time_s + 1 / rate < SHORT * promised / rate:
-        missing = f"{promised - count} of {promised} frames are missing"
+        total = counted or round(count * promised / (time_s * rate + 1))  # the rate may be wrong
+        missing = f"{total - count} of {total} frames are missing"
         raise DataInvalid(f"{path}: the video ended after {count} frames, {missing}: cut off? {advice}")
 
 

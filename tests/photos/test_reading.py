@@ -1,6 +1,7 @@
 """Every odd photo that people have becomes upright BGR uint8, or an error that says what is wrong."""
 
 import os
+import re
 import warnings
 
 import numpy as np
@@ -267,6 +268,15 @@ def test_a_video_that_was_cut_off_gives_its_frames_and_says_so(tmp_path, ending,
 def test_a_video_whose_frames_come_unevenly_is_not_called_cut_off(tmp_path):
     """Matroska does not count frames: a header that promises 60 a second is all that there is."""
     assert len(list(read_video(write_video(tmp_path / "a.mkv", frames=30, rate=60, step=6)))) == 30
+
+
+def test_a_wrong_rate_makes_no_more_frames_missing(tmp_path):
+    data = write_video(tmp_path / "a.mkv", frames=60, rate=60, step=6).read_bytes()
+    cut = tmp_path / "cut.mkv"
+    cut.write_bytes(data[: len(data) * 6 // 10])
+    with pytest.raises(DataInvalid, match="frames are missing") as error:
+        list(read_video(cut))
+    assert 50 < int(re.search(r" of (\d+) frames", str(error.value))[1]) < 70
 
 
 def test_a_photo_that_is_not_there(tmp_path):
