@@ -46,7 +46,7 @@ def check_output_folder(option: str, path: Path) -> None:
 def _check_writable(option: str, path: Path, folder: Path) -> None:
     around = next(parent for parent in (folder, *folder.parents) if os.path.exists(parent))
     try:
-        # Writes, because permissions do not tell of read-only disks, nor do they bind root.
+        # Writes, because permissions do not show read-only disks, nor do they bind root.
         with TemporaryFile(dir=around):
             pass
     except OSError as error:

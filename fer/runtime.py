@@ -164,7 +164,7 @@ def exported(folder: Path, card: Mapping) -> OpenVinoNetwork | OnnxNetwork | Non
     None where it is missing, of other weights, or cannot run, or the card does not vouch for it.
 
     Raises:
-        DataInvalid: it is damaged, or another than the card tells.
+        DataInvalid: it is damaged, or its hash differs from the card's.
     """
     file = folder / ONNX
     if not file.is_file():

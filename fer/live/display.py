@@ -229,4 +229,4 @@ def place(
 def _monitors() -> list[Rectangle]:
     with contextlib.suppress(DeviceError):
         return list_monitors()[1:]
-    return []  # the system does not tell them
+    return []  # unknown on this system

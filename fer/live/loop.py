@@ -52,7 +52,7 @@ class Player:
         max_frames: counted from when the model is loaded; all by default.
     """
 
-    loading = "Loading the model …"  # said until it is loaded
+    loading = "Loading the model …"  # the message until then
 
     def __init__(
         self,

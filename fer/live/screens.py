@@ -120,7 +120,7 @@ def select_region(monitor: int) -> Rectangle:
 
 
 def _open_screen(capture: bool = True) -> "mss.MSS":
-    """Open the screen; where it shall not be captured, also under Wayland, which tells the monitors."""
+    """Open the screen; where it shall not be captured, also under Wayland, which lists the monitors."""
     if capture and (problem := environment.screen_problem()):
         raise DeviceError(problem)
     import mss

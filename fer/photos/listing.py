@@ -1,4 +1,4 @@
-"""Photos and videos below files and folders, however many, in an order that a path alone tells."""
+"""Photos and videos below files and folders, however many, in an order that depends on paths alone."""
 
 import os
 from collections import Counter

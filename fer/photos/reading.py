@@ -223,7 +223,7 @@ def read_video(path: str | Path) -> Iterator[VideoFrame]:
                 yield VideoFrame(count, time_s, np.ascontiguousarray(pixels))
                 count += 1
     except (av.FFmpegError, OSError) as error:
-        if 0 < promised <= count:  # a server that tells no length ends with an error
+        if 0 < promised <= count:  # a server that sends no length ends with an error
             return
         where = f"after {count} of {promised or 'its'} frames" if count else "from the start"
         advice = advice if count or "://" in str(path) else "Is it cut off? Copy it again."

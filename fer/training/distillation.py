@@ -1,6 +1,6 @@
 """Learn also from the probabilities that trained networks predict for the training faces.
 
-These tell how much a face resembles each emotion, and vary less than a handful of
+These give how much a face resembles each emotion, and vary less than a handful of
 votes (Hinton et al. 2015, arXiv:1503.02531).
 """
 
