@@ -84,6 +84,7 @@ def arrange(
     hint = {"hint": status.pop("hint")} if "hint" in status else {}
     page.place_status(status)
     layout = page.layout
+    page.reserve("label", faces)
     for face in faces:
         layout.labels.append(page.keep("label", face, page.label(face)))
     page.place_status(hint)
@@ -93,6 +94,7 @@ def arrange(
         place = page.choose(("strip", face.track), under, page.taken, tight=False)
         layout.strips.append(page.keep("strip", face, place))
     page.taken += lost
+    page.reserve("bars", faces)
     for face, *near in zip(faces, layout.labels, layout.strips, strict=True):
         own = [place.area for place in near if place and place.side != "far"]
         place = page.choose(("bars", face.track), _bars(face, own, frame, gap), page.taken, tight=False)
@@ -109,7 +111,18 @@ class _Page:
         self.frame, self.gap, self.kept, self.layout = frame, gap, kept, Layout()
         self.boxes = [face.box for face in faces]
         self.taken = list(self.boxes)  # what the next thing must not cover
+        self._reserved: dict[tuple[str, int], Rectangle] = {}
         self._no_room = frame[0]  # labels of this width or wider have no place left
+
+    def reserve(self, kind: str, faces: Sequence[Wanted]) -> None:
+        """Take the place that each face had before, where it is still free, until ``choose`` is called for the face."""
+        for face in faces:
+            if before := self.kept.get((kind, face.track)):
+                (x, y, _, _), (left, top, width, height) = face.box, before.area
+                area = x + left, y + top, width, height
+                if _free(area, self.frame, self.taken):
+                    self._reserved[kind, face.track] = area
+                    self.taken.append(area)
 
     def place_status(self, status: Mapping[str, Sequence[Size]]) -> None:
         """Place parts of the status where they cover nothing, or else where they cover least."""
@@ -155,6 +168,8 @@ class _Page:
         self, key: tuple[str, int], places: Iterable[Place], taken: Sequence[Rectangle], tight: bool = True
     ) -> Place | None:
         """Return the first place with a gap around it, or free and kept; else, if ``tight``, the first free one."""
+        if key in self._reserved:
+            self.taken.remove(self._reserved.pop(key))
         first, kept, slack = None, self.kept.get(key), self.gap
         for place in places:
             if not _free(place.area, self.frame, taken):
