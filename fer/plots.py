@@ -87,8 +87,8 @@ def face_grid(
         for c, image in enumerate(row):
             sheet[r * step_y : r * step_y + height, c * step_x : c * step_x + width] = image
     ax.imshow(sheet)
-    ax.set_yticks([r * step_y + height / 2 for r in range(len(rows))], list(rows))
-    ax.set_xticks([c * step_x + width / 2 for c in range(len(titles))], titles)
+    ax.set_yticks([r * step_y + (height - 1) / 2 for r in range(len(rows))], list(rows))
+    ax.set_xticks([c * step_x + (width - 1) / 2 for c in range(len(titles))], titles)
     ax.xaxis.tick_top()
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)

@@ -122,6 +122,11 @@ def test_the_grid_puts_each_image_in_its_row_and_column(ax):
     assert [sheet[16, 16, 0], sheet[16, 49, 0], sheet[49, 16, 0], sheet[49, 49, 0]] == [10, 20, 30, 255]
 
 
+def test_the_names_of_a_grid_stand_at_the_centres_of_small_images(ax):
+    plots.face_grid({"first": [np.zeros((3, 3, 3))] * 2, "second": [np.zeros((3, 3, 3))]}, ax, ("a", "b"))
+    assert list(ax.get_yticks()) == list(ax.get_xticks()) == [1, 5]  # the pixels 0 to 2 and 4 to 6
+
+
 def test_all_68_landmarks_are_drawn_where_they_are(ax):
     plots.landmarks(FACE, POINTS, ax)
     shown = {(x, y) for line in ax.lines for x, y in zip(*line.get_data(), strict=True)}
