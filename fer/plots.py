@@ -129,9 +129,9 @@ def valence_arousal(
     taken = [(y, x, 0.05, 0.17) for y, x, _ in means]  # by a mean or a name: where, and how far around
     for y, x, k in means:
         ax.scatter(x, y, 70, COLOUR[k], edgecolor=INK, zorder=3)
-        above = np.arange(y + 0.08, y + 2, 0.01)
-        free = [all(abs(at - b) >= h or abs(x - a) >= w for b, a, h, w in taken) for at in above]
-        place = above[np.argmax(free)]
+        places = y + np.array([0.08, -0.08, *np.arange(0.09, 2, 0.01)])  # close above or below, else higher
+        free = [all(abs(at - b) >= h or abs(x - a) >= w for b, a, h, w in taken) for at in places]
+        place = places[np.argmax(free)]
         taken.append((place, x, 0.075, 0.3))
         box = {"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": COLOUR[k], "alpha": 0.75}
         ax.text(x, place, EMOTIONS[k], ha="center", va="center", fontsize=9, zorder=4, bbox=box)
@@ -267,7 +267,7 @@ def reliability(bins: Mapping[str, Sequence[np.ndarray]], ax: Axes | None = None
     for k, (name, (n, confidence, accuracy)) in enumerate(bins.items()):
         x, y, size = confidence[n > 0], accuracy[n > 0], 12 + 240 * n[n > 0] / n.sum()
         ax.plot(x, y, DASHES[k % 4], color=PALETTE[k], label=name)
-        ax.scatter(x, y, size, color=PALETTE[k], alpha=0.7)
+        ax.scatter(x, y, size, color=PALETTE[k], alpha=0.7, clip_on=False)  # the fullest bin is in the corner
     ax.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", xlabel="confidence", ylabel="accuracy")
     ax.legend(fontsize=8, loc="lower right")
     return _bare(ax)

@@ -166,6 +166,14 @@ def test_reliability_leaves_empty_bins_out(ax):
     assert ax.lines[1].get_xdata().tolist() == [0.5, 0.9]
 
 
+def test_the_mark_of_the_surest_faces_is_whole(ax):
+    plots.reliability({"raw": (np.array([8]), np.array([1.0]), np.array([1.0]))}, ax)
+    ax.figure.canvas.draw()
+    _, _, right, top = (round(edge) for edge in ax.get_window_extent().extents)
+    pixels = np.asarray(ax.figure.canvas.buffer_rgba())[::-1]  # like the Axes, from the bottom
+    assert (pixels[top - 3 : top + 6, right + 3, :3] != 255).any()
+
+
 def test_coverage_gives_the_faces_above_a_threshold_and_their_accuracy(ax):
     plots.coverage(np.array([0.2, 0.6, 0.7, 0.9]), np.array([False, False, True, True]), ax=ax)
     named, accuracy = (line.get_ydata() for line in ax.lines[:2])
@@ -177,3 +185,9 @@ def test_names_of_means_at_one_place_do_not_lie_upon_each_other(ax):
     plots.valence_arousal(np.zeros(16), np.zeros(16), LABELS, ax=ax)
     heights = sorted(text.get_position()[1] for text in ax.texts)
     assert len(heights) == 8 and min(np.diff(heights)) > 0.07
+
+
+def test_the_name_of_a_mean_does_not_stand_upon_the_mean_above_it(ax):
+    plots.valence_arousal(np.array([-0.36, -0.42]), np.array([0.18, 0.25]), np.array([7, 5]), ax)
+    contempt, disgust = (text.get_position()[1] for text in ax.texts)
+    assert contempt < 0.18 and disgust > 0.25
