@@ -19,12 +19,17 @@ from fer.evaluation.predictions import Predictions, predict
 
 
 def teacher_probabilities(
-    teachers: Sequence[Path], dataset: FaceDataset, classes: int, batch_size: int, part: tuple[int, int]
+    teachers: Sequence[Path],
+    dataset: FaceDataset,
+    classes: int,
+    batch_size: int,
+    part: tuple[int, int],
+    device: torch.device,
 ) -> Tensor | None:
     """Return the mean of the teachers' probabilities for each face and its mirror image, float32 (N, classes), or None.
 
     Temperature and prior are left out: they were fitted to majorities, not to
-    votes. Each process predicts its ``part``, (rank, world), and all get the whole.
+    votes. Each process predicts its ``part``, (rank, world), on its device, and all get the whole, on the CPU.
 
     Raises:
         DataMissing, DataInvalid: as ``fer.checkpoint.load``, or a teacher of other classes.
@@ -36,7 +41,7 @@ def teacher_probabilities(
         teacher, _ = checkpoint.load(folder)
         if teacher.num_classes != classes:
             raise DataInvalid(f"--teachers {folder} has {teacher.num_classes} classes; expected {classes}.")
-        mine = predict(teacher, dataset, batch_size, flip=True, progress=part[0] == 0, part=part)
+        mine = predict(teacher.to(device), dataset, batch_size, flip=True, progress=part[0] == 0, part=part)
         predictions = Predictions.merge(gather_object([mine]), dataset.keys)
         total += torch.from_numpy(predictions.probabilities())
     return (total / len(teachers)).float()

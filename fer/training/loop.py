@@ -108,7 +108,7 @@ class Trainer:
         self.scored = cast(FaceNetwork, self.ema.module) if self.ema else self.model
         self.annotations = training_targets(model, train, config.targets)
         self.teacher_probabilities = teacher_probabilities(
-            config.teachers, train, classes, config.batch_size, self.part
+            config.teachers, train, classes, config.batch_size, self.part, self.accelerator.device
         )
         # Only network and optimizer are prepared: batches are cut below, alike for any number of processes.
         # Last, because ``run`` undoes it, whatever happens there.

@@ -35,10 +35,22 @@ def probabilities_by_hand(folder, images):
 
 def test_probabilities_are_the_mean_over_teachers_and_mirror_images(teachers):
     faces = Spots(20)
-    found = teacher_probabilities(teachers, faces, 8, batch_size=7, part=(0, 1))
+    found = teacher_probabilities(teachers, faces, 8, 7, (0, 1), torch.device("cpu"))
     expected = sum(probabilities_by_hand(folder, faces.images) for folder in teachers) / 2
     assert found.dtype == torch.float32
     torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
+
+
+def test_teachers_predict_where_the_network_learns(teachers, monkeypatch):
+    class Seen(Exception):
+        pass
+
+    def predict(model, *_, **__):
+        raise Seen(next(model.parameters()).device.type)
+
+    monkeypatch.setattr("fer.training.distillation.predict", predict)
+    with pytest.raises(Seen, match="meta"):
+        teacher_probabilities(teachers, Spots(20), 8, 7, (0, 1), torch.device("meta"))
 
 
 @pytest.mark.parametrize("soft", [False, True])
