@@ -72,8 +72,9 @@ def check_export(folder, card_alone=frozenset()):
 
 @pytest.mark.parametrize("name", sorted(card.parent.name for card in MODELS.glob(f"*/{CARD}")))
 def test_every_shipped_model_is_complete(name):
-    """Exported before cards had several margins and a second temperature; a file of 34 MB is not replaced for these."""
-    check_export(MODELS / name, {"crop_margins", "temperature_degraded"})
+    """Two were exported before cards had several margins and a second temperature: 23 MB are not replaced for these."""
+    card_alone = {"crop_margins", "temperature_degraded"} if name != "emotion_net" else frozenset()
+    check_export(MODELS / name, card_alone)
 
 
 def test_training_calibration_and_averaging_end_with_the_export(tmp_path, capsys):
