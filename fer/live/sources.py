@@ -131,7 +131,8 @@ class Photos(Source):
             else:
                 yield image, index / self.fps
         if len(self._unreadable) == len(paths):
-            holds = f"{len(paths)} photos, none of which can be read" if paths else "no photos"
+            several = f"{len(paths)} photos, none of which can be read"
+            holds = ("no photos", "a photo that cannot be read", several)[min(len(paths), 2)]
             raise DataInvalid(f"The folder {self.path} holds {holds}; expected {', '.join(sorted(PHOTOS))}.")
 
     def beside(self, index: int, step: int) -> "Photos":
