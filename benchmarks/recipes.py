@@ -4,7 +4,7 @@ python -m benchmarks.recipes --recipes base majority_labels --seeds 0 1 2 --epoc
 python -m benchmarks.recipes --init models/emotion_net --epochs 1
 
 The first trains from random weights and takes days on two cores; the second
-goes on with a trained network, as the last runs of models/emotion_net did, and
+goes on with a trained network, as the last runs of models/TRAINING.md did, and
 shows which way each recipe pulls it.
 
 A run is a folder of ``python -m fer.train``; finished ones are not repeated and
@@ -32,7 +32,7 @@ FROM_SCRATCH = SHARED | {
     **{"lr": 0.1, "schedule": "one_cycle", "warmup": 0.2, "start_size": 32},
     **{"augment": "strong", "mix": "mixup", "label_smoothing": 0.05},
 }
-"""The first, long run of models/emotion_net."""
+"""The first, long run of models/TRAINING.md."""
 
 FROM_TRAINED = SHARED | {
     **{"lr": 0.02, "schedule": "cosine", "warmup": 0.05},
