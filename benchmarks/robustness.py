@@ -79,8 +79,9 @@ COLUMNS = {
     "balanced_accuracy": "balanced accuracy",
     "confidence": "confidence",
     "confidence_degraded": "confidence in photos and demos",
+    "agreement": "part of the annotators who agree",
 }
-CONFIDENCES = tuple(COLUMNS)[2:]
+CONFIDENCES = tuple(COLUMNS)[2:4]
 
 
 def changed(images: Tensor, name: str, amount: float, seed: int) -> Tensor:
@@ -157,7 +158,7 @@ class Scorer:
         self.network = OpenVinoNetwork(folder / ONNX, exact=True)  # in half of torch's time
 
     def __call__(self, images: Tensor) -> dict[str, float]:
-        """Return accuracy, balanced accuracy and two mean confidences on uint8 faces (N, 1, H, W)."""
+        """Return the means of ``COLUMNS`` on uint8 faces (N, 1, H, W)."""
         from fer.evaluation.predictions import Predictions
 
         flip, logits = self.card.get("flip", False), []
@@ -166,8 +167,10 @@ class Scorer:
         predictions = Predictions(self.faces.keys, np.concatenate(logits), self.faces.labels)
         scores = predictions.score(self.card, resamples=0)
         degraded = self.card | {"temperature": self.card["temperature_degraded"]}
-        numbers = scores.accuracy, scores.balanced_accuracy
-        numbers += tuple(predictions.probabilities(card).max(1).mean() for card in (self.card, degraded))
+        numbers = [scores.accuracy, scores.balanced_accuracy]
+        numbers += [predictions.probabilities(card).max(1).mean() for card in (self.card, degraded)]
+        named = predictions.probabilities(self.card).argmax(1, keepdims=True)
+        numbers.append(np.take_along_axis(self.faces.vote_distribution, named, 1).mean())
         return {key: round(float(value), 5) for key, value in zip(COLUMNS, numbers, strict=True)}
 
 

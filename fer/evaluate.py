@@ -108,7 +108,7 @@ def main(config: EvaluateConfig) -> None:
         drop_derived(config.model)
         complete(config.model)  # its metadata repeat the calibration
         print(
-            f"temperature {card['temperature']}, of degraded faces {card['temperature_degraded']}, "
+            f"temperature {card['temperature']}, of photos and demos {card['temperature_degraded']}, "
             f"prior strength {card.get('prior_strength', 0.0)}"
         )
 

@@ -83,7 +83,7 @@ class FERPlus(Dataset):
             raise DataInvalid(f"labels={labels!r}; expected 'majority', 'argmax' or 'soft'.")
         check_limit(limit)
         self.split = split = own
-        self.kind, self.transform = labels, transform
+        self.kind, self.transform, self.limit = labels, transform, limit
         self.root = Path(root)
         names, votes = _read_votes(locate(root).joinpath(FOLDERS[split]))
 

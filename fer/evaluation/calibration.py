@@ -19,12 +19,20 @@ ACCURACY_COST = 0.005
 def calibrate(card: dict, predictions: Predictions, degraded: Predictions) -> dict:
     """Return the card with what is fitted to these predictions on a validation split.
 
-    ``temperature`` makes confidences match accuracies, ``temperature_degraded`` those on degraded faces: with the first
-    the demos would be too sure of what a webcam sees. ``prior_strength`` is, of all strengths that cost at most
+    ``temperature`` makes confidences match accuracies. With it demos would be too sure: webcams see degraded faces,
+    and ambiguous ones, which the labels of the scores leave out. ``temperature_degraded`` makes the confidences on
+    such faces match the part of the annotators who agree. ``prior_strength`` is, of all strengths that cost at most
     ``ACCURACY_COST`` of the best accuracy, the one with the best balanced accuracy, the weakest on a tie.
     """
-    for name, fitted in (("temperature", predictions), ("temperature_degraded", degraded)):
-        card = card | {name: round(fit_temperature(fitted.logits, fitted.labels), 4)}
+    named = degraded.labels if degraded.votes is None else degraded.votes
+    temperatures = (
+        fit_temperature(predictions.logits, predictions.labels),
+        fit_temperature(degraded.logits, named),
+    )
+    card = card | {
+        "temperature": round(temperatures[0], 4),
+        "temperature_degraded": round(temperatures[1], 4),
+    }
     if not card.get("class_shares"):
         return card
     cards = [card | {"prior_strength": strength} for strength in STRENGTHS]
@@ -35,11 +43,16 @@ def calibrate(card: dict, predictions: Predictions, degraded: Predictions) -> di
 
 
 def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
-    """Return the T for which softmax(logits / T) has the lowest negative log-likelihood (Guo et al. 2017)."""
-    check_labels(labels, logits.shape[1])
+    """Return the T for which softmax(logits / T) has the lowest negative log-likelihood (Guo et al. 2017).
+
+    ``labels``: int (N,), or the parts of the annotators who named each class, float (N, C).
+    """
+    if labels.ndim == 1:
+        check_labels(labels, logits.shape[1])
+        labels = np.eye(logits.shape[1])[labels]
 
     def nll(log_t: float) -> float:
-        return -log_softmax(logits / np.exp(log_t))[np.arange(len(labels)), labels].mean()
+        return -(labels * log_softmax(logits / np.exp(log_t))).sum(1).mean()
 
     return float(np.exp(minimize_scalar(nll, bounds=(np.log(0.05), np.log(20)), method="bounded").x))
 

@@ -27,6 +27,7 @@ class Predictions:
         labels: int64 (N,), the true classes.
         valence_arousal: float16 (N, 2), of a network that predicts them.
         true_valence_arousal: float32 (N, 2), NaN where not annotated; None where the data set has none.
+        votes: float32 (N, C), the part of the annotators who named each class; None where there was one annotator.
     """
 
     names: list[str]
@@ -34,6 +35,7 @@ class Predictions:
     labels: np.ndarray
     valence_arousal: np.ndarray | None = None
     true_valence_arousal: np.ndarray | None = None
+    votes: np.ndarray | None = None
 
     def probabilities(self, card: Mapping | None = None, prior: str = "chosen") -> np.ndarray:
         """Return float64 (N, C) after the card's temperature and the chosen prior."""
@@ -104,6 +106,7 @@ def predict(
     finally:
         model.train(was_training)
     annotated = valence_arousal.true_valence_arousal(dataset) if model.valence_arousal else None
+    votes = getattr(dataset, "vote_distribution", None)
     return Predictions(
         [dataset.keys[i] for i in indices],
         np.concatenate(logits),
@@ -111,4 +114,5 @@ def predict(
         # float16 as in the record, so that anybody can compute the same scores from it.
         np.concatenate(predicted).astype(np.float16) if model.valence_arousal else None,
         None if annotated is None else annotated[indices],
+        None if votes is None else votes[indices],
     )

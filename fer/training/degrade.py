@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fer.datasets.face_dataset import FaceDataset
+from fer.datasets.ferplus import FERPlus
 from fer.evaluation.predictions import Predictions, predict
 from fer.model import FaceNetwork
 from fer.training.augment import uniform
@@ -103,7 +104,12 @@ def degrade(images: Tensor, probability: float) -> Tensor:
 
 
 def predict_degraded(model: FaceNetwork, dataset: FaceDataset, flip: bool) -> Predictions:
-    """Predict a validation split, of a large one some thousand faces, each changed in one of these ways, seeded."""
+    """Predict a validation split, of a large one some thousand faces, each changed in one of these ways, seeded.
+
+    Of FER+ ambiguous faces are among them, with their votes: a webcam sees such faces, too.
+    """
+    if isinstance(dataset, FERPlus):
+        dataset = FERPlus(dataset.root, dataset.split, "soft", limit=dataset.limit)
     every = max(1, len(dataset) // MOST)
     with torch.random.fork_rng():
         torch.manual_seed(0)

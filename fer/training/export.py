@@ -10,7 +10,7 @@ The inputs are called ``faces``, the outputs ``logits`` and, where it is predict
     fer.flip              whether outputs shall be averaged with those of the mirror image, with several margins of
                           every other crop mirrored
     fer.temperature       what logits are divided by before softmax
-    fer.temperature_degraded  the same for photos and webcams, whose faces are not as clean as those of training
+    fer.temperature_degraded  the same for photos and webcams, whose faces are less clean and clear
     fer.class_shares      class frequencies of the training data
     fer.prior_strength    how much of log(class_shares) to subtract from log(softmax(...)); nothing where absent
     fer.weights_sha256    hash of the weights that it was made from

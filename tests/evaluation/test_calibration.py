@@ -38,6 +38,18 @@ def test_calibration_finds_the_mean_confidence():
     assert right < 0.75 and believed == pytest.approx(np.full(64, right), abs=0.001)
 
 
+def test_where_several_annotators_voted_photos_are_as_sure_as_they_agreed():
+    """Each label is right, but only three of five annotators gave it."""
+    labels = np.arange(64) % 8
+    logits = 3 * np.eye(8, dtype=np.float32)[labels]
+    votes = 0.6 * np.eye(8)[labels] + 0.4 * np.eye(8)[(labels + 1) % 8]
+    degraded = Predictions([*map(str, range(64))], logits, labels, votes=votes)
+    card = calibrate({}, degraded, degraded)
+    believed = degraded.probabilities({"temperature": card["temperature_degraded"]}).max(1)
+    assert believed == pytest.approx(np.full(64, 0.6), abs=0.001)
+    assert degraded.probabilities(card).max(1).min() > 0.99
+
+
 def disgust(logits_of_disgust):
     """Predictions for 390 neutral faces and 10 of disgust; the logit of neutral is 0."""
     logits = np.full((400, 8), -20.0, np.float32)

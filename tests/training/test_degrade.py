@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from helpers import Spots, plain_network
+from helpers import Spots, plain_network, votes, write_ferplus
 
+from fer.datasets.ferplus import FERPlus
 from fer.evaluation.predictions import predict
 from fer.training import degrade as degrading
 from fer.training.degrade import CHANGES, apply, degrade, predict_degraded
@@ -90,3 +91,14 @@ def test_predictions_of_degraded_faces_are_the_same_whatever_was_drawn_before(mo
     second = predict_degraded(model, faces, flip=False)
     assert first.names == faces.keys[::3] and np.array_equal(first.logits, second.logits)
     assert not np.allclose(first.logits, predict(model, faces).logits[::3], atol=0.01)
+
+
+def test_of_ferplus_ambiguous_faces_are_degraded_too_with_their_votes(tmp_path):
+    rows = [votes(sadness=6, neutral=4), votes(fear=4, surprise=3, anger=3), votes(unknown=6, neutral=4)]
+    root = write_ferplus(tmp_path, {"train": [], "valid": rows, "test": []})
+    predictions = predict_degraded(plain_network(), FERPlus(root, "valid"), flip=False)
+    assert predictions.votes[:, [0, 2, 3, 4, 6]].tolist() == pytest.approx(
+        np.array([[0.4, 0.6, 0, 0, 0], [0, 0, 0.3, 0.4, 0.3]])
+    )
+    limited = predict_degraded(plain_network(), FERPlus(root, "valid", limit=1), flip=False)
+    assert len(limited.names) == 1
