@@ -25,14 +25,11 @@ def calibrate(card: dict, predictions: Predictions, degraded: Predictions) -> di
     ``ACCURACY_COST`` of the best accuracy, the one with the best balanced accuracy, the weakest on a tie.
     """
     named = degraded.labels if degraded.votes is None else degraded.votes
-    temperatures = (
-        fit_temperature(predictions.logits, predictions.labels),
-        fit_temperature(degraded.logits, named),
-    )
-    card = card | {
-        "temperature": round(temperatures[0], 4),
-        "temperature_degraded": round(temperatures[1], 4),
-    }
+    for name, logits, labels in (
+        ("temperature", predictions.logits, predictions.labels),
+        ("temperature_degraded", degraded.logits, named),
+    ):
+        card = card | {name: round(fit_temperature(logits, labels), 4)}
     if not card.get("class_shares"):
         return card
     cards = [card | {"prior_strength": strength} for strength in STRENGTHS]

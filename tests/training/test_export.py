@@ -61,20 +61,17 @@ def test_weights_stored_as_float16_are_exported_so_to_the_last_bit(folder):
     assert (folder / ONNX).stat().st_size < 0.6 * (folder / "single" / ONNX).stat().st_size
 
 
-def check_export(folder, card_alone=frozenset()):
+def check_export(folder):
     """The exported network says what the card says, and the card knows the file."""
     card = read_card(folder)
-    expected = {f"fer.{key}": card[key] for key in METADATA if key in card and key not in card_alone}
-    found = OnnxNetwork(folder / ONNX).metadata
-    assert {key: value for key, value in found.items() if key != "fer.crop_margin"} == expected
+    expected = {f"fer.{key}": card[key] for key in METADATA if key in card}
+    assert OnnxNetwork(folder / ONNX).metadata == expected
     assert card["onnx_sha256"] == sha256(folder / ONNX)
 
 
 @pytest.mark.parametrize("name", sorted(card.parent.name for card in MODELS.glob(f"*/{CARD}")))
 def test_every_shipped_model_is_complete(name):
-    """Two were exported before cards had several margins and a second temperature: 23 MB are not replaced for these."""
-    card_alone = {"crop_margins", "temperature_degraded"} if name != "emotion_net" else frozenset()
-    check_export(MODELS / name, card_alone)
+    check_export(MODELS / name)
 
 
 def test_training_calibration_and_averaging_end_with_the_export(tmp_path, capsys):
