@@ -7,8 +7,8 @@ Twelve changes with five severities each, the same changed faces for each networ
 kinds of them (tight and wide crops are one); side light and JPEG it has not, so they show what carries over. FER+
 has no pixels around the face: where a wide crop or a turn needs them, the border is repeated. Glasses and mask sit
 at the same place of every picture, wherever the eyes are. Results of other models, of the same faces and seed, stay
-in the JSON. Confidence is that of the scores, and that of photos and demos, whose temperature is fitted to changed
-faces of Valid.
+in the JSON. Confidence is that of the scores, and that of photos and demos, whose temperature is fitted to the votes
+on changed faces of Valid, so that it should be near the part of the annotators who agree.
 """
 
 from __future__ import annotations

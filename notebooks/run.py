@@ -23,7 +23,7 @@ from fer.errors import DataMissing
 
 FOLDER = Path(__file__).parent
 PARAMETERS, PICTURE = "parameters", "picture"  # tags of cells
-LARGE = 150_000  # characters of base64
+LARGE = 130_000  # characters of base64
 
 
 @dataclass
