@@ -2,7 +2,7 @@
 
     python -m benchmarks.rare_emotions --root dataset/ferplus
 
-The runs are short: one epoch of 6,000 faces, others with each seed, from the weights that 16 epochs of all faces have
+The runs are short: one epoch of 6,000 faces, others with each seed, from the weights that ten epochs of all faces have
 made, so that all twelve take a quarter of an hour on a core. What is finished is not repeated: the same command can be
 stopped and started. Notebook 06_rare_emotions shows the result.
 """

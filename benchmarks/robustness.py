@@ -1,13 +1,13 @@
 """How networks fare on FER+ when faces are dark, blurred, small, turned or covered, as webcams and photos have them.
 
 python -m benchmarks.robustness --root dataset/ferplus
-python -m benchmarks.robustness --split valid --seed 1 --models models/emotion_net outputs/mine    # to choose by
+python -m benchmarks.robustness --split valid --seed 1 --models outputs/mine --out outputs/mine.json    # to choose by
 
 Twelve changes with five severities each, the same changed faces for each network. fer.train --degrade has nine
 kinds of them (tight and wide crops are one); side light and JPEG it has not, so they show what carries over. FER+
 has no pixels around the face: where a wide crop or a turn needs them, the border is repeated. Glasses and mask sit
-at the same place of every picture, wherever the eyes are. Results of other models, of the same faces and seed, stay
-in the JSON. Confidence is that of the scores, and that of photos and demos, whose temperature is fitted to the votes
+at the same place of every picture, wherever the eyes are. Results of other models stay in the JSON, which is of one
+split and seed. Confidence is that of the scores, and that of photos and demos, whose temperature is fitted to the votes
 on changed faces of Valid, so that it should be near the part of the annotators who agree.
 """
 
@@ -25,6 +25,7 @@ from tqdm import tqdm
 from benchmarks import record
 from fer import cli
 from fer.card import preprocess_of, read_card
+from fer.errors import DataInvalid, DataMissing, UsageError, reading
 from fer.probabilities import outputs_of
 from fer.runtime import ONNX, OpenVinoNetwork
 
@@ -81,7 +82,8 @@ COLUMNS = {
     "confidence_degraded": "confidence in photos and demos",
     "agreement": "part of the annotators who agree",
 }
-CONFIDENCES = tuple(COLUMNS)[2:4]
+BELIEVED = {"confidence": "accuracy", "confidence_degraded": "agreement"}
+"""What each confidence should match."""
 
 
 def changed(images: Tensor, name: str, amount: float, seed: int) -> Tensor:
@@ -127,10 +129,15 @@ def main(options: RobustnessOptions) -> None:
     """Print the table and write the JSON."""
     from fer.datasets import FERPlus
 
+    names = sorted(folder.resolve().name for folder in options.models)
+    if not names or len(set(names)) < len(names):
+        raise UsageError(
+            f"--models {' '.join(names)}; expected one folder or more, each with a name of its own."
+        )
     faces = FERPlus(options.root, options.split, limit=options.limit)
-    models = {folder.name: Scorer(folder, faces) for folder in options.models}
     settings = {"split": options.split, "seed": options.seed, "faces": len(faces)}
-    rows = [row for row in earlier(options.out, settings) if row["model"] not in models]
+    rows = [row for row in earlier(options.out, settings) if row["model"] not in names]
+    models = {folder.resolve().name: Scorer(folder, faces) for folder in options.models}
     cases = [("clean", 0.0), *((name, amount) for name, amounts in SEVERITIES.items() for amount in amounts)]
     for number, (name, amount) in enumerate(tqdm(cases)):
         same = name == "clean"
@@ -144,9 +151,15 @@ def main(options: RobustnessOptions) -> None:
 
 
 def earlier(out: Path, settings: dict) -> list[dict]:
-    """Return the rows of an earlier call that scored the same changed faces."""
-    found = json.loads(out.read_text("utf-8")) if out.exists() else {}
-    return found["rows"] if all(found.get(key) == value for key, value in settings.items()) else []
+    """Return the rows of an earlier call, which must have scored the same changed faces."""
+    if not out.exists():
+        return []
+    with reading(out, "Expected a JSON of this program: name another file with --out."):
+        found = json.loads(out.read_text("utf-8"))
+        rows, others = found["rows"], {key: found[key] for key in settings}
+    if others != settings:
+        raise DataInvalid(f"{out} is of {others}, this call of {settings}. Name another file with --out.")
+    return rows
 
 
 class Scorer:
@@ -155,6 +168,8 @@ class Scorer:
     def __init__(self, folder: Path, faces: FERPlus) -> None:
         self.card, self.faces = read_card(folder), faces
         self.preprocess = preprocess_of(folder, self.card)
+        if not (folder / ONNX).exists():
+            raise DataMissing(f"{folder} has no {ONNX}. Make it: python -m fer.export {folder}")
         self.network = OpenVinoNetwork(folder / ONNX, exact=True)  # in half of torch's time
 
     def __call__(self, images: Tensor) -> dict[str, float]:
@@ -166,7 +181,8 @@ class Scorer:
             logits.append(outputs_of(self.network, self.preprocess(batch.numpy()), flip)[0])
         predictions = Predictions(self.faces.keys, np.concatenate(logits), self.faces.labels)
         scores = predictions.score(self.card, resamples=0)
-        degraded = self.card | {"temperature": self.card["temperature_degraded"]}
+        temperature = self.card.get("temperature_degraded", self.card.get("temperature", 1.0))
+        degraded = self.card | {"temperature": temperature}
         numbers = [scores.accuracy, scores.balanced_accuracy]
         numbers += [predictions.probabilities(card).max(1).mean() for card in (self.card, degraded)]
         named = predictions.probabilities(self.card).argmax(1, keepdims=True)
@@ -178,8 +194,8 @@ def summary(rows: Sequence[dict]) -> dict[str, float]:
     """Return a model's scores on clean faces, their means over all changes, and how often it is overconfident."""
     means = {f"clean_{key}": rows[0][key] for key in COLUMNS}
     means |= {key: round(float(np.mean([row[key] for row in rows[1:]])), 5) for key in COLUMNS}
-    for key in CONFIDENCES:
-        means[f"over_{key}"] = sum(row[key] - row["accuracy"] > 0.05 for row in rows[1:])
+    for key, true in BELIEVED.items():
+        means[f"over_{key}"] = sum(row[key] - row[true] > 0.05 for row in rows[1:])
     return means
 
 
@@ -193,9 +209,9 @@ def table(rows: Sequence[dict], means: dict[str, dict[str, float]]) -> str:
     for key, label in COLUMNS.items():
         cells = [f"{100 * own[key]:.1f} (clean {100 * own[f'clean_{key}']:.1f})" for own in means.values()]
         lines.append(f"| mean {label} | {' | '.join(cells)} |")
-    for key in CONFIDENCES:
+    for key, true in BELIEVED.items():
         cells = [f"{own[f'over_{key}']} of {sum(map(len, SEVERITIES.values()))}" for own in means.values()]
-        lines.append(f"| {COLUMNS[key]} over 5 points above accuracy | {' | '.join(cells)} |")
+        lines.append(f"| {COLUMNS[key]} over 5 points above {COLUMNS[true]} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 

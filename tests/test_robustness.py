@@ -1,11 +1,13 @@
 """The changed faces that robustness is measured on: the same for each network, and worse with each severity."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
 
-from benchmarks.robustness import SEVERITIES, changed, earlier
+from benchmarks.robustness import SEVERITIES, RobustnessOptions, changed, earlier, main
+from fer.errors import DataInvalid, UsageError
 from synthetic_faces.actor import Actor
 
 
@@ -26,10 +28,24 @@ def test_a_change_is_worse_with_each_severity_and_repeats_with_its_seed(faces, c
     assert torch.equal(results[-1], changed(faces, change, SEVERITIES[change][-1], seed=1))
 
 
-def test_results_of_other_models_stay_only_for_the_same_faces(tmp_path):
+def test_results_of_other_models_stay_and_those_of_other_faces_are_not_overwritten(tmp_path):
     out, settings = tmp_path / "robustness.json", {"split": "valid", "seed": 1, "faces": 9}
     assert earlier(out, settings) == []
     rows = [{"model": "mine", "change": "clean", "accuracy": 0.5}]
     out.write_text(json.dumps(settings | {"rows": rows}))
     assert earlier(out, settings) == rows
-    assert earlier(out, settings | {"seed": 2}) == []
+    with pytest.raises(DataInvalid, match=r"'seed': 1.* this call of .*'seed': 2.* --out"):
+        earlier(out, settings | {"seed": 2})
+    out.write_text("[")
+    with pytest.raises(DataInvalid, match="--out"):
+        earlier(out, settings)
+
+
+@pytest.mark.parametrize("models", [(), ("models/emotion_net", "outputs/emotion_net")])
+def test_models_need_different_names(tmp_path, models):
+    with pytest.raises(UsageError, match="a name of its own"):
+        main(
+            RobustnessOptions(
+                root=tmp_path, models=tuple(map(Path, models)), out=tmp_path / "robustness.json"
+            )
+        )

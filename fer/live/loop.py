@@ -36,7 +36,7 @@ SLOW_S = 0.1  # between two frames; a picture shown for longer is drawn again wh
 SLOW_ANALYSIS = "analysis is slow: press -"
 IDLE_S = 0.5  # without a new frame: messages come and go, and windows change their size
 NOTICE_S = 6.0  # and as long, in a window, the keys
-NO_FACE = "No face found."
+NO_FACE, SMALLER = "No face found.", " Press + for smaller ones."
 NO_FACE_S = 2.0  # of a film or camera without any, until it is said; of a photo, which stays, at once
 MOST_HIDDEN = 0.2  # of what is looked at, under the window, without a word
 
@@ -202,9 +202,10 @@ class Player:
         if self.display.visible:
             start_s = self._video.start_s if self._video else None
             alone = self._drawn_s - self._face_s > (0 if self.source.stills else NO_FACE_S)
+            nobody = NO_FACE + SMALLER * self.display.keyboard if alone else ""
             shown = replace(
                 status,
-                message=f"{self._text() or self._advice()} {NO_FACE * alone}".strip(),
+                message=f"{self._text() or self._advice()} {nobody}".strip(),
                 recording_s=None if start_s is None else frame.time_s - start_s,
                 paused=self.view.paused,
                 keys=self._keys(),

@@ -3,7 +3,6 @@
 #
 # The weights are stored in half precision, those that the second run begins at, too.
 source "$(dirname "$0")/common.sh"
-work=outputs/recipes/resnet18-$seed
 
 # halve FROM TO: a copy in half precision
 halve() {
@@ -15,9 +14,9 @@ halve() {
 common=(--model resnet18 --batch-size 128 --optimizer sgd --weight-decay 5e-4 --augment light --metric accuracy
     --crop-margins 0.1 --seed "$seed")
 
-train "$work/first" "${common[@]}" --size 64 --start-size 32 --epochs "$(epochs 8)" --lr 0.1 --schedule one_cycle --warmup 0.2
-halve "$work/first" "$work/start"
-train "$work/second" "${common[@]}" --init "$work/start" --epochs "$(epochs 18)" --lr 0.06 --imbalance square_root_sampling
-halve "$work/second" "$work/half"
-cp "$work/first/history.csv" "$work/half/history-1.csv"
-finish "$work/half" "${1:-models/resnet18}"
+train "$run/first" "${common[@]}" --size 64 --start-size 32 --epochs "$(epochs 8)" --lr 0.1 --schedule one_cycle --warmup 0.2
+halve "$run/first" "$run/start"
+train "$run/second" "${common[@]}" --init "$run/start" --epochs "$(epochs 18)" --lr 0.06 --imbalance square_root_sampling
+halve "$run/second" "$run/half"
+cp "$run/first/history.csv" "$run/half/history-1.csv"
+finish "$run/half"

@@ -152,8 +152,9 @@ def test_without_a_face_a_photo_says_so_at_once_and_a_camera_after_a_while(
     monkeypatch.setattr(loop, "NO_FACE_S", after_s)
     cv2.imwrite(str(tmp_path / "a.png"), picture(*faces))
     source = Photos(tmp_path / "a.png") if still else Live([picture(*faces)])
-    messages = [status.message for status in statuses(monkeypatch, source, every=40)]
+    messages = [status.message for status in statuses(monkeypatch, source, every=40, keyboard=True)]
     assert any(loop.NO_FACE in message for message in messages) == says
+    assert any(loop.SMALLER in message for message in messages) == says
     assert all(overlay.NOTICE in message for message in messages)  # nobody reads only the other
 
 
