@@ -66,14 +66,21 @@ def main(options: ChainOptions) -> None:
     broken = [picture.error for picture in pictures if picture.error]
     if broken:
         raise DataInvalid(f"{len(broken)} photos cannot be read; first: {broken[0]}")
-    named = [int(p.faces[0].probabilities.argmax()) if p.faces else -1 for p in pictures]
+    named = np.array([int(p.faces[0].probabilities.argmax()) if p.faces else -1 for p in pictures])
+    confidence = np.array([p.faces[0].confidence if p.faces else np.nan for p in pictures])
+    true, found = np.array(list(truths.values())), named >= 0
+    frequent = found & np.isin(true, [EMOTIONS.index(name) for name in FREQUENT])
     result = {
         "model": model.name,
         "detector": options.detector,
         "prior": options.prior,
         "crop_margins": list(predictor.margins),
-        "mean_confidence": _mean(np.array([p.faces[0].confidence for p in pictures if p.faces])),
-        **score(np.array(list(truths.values())), np.array(named)),
+        "mean_confidence": _mean(confidence[found]),
+        "frequent": {
+            "mean_confidence": _mean(confidence[frequent]),
+            "accuracy": _mean((named == true)[frequent]),
+        },
+        **score(true, named),
     }
     print(table(result))
     out = options.out or Path(__file__).parent / "results" / f"whole_chain-{model.name}.json"
@@ -145,6 +152,8 @@ def table(result: dict) -> str:
         f"| accuracy | {result['n']} | {found['accuracy']:.3f} | {every['accuracy']:.3f} |",
         f"| mean confidence | | {result['mean_confidence']:.3f} | |",
         f"| balanced over {', '.join(FREQUENT)} | | {found['balanced']:.3f} | {every['balanced']:.3f} |",
+        f"| accuracy over these | | {result['frequent']['accuracy']:.3f} | |",
+        f"| mean confidence over these | | {result['frequent']['mean_confidence']:.3f} | |",
     ]
     for name, recall in result["recall"].items():
         lines.append(

@@ -46,7 +46,8 @@ class EvaluateConfig:
     """Faces per forward pass."""
     calibrate: bool = False
     """First fit temperatures and prior anew to this split, and write the card. It must be the split that chose the
-    epoch, not one that is reported: valid of FER+, held-out of AffectNet8 and the sample."""
+    epoch, not one that is reported: valid of FER+, held-out of AffectNet8 and the sample. Records of the earlier
+    calibration are removed from the folder."""
     record: bool = False
     """Write metrics.json and predictions-*.npz into the model's folder."""
 

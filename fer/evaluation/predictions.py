@@ -97,7 +97,8 @@ def predict(
     was_training = model.training
     model.eval()
     try:
-        for images, _ in tqdm(loader, "predicting", leave=False, disable=not progress, delay=1):
+        shown = tqdm(loader, "predicting", len(batches), leave=False, disable=not progress, delay=1)
+        for images, _ in shown:
             faces = images if change is None else change(images)
             outputs = outputs_of(network, model.preprocess(faces), flip)
             logits.append(outputs[0])
