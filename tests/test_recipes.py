@@ -66,6 +66,11 @@ def test_a_recipe_asks_for_what_there_is_and_repeats_no_finished_run(tmp_path, r
     assert "fer.train" not in [module for module, *_ in again]
     assert (tmp_path / "result" / "history.csv").exists()
     assert first[0][first[0].index("--root") + 1] == f"{tmp_path}/bin/faces"
+    scored = {options[options.index("--model") + 1] for module, *options in first if module == "fer.evaluate"}
+    trained = {options[options.index("--out") + 1] for module, *options in first if module == "fer.train"}
+    assert len(scored) == 1 and not scored & trained, (
+        "killed while calibrating, a finished run would be repeated"
+    )
     whole = [module for module, *_ in run(shorter=1)]
     assert whole.count("fer.train") == RUNS[name], "a shorter run is taken for a whole one"
 
